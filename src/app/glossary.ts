@@ -1,0 +1,183 @@
+/** What a term on screen means, in one sentence, and where that is defined. */
+export interface GlossaryEntry {
+  readonly text: string;
+  readonly source: string;
+}
+
+const smmu = (section: string): string => `Arm IHI 0070, "${section}"`;
+const uapi = (what: string): string => `Linux include/uapi/linux/iommufd.h, ${what}`;
+
+/** Keys are the terms as they stand on screen; look them up with `explainTerm`. */
+const entries: Readonly<Record<string, GlossaryEntry>> = {
+  STE: {
+    text: 'Stream table entry: 64 bytes that tell the SMMU how to treat the transactions of one StreamID.',
+    source: smmu('Stream Table Entry'),
+  },
+  vSTE: {
+    text: "The guest's own stream table entry; the host copies only the stage-1 fields that it allows into the physical STE.",
+    source: uapi('struct iommu_hwpt_arm_smmuv3'),
+  },
+  'Stream table': {
+    text: 'The table that the SMMU indexes by StreamID, either linear or in two levels.',
+    source: smmu('Stream table'),
+  },
+  CD: {
+    text: 'Context descriptor: 64 bytes that describe stage 1 of one SubstreamID: ASID, translation table base, format.',
+    source: smmu('Context Descriptor'),
+  },
+  'CD table': {
+    text: 'Table of context descriptors, indexed by SubstreamID (the PASID); in nesting it lies in guest memory.',
+    source: smmu('Context Descriptor'),
+  },
+  StreamID: {
+    text: 'The number by which the SMMU knows who asks; for a PCI device it is derived from the requester id.',
+    source: smmu('Stream numbering'),
+  },
+  SubstreamID: {
+    text: 'Selects one of several stage-1 contexts of a stream; for a PCI device it is the PASID.',
+    source: smmu('Stream numbering'),
+  },
+  PASID: {
+    text: 'Process address space id: a prefix of a PCI request that selects one of several address spaces of the device.',
+    source: 'PCI Express Base Specification, "Process Address Space ID (PASID)"',
+  },
+  VMID: {
+    text: 'Tag of cached translations that tells stage-2 address spaces apart; the host owns it, a guest never chooses it.',
+    source: smmu('STE.S2VMID'),
+  },
+  ASID: {
+    text: 'Tag of cached stage-1 translations; unique within its VMID, chosen by whoever owns the context descriptor.',
+    source: smmu('CD.ASID'),
+  },
+  CMDQ: {
+    text: 'Command queue: a ring in memory that software fills and the SMMU consumes.',
+    source: smmu('Command queue'),
+  },
+  vCMDQ: {
+    text: "The command queue of the guest's virtual SMMU, in guest memory; the VMM reads it when the guest writes CMDQ_PROD.",
+    source: smmu('Command queue'),
+  },
+  EVTQ: {
+    text: 'Event queue: a ring in memory where the SMMU records faults and configuration errors.',
+    source: smmu('Event queue'),
+  },
+  vEVTQ: {
+    text: "The event queue of the guest's virtual SMMU, in guest memory.",
+    source: smmu('Event queue'),
+  },
+  IOTLB: {
+    text: 'Cache of finished translations in the IOMMU, tagged by VMID, ASID and input address.',
+    source: smmu('Caching'),
+  },
+  ATC: {
+    text: 'Address translation cache inside a device that uses ATS; only the device answers from it, and only ATC_INV empties it.',
+    source: 'PCI Express Base Specification, "Address Translation Services (ATS)"',
+  },
+  ATS: {
+    text: 'Address translation services: a device asks the IOMMU for translations and caches them in its ATC.',
+    source: 'PCI Express Base Specification, "Address Translation Services (ATS)"',
+  },
+  PRI: {
+    text: 'Page request interface: a device asks for a page to be made present.',
+    source: 'PCI Express Base Specification, "Page Request Services"',
+  },
+  RID: {
+    text: 'Requester id of a PCI function: bus, device and function number, 16 bits.',
+    source: 'PCI Express Base Specification, "Transaction Descriptor"',
+  },
+  vRID: {
+    text: 'The requester id under which the guest sees the device.',
+    source: uapi('struct iommu_vdevice_alloc, virt_id'),
+  },
+  IOVA: {
+    text: 'I/O virtual address: the address that a device puts on the bus.',
+    source: 'Linux Documentation/userspace-api/iommufd.rst',
+  },
+  IPA: {
+    text: "Intermediate physical address: stage 1's output and stage 2's input; seen from the guest, its physical address.",
+    source: smmu('Address sizes'),
+  },
+  GPA: {
+    text: 'Guest physical address; in SMMU terms the intermediate physical address (IPA).',
+    source: smmu('Address sizes'),
+  },
+  IOAS: {
+    text: 'I/O address space: an iommufd object that holds the mappings of IOVA (here guest physical address) to user memory.',
+    source: uapi('struct iommu_ioas_alloc'),
+  },
+  HWPT: {
+    text: 'Hardware page table: an iommufd object that stands for one translation that a device can be attached to.',
+    source: uapi('struct iommu_hwpt_alloc'),
+  },
+  HWPT_PAGING: {
+    text: "A hardware page table that the kernel fills from an IOAS; as a nesting parent it is the guest's stage 2.",
+    source: uapi('IOMMU_HWPT_ALLOC_NEST_PARENT'),
+  },
+  HWPT_NESTED: {
+    text: "A hardware page table whose stage 1 is the guest's own table, on top of a nesting parent.",
+    source: uapi('struct iommu_hwpt_alloc'),
+  },
+  vIOMMU: {
+    text: "iommufd's object for one slice of a physical IOMMU that a guest sees as its own; it holds the VMID and the vDEVICEs.",
+    source: uapi('struct iommu_viommu_alloc'),
+  },
+  vDEVICE: {
+    text: "iommufd's object that ties a device's id in the guest to its physical one, within a vIOMMU.",
+    source: uapi('struct iommu_vdevice_alloc'),
+  },
+  vEVENTQ: {
+    text: "iommufd's queue through which a VMM reads the events of its vIOMMU.",
+    source: uapi('struct iommu_veventq_alloc'),
+  },
+  DEVICE: {
+    text: 'A physical device that was bound to iommufd through its VFIO file descriptor.',
+    source: 'Linux include/uapi/linux/vfio.h, VFIO_DEVICE_BIND_IOMMUFD',
+  },
+  vSMMU: {
+    text: 'The SMMUv3 that the VMM shows to the guest: registers are emulated, tables and commands are passed on to the kernel.',
+    source: 'Linux Documentation/userspace-api/iommufd.rst',
+  },
+  'VM exit': {
+    text: 'The guest does something that the VMM must handle; the virtual CPU stops until it has.',
+    source: 'Linux Documentation/virt/kvm/api.rst, KVM_EXIT_MMIO',
+  },
+  hazard: {
+    text: 'A cached entry that a fresh walk of the tables would not give any more: an invalidation is missing.',
+    source: 'iommuscope compares every cached entry with a fresh walk after each step',
+  },
+  'VM exits': {
+    text: 'How often the guest stopped in this step because the VMM had to handle an access.',
+    source: 'counted by the trace: trapped accesses',
+  },
+  ioctls: {
+    text: 'Calls into the kernel in this step.',
+    source: 'counted by the trace: calls on /dev/iommu and VFIO device files',
+  },
+  commands: {
+    text: 'Commands that the physical SMMU consumed in this step, CMD_SYNC included.',
+    source: 'counted by the trace: entries of the physical command queue',
+  },
+  syncs: {
+    text: 'CMD_SYNCs that the physical SMMU completed in this step: each makes the driver wait.',
+    source: smmu('CMD_SYNC'),
+  },
+  dropped: {
+    text: 'Cache entries that this step removed.',
+    source: 'counted by the trace: removals from every cache',
+  },
+  'still valid': {
+    text: 'Of the dropped entries, those that a fresh walk would give again: they cost a walk and gained nothing.',
+    source: 'compared with a fresh walk at the removal',
+  },
+  reads: {
+    text: 'Memory accesses of table walks in this step.',
+    source: 'counted by the trace: reads of STEs, CDs and page-table entries',
+  },
+};
+
+/** The entry of a term, or of its singular; undefined for words that need none. */
+export function explainTerm(term: string): GlossaryEntry | undefined {
+  return entries[term] ?? entries[term.replace(/s$/, '')];
+}
+
+export const glossaryTerms: readonly string[] = Object.keys(entries);

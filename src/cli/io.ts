@@ -1,0 +1,108 @@
+import { open } from 'node:fs/promises';
+import process from 'node:process';
+
+/** Input that cannot be read: one sentence for a person. */
+export class InputError extends Error {}
+
+/** What a verb reads and writes. Tests give one of their own. */
+export interface Io {
+  /** @throws InputError */
+  readFile(path: string): Promise<string>;
+  /** All of standard input; it can be read once. @throws InputError */
+  stdin(): Promise<string>;
+  /** Data. */
+  out(text: string): void;
+  /** For people. */
+  err(text: string): void;
+  /** Lets the streams settle. @returns false when nobody reads standard output any more */
+  flush(): Promise<boolean>;
+}
+
+/** More than any document may have in UTF-8, so that an endless file does not fill memory. */
+const mostBytes = 32 * 1024 * 1024;
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EISDIR: 'is a directory, not a document',
+  ENOTDIR: 'no such file',
+  EACCES: 'no permission to read it',
+  EPERM: 'no permission to read it',
+  ENAMETOOLONG: 'no such file',
+};
+
+function explain(e: unknown): InputError {
+  if (e instanceof InputError) return e;
+  const code = (e as NodeJS.ErrnoException)?.code;
+  return new InputError(code && Object.hasOwn(reasons, code) ? reasons[code] : `cannot be read (${code ?? String(e)})`);
+}
+
+/** Joins pieces and reads them as UTF-8; a text that is none is no document. */
+async function text(pieces: AsyncIterable<Uint8Array>, limit: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let total = 0;
+  for await (const piece of pieces) {
+    total += piece.length;
+    if (total > limit) throw new InputError(`is larger than ${limit / 1048576} MiB`);
+    chunks.push(piece);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new InputError('is not UTF-8 text');
+  }
+}
+
+async function* piecesOf(path: string): AsyncIterable<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read({ buffer: new Uint8Array(1 << 16) });
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The streams and files of this process. */
+export function nodeIo(limit = mostBytes): Io {
+  let open = true;
+  // The reader of a pipe may go away at any time; then there is nobody left to tell.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (e: NodeJS.ErrnoException) => {
+      if (e.code !== 'EPIPE') throw e;
+      open = false;
+    });
+  return {
+    readFile: async (path) => {
+      try {
+        return await text(piecesOf(path), limit);
+      } catch (e) {
+        throw explain(e);
+      }
+    },
+    stdin: async () => {
+      try {
+        return await text(process.stdin as AsyncIterable<Uint8Array>, limit * 16);
+      } catch (e) {
+        throw explain(e);
+      }
+    },
+    out: (s) => {
+      if (open) process.stdout.write(s);
+    },
+    err: (s) => {
+      process.stderr.write(s);
+    },
+    flush: async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (open && process.stdout.writableNeedDrain)
+        await new Promise<void>((resolve) => {
+          process.stdout.once('drain', resolve);
+          process.stdout.once('error', () => resolve());
+        });
+      return open;
+    },
+  };
+}

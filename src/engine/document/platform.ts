@@ -1,0 +1,62 @@
+import type { DeviceSpec, PlatformSpec } from '../machine/vendor.ts';
+import { readRid, toBigint } from './number.ts';
+import { backings, type ScenarioDocument } from './schema.ts';
+
+/** What a document says about the machine, with every default filled in. */
+
+const GiB = 2 ** 30;
+
+const bytes = (v: string | number | undefined, otherwise: number): number =>
+  v === undefined ? otherwise : Number(toBigint(v) ?? BigInt(otherwise));
+
+/** Sizes in bytes. The document must have been checked. */
+export function platformSpec(doc: ScenarioDocument): PlatformSpec {
+  const p = doc.platform;
+  const memory = bytes(p.memory, 8 * GiB);
+  const guest = p.guest ?? p.guests?.[0] ?? {};
+  const quarter = Math.floor(memory / 4 / 4096) * 4096;
+  return {
+    iommu: p.iommu,
+    features: { ...p.features },
+    memory,
+    guest: {
+      memory: bytes(guest.memory, Math.min(GiB, quarter)),
+      base: bytes(guest.base, 0x4000_0000),
+      backing: backings[guest.backing ?? '2MiB'],
+    },
+    policy: Object.fromEntries(
+      Object.entries(p.policy ?? {}).map(([name, v]) => [
+        name,
+        name === 'batch' ? bytes(v, 1) : (v as string | number),
+      ]),
+    ),
+    deviations: [...(p.deviations ?? [])],
+    setup: doc.setup ?? 'booted',
+  };
+}
+
+/**
+ * The devices in the document's order. A device without `vrid` gets the lowest free slot of the guest's bus 0 from
+ * 0000:00:01.0 on.
+ */
+export function deviceSpecs(doc: ScenarioDocument): DeviceSpec[] {
+  const devices = doc.devices ?? [];
+  const taken = new Set(devices.flatMap((d) => (d.vrid === undefined ? [] : [readRid(d.vrid) ?? 0])));
+  let next = 8;
+  return devices.map((d) => {
+    let vrid = d.vrid === undefined ? undefined : readRid(d.vrid);
+    if (vrid === undefined) {
+      while (taken.has(next)) next += 8;
+      vrid = next;
+      next += 8;
+    }
+    return {
+      name: d.name,
+      rid: readRid(d.rid) ?? 0,
+      vrid,
+      pasidBits: bytes(d.pasidBits, 16),
+      ats: d.ats ?? true,
+      pri: d.pri ?? false,
+    };
+  });
+}

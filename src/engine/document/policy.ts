@@ -1,0 +1,54 @@
+/** Design alternatives of a platform: what each asks, its values, and the one that is built. */
+export interface Policy {
+  readonly about: string;
+  readonly values: readonly string[] | 'count';
+  /** What the kernel does today; undefined where a VMM decides. */
+  readonly default: string | undefined;
+}
+
+export const policies = {
+  nestedDomain: {
+    about:
+      'One nested domain for each device-table entry, or one shared by all entries with the same CD-table or GCR3 pointer.',
+    values: ['per-device', 'per-table'],
+    default: 'per-device',
+  },
+  deviceId: {
+    about:
+      'The kernel keeps a mapping from virtual to physical device ids, or the VMM directs each command to a device.',
+    values: ['vdevice', 'none'],
+    default: 'vdevice',
+  },
+  invalidation: {
+    about: 'Which object an invalidation ioctl names: the vIOMMU, a nested domain, or a device.',
+    values: ['viommu', 'hwpt', 'device'],
+    default: 'viommu',
+  },
+  commandQueue: {
+    about: 'Every guest command exits to the VMM, or the guest owns a hardware queue.',
+    values: ['trapped', 'direct'],
+    default: 'trapped',
+  },
+  vmid: {
+    about: 'Who owns the cache tag of stage 2: each vIOMMU, or the parent domain.',
+    values: ['per-viommu', 'per-parent'],
+    default: 'per-parent',
+  },
+  batch: {
+    about: 'How many guest commands one ioctl carries at most.',
+    values: 'count',
+    default: undefined,
+  },
+  amdNesting: {
+    about: 'AMD’s nesting as the kernel has it today, or completed as the posted series intend.',
+    values: ['mainline', 'wired'],
+    default: 'mainline',
+  },
+} as const satisfies Readonly<Record<string, Policy>>;
+
+/** @returns why a policy cannot have this value now, undefined when it can */
+export function policyProblem(name: string, value: string | number): string | undefined {
+  const p: Policy | undefined = Object.hasOwn(policies, name) ? policies[name as keyof typeof policies] : undefined;
+  if (!p || p.values === 'count' || value === p.default) return undefined;
+  return `${JSON.stringify(p.default)}: the alternative ${JSON.stringify(value)} is not modelled yet`;
+}

@@ -1,0 +1,104 @@
+import type { Op } from '../machine/index.ts';
+import { attachDevice, bindDevice, detachDevice, unbindDevice } from './device.ts';
+import { failed, type IoctlResult, type Kernel } from './kernel.ts';
+import { type Context, mustFind } from './objects.ts';
+import type { IoctlArgs } from './structs.ts';
+
+/** The iommufd side of a VFIO device file (drivers/vfio/device_cdev.c, iommufd.c). */
+
+/** An open /dev/vfio/devices/vfioN. */
+export interface VfioFile {
+  readonly kind: 'vfio';
+  readonly device: string;
+  /** Context that it is bound to. */
+  readonly ctx: number | null;
+  /** Its DEVICE object. */
+  readonly id: number;
+  /** Without PASID something is attached: a further attach is a replace. */
+  readonly attached: boolean;
+}
+
+interface Files {
+  contextOf(fd: number): Context | 'EBADF' | 'EBADFD';
+  /** The device is bound through another fd. */
+  readonly openElsewhere: boolean;
+  readonly owners: Map<number, number>;
+  update(file: VfioFile): void;
+}
+
+const BIND_TOKEN = 1;
+const FLAG_PASID = 1;
+
+/** VFIO_DEVICE_BIND_IOMMUFD. DMA of the device is blocked from here until it is attached. */
+export function* vfioBind(k: Kernel, file: VfioFile, files: Files, a: IoctlArgs): Op<IoctlResult> {
+  const flags = a.num('flags');
+  if (a.num('iommufd') > 0x7fffffff || flags & ~BIND_TOKEN) return failed('EINVAL');
+  if (file.ctx !== null) return failed('EINVAL');
+  // These devices have no VF token.
+  if (flags & BIND_TOKEN) return failed('EINVAL');
+  const ctx = files.contextOf(a.num('iommufd'));
+  if (typeof ctx === 'string') return failed(ctx);
+  if (files.openElsewhere) return failed('EINVAL');
+  const { group } = k.driver.device(file.device)!;
+  const owner = files.owners.get(group);
+  if (owner !== undefined && owner !== ctx.index) return failed('EPERM');
+  if (owner === undefined) {
+    files.owners.set(group, ctx.index);
+    for (const name of k.driver.groupDevices(group)) yield* k.driver.block(name);
+  }
+  ctx.refs++;
+  const dev = bindDevice(k, ctx, file.device);
+  files.update({ ...file, ctx: ctx.index, id: dev.id });
+  return { errno: '0', out: { out_devid: dev.id }, main: dev.id };
+}
+
+/** Structure size that the PASID field needs, and the flag with it. The model attaches the RID only. */
+function checkPasid(a: IoctlArgs, withPasid: number): 'EINVAL' | 'EOPNOTSUPP' | null {
+  const flags = a.num('flags');
+  if (flags & ~FLAG_PASID) return 'EINVAL';
+  if (!(flags & FLAG_PASID)) return null;
+  return a.size < withPasid ? 'EINVAL' : 'EOPNOTSUPP';
+}
+
+export function* vfioAttach(
+  k: Kernel,
+  ctx: Context | null,
+  file: VfioFile,
+  files: Files,
+  a: IoctlArgs,
+): Op<IoctlResult> {
+  if (!ctx) return failed('EINVAL');
+  const bad = checkPasid(a, 16);
+  if (bad) return failed(bad);
+  const dev = mustFind(ctx, file.id, 'DEVICE');
+  const r = yield* attachDevice(k, ctx, dev, a.num('pt_id'), file.attached);
+  if (r.errno !== '0') return failed(r.errno);
+  files.update({ ...file, attached: true });
+  return { errno: '0', out: { pt_id: r.hwpt }, main: r.hwpt };
+}
+
+export function* vfioDetach(
+  k: Kernel,
+  ctx: Context | null,
+  file: VfioFile,
+  files: Files,
+  a: IoctlArgs,
+): Op<IoctlResult> {
+  if (!ctx) return failed('EINVAL');
+  const bad = checkPasid(a, 12);
+  if (bad) return failed(bad);
+  if (file.attached) yield* detachDevice(k, ctx, mustFind(ctx, file.id, 'DEVICE'));
+  files.update({ ...file, attached: false });
+  return { errno: '0', out: {} };
+}
+
+/** Closing the file: detach, unbind, and DMA ownership goes back with the last device of the group. */
+export function* vfioClose(k: Kernel, ctx: Context, file: VfioFile, owners: Map<number, number>): Op<void> {
+  const dev = mustFind(ctx, file.id, 'DEVICE');
+  if (file.attached) yield* detachDevice(k, ctx, dev);
+  const { group } = dev;
+  unbindDevice(k, ctx, dev);
+  for (const o of ctx.objects.values()) if (o?.type === 'DEVICE' && o.group === group) return;
+  owners.delete(group);
+  for (const name of k.driver.groupDevices(group)) yield* k.driver.release(name);
+}

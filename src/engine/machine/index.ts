@@ -1,0 +1,4 @@
+export * from './inject.ts';
+export * from './pause.ts';
+export * from './scene.ts';
+export * from './vendor.ts';

@@ -1,0 +1,65 @@
+import type { Op } from '../../machine/index.ts';
+import { decodeEvent, eventName } from '../layout/index.ts';
+import { log, readRegister, writeRegister } from './mmio.ts';
+import { globalError } from './queue.ts';
+import type { Guest, Ring } from './state.ts';
+
+const ENTRY = 32;
+const OVERFLOW = 0x80000000;
+const POSITION = 0xfffff;
+
+/** Both interrupt lines of the vSMMU, as far as they are raised. */
+export function* interrupt(g: Guest): Op<void> {
+  if (g.smmu.irq.gerror) yield* globalError(g);
+  if (g.smmu.irq.evtq) yield* eventThread(g);
+}
+
+/**
+ * arm_smmu_evtq_thread: takes every record between CONS and PROD, says what it says in the kernel log, and moves CONS
+ * after each one.
+ */
+function* eventThread(g: Guest): Op<void> {
+  g.smmu.irq.evtq = false;
+  const q = g.state.evtq;
+  if (!q) return;
+  const size = 2 ** (q.log2size + 1);
+  // One round more than the ring has entries, so that a PROD that runs ahead forever cannot hold the driver.
+  for (let rounds = 0; rounds <= 2 ** q.log2size; rounds++) {
+    const prod = yield* readRegister(g, 'EVENTQ_PROD');
+    if (flagOf(prod) !== flagOf(q.prod)) log(g, 'guest.evtq', 'EVTQ overflow detected -- events lost');
+    q.prod = prod >>> 0;
+    if (position(q.prod, size) === position(q.cons, size)) break;
+    while (position(q.prod, size) !== position(q.cons, size)) {
+      const at = q.base + (position(q.cons, size) % 2 ** q.log2size) * ENTRY;
+      const words = [0, 8, 16, 24].map((o) => g.memory.readWord(at + o));
+      q.cons = (flagOf(q.cons) | ((position(q.cons, size) + 1) % size)) >>> 0;
+      yield* writeRegister(g, 'EVENTQ_CONS', q.cons);
+      report(g, words);
+    }
+  }
+  yield* acknowledgeOverflow(g, q);
+}
+
+const flagOf = (register: number): number => (register & OVERFLOW) >>> 0;
+const position = (register: number, size: number): number => (register & POSITION) % size;
+
+function* acknowledgeOverflow(g: Guest, q: Ring): Op<void> {
+  if (flagOf(q.prod) === flagOf(q.cons)) return;
+  q.cons = (flagOf(q.prod) | (q.cons & POSITION)) >>> 0;
+  yield* writeRegister(g, 'EVENTQ_CONS', q.cons);
+}
+
+/** arm_smmu_dump_event and arm_smmu_dump_raw_event: the lines that appear in the guest's log. */
+function report(g: Guest, words: readonly bigint[]): void {
+  if (!g.trace.listener) return;
+  const id = Number(words[0]! & 0xffn);
+  const raw = words.map((w) => `0x${w.toString(16).padStart(16, '0')}`).join(' ');
+  log(g, 'guest.evtq', `event 0x${id.toString(16).padStart(2, '0')} received: ${raw}`);
+  const f = decodeEvent(words);
+  const sid = Number((words[0]! >> 32n) & 0xffffffffn);
+  const ssid = f['SSV'] === 1n || id === 0x08 ? Number((words[0]! >> 12n) & 0xfffffn) : 0;
+  const client = g.state.masters.find((m) => m.vsid === sid)?.name ?? '(unassigned sid)';
+  const who = `event: ${eventName(id)} client: ${client} sid: 0x${sid.toString(16)} ssid: 0x${ssid.toString(16)}`;
+  if (id < 0x10 || id > 0x13) log(g, 'guest.evtq', who);
+  else log(g, 'guest.evtq', `${who} iova: 0x${words[2]!.toString(16)} ipa: 0x${(f['IPA'] ?? 0n).toString(16)}`);
+}

@@ -1,0 +1,88 @@
+import { hex } from '../../bits/index.ts';
+import { GLOBAL, type TranslationCache } from '../../cache/index.ts';
+import { PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT } from '../../pagetable/vmsav8.ts';
+import { NO_PASID } from '../../pci/index.ts';
+import type { L1Entry } from './caches.ts';
+import type { CdConfig, SteConfig } from './config.ts';
+
+export type ConfigCacheName = 'STE' | 'CD' | 'L1STD' | 'L1CD';
+
+/** Columns of each cache, in the order of its cells. */
+export const cacheColumns: Readonly<Record<string, readonly string[]>> = {
+  IOTLB: ['VMID', 'ASID', 'VA', 'PA', 'size', 'perm'],
+  'S1 walk': ['VMID', 'ASID', 'VA', 'table', 'level'],
+  'S2 TLB': ['VMID', 'IPA', 'PA', 'size', 'perm'],
+  'S2 walk': ['VMID', 'IPA', 'table', 'level'],
+  ATC: ['PASID', 'VA', 'PA', 'size', 'perm'],
+  STE: ['SID', 'Config', 'VMID'],
+  CD: ['SID', 'SSID', 'ASID', 'TTB0'],
+  L1STD: ['index', 'L2Ptr'],
+  L1CD: ['SID', 'index', 'L2Ptr'],
+};
+
+const address = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+
+/** Address of a column pair as a bigint. */
+export const inputOf = (c: TranslationCache, i: number): bigint => address(c.inHi[i]!, c.inLo[i]!);
+export const outputOf = (c: TranslationCache, i: number): bigint => address(c.outHi[i]!, c.outLo[i]!);
+
+/** `4K`, `2M`, `1G` of a log2. */
+export function sizeText(shift: number): string {
+  const units = ['', 'K', 'M', 'G', 'T'];
+  return `${2 ** (shift % 10)}${units[Math.floor(shift / 10)]}`;
+}
+
+const rwx = (p: number): string => (p & 1 ? 'r' : '-') + (p & 2 ? 'w' : '-') + (p & 4 ? 'x' : '-');
+
+/** Permissions of an unprivileged access, both stages together; `priv` is added where only privileged accesses pass. */
+export function permText(attr: number): string {
+  const s2 = attr >> S2_SHIFT;
+  const unpriv = (attr >> UNPRIV_SHIFT) & s2 & 3;
+  const priv = (attr >> PRIV_SHIFT) & s2 & 3;
+  return unpriv === priv ? rwx(unpriv).slice(0, 2) : `${rwx(unpriv).slice(0, 2)} priv ${rwx(priv).slice(0, 2)}`;
+}
+
+/** Tag and output of a translation-cache entry, one cell a column. */
+export function translationCells(c: TranslationCache, i: number): string[] {
+  const vmid = c.a[i] === 0x10000 ? 'EL2' : String(c.a[i]);
+  const asid = c.b[i] === GLOBAL ? 'any' : String(c.b[i]);
+  const input = hex(inputOf(c, i));
+  const output = hex(outputOf(c, i));
+  const size = sizeText(c.shift[i]!);
+  switch (c.name) {
+    case 'IOTLB':
+      return [vmid, asid, input, output, size, permText(c.attr[i]!)];
+    case 'S1 walk':
+      return [vmid, asid, input, output, `L${c.level[i]}`];
+    case 'S2 TLB':
+      return [vmid, input, output, size, rwx((c.attr[i]! >> S2_SHIFT) & 3).slice(0, 2)];
+    case 'S2 walk':
+      return [vmid, input, output, `L${c.level[i]}`];
+    default:
+      return [c.b[i] === NO_PASID ? '–' : String(c.b[i]), input, output, size, rwx(c.attr[i]! & 3).slice(0, 2)];
+  }
+}
+
+const configNames = ['abort', 'abort', 'abort', 'abort', 'bypass', 'S1', 'S2', 'S1+S2'];
+
+/** Cells of a configuration-cache entry. */
+export function configCells(cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): string[] {
+  switch (cache) {
+    case 'STE': {
+      const s = e as SteConfig;
+      return [hex(s.sid), s.bad ? 'illegal' : configNames[s.config]!, String(s.vmid)];
+    }
+    case 'CD': {
+      const d = e as CdConfig;
+      return [hex(d.sid), String(d.ssid), d.bad ? 'illegal' : String(d.asid), d.ttb0 ? hex(address(d.ttb0.baseHi, d.ttb0.baseLo)) : 'off'];
+    }
+    case 'L1STD': {
+      const l = e as L1Entry;
+      return [hex(l.key), hex(l.word & 0xfffffffffffc0n)];
+    }
+    case 'L1CD': {
+      const l = e as L1Entry;
+      return [hex(l.sid), hex(l.key % 16384), hex(l.word & 0xffffffffff000n)];
+    }
+  }
+}

@@ -1,0 +1,222 @@
+import { ANY, type TranslationCache } from '../../cache/index.ts';
+import type { Injector } from '../../machine/index.ts';
+import type { Memory } from '../../memory/index.ts';
+import type { PciDevice } from '../../pci/index.ts';
+import type { Trace } from '../../trace/index.ts';
+import { opcodes as OP } from '../layout/index.ts';
+import { EL2, l1cdKey, type SmmuCaches } from './caches.ts';
+import type { SmmuFeatures } from './features.ts';
+import { streamTableGeometry } from './stream-table.ts';
+import type { RegisterFile } from './registers.ts';
+
+/** CMDQ_CONS.ERR. Source: Arm IHI 0070, 7.1. */
+export const CERROR_NONE = 0;
+export const CERROR_ILL = 1;
+export const CERROR_ABT = 2;
+export const CERROR_ATC_INV_SYNC = 3;
+export const cerrorNames = ['CERROR_NONE', 'CERROR_ILL', 'CERROR_ABT', 'CERROR_ATC_INV_SYNC'] as const;
+
+/** Bytes per granule code TG. */
+const granuleOfTg = [0, 12, 14, 16] as const;
+
+/**
+ * Executes commands on the caches. The two words of a command are read as four 32-bit halves, so that an invalidation
+ * allocates nothing.
+ * Source: Arm IHI 0070, 4.2 to 4.8; 4.4.1 for range invalidation.
+ */
+export class CommandExecutor {
+  private readonly memory: Memory;
+  private readonly features: SmmuFeatures;
+  private readonly caches: SmmuCaches;
+  private readonly regs: RegisterFile;
+  private readonly trace: Trace;
+  private readonly injector: Injector;
+  private readonly device: (sid: number) => PciDevice | undefined;
+  /** An ATC invalidation got no answer; the next CMD_SYNC reports it. */
+  atcTimeout = false;
+
+  constructor(
+    memory: Memory, features: SmmuFeatures, caches: SmmuCaches, regs: RegisterFile, trace: Trace, injector: Injector, device: (sid: number) => PciDevice | undefined,
+  ) {
+    this.memory = memory;
+    this.features = features;
+    this.caches = caches;
+    this.regs = regs;
+    this.trace = trace;
+    this.injector = injector;
+    this.device = device;
+  }
+
+  /**
+   * @param w0,w1,w2,w3 the command's 32-bit halves, low first, int32
+   * @returns a CERROR_* code
+   */
+  execute(w0: number, w1: number, w2: number, w3: number): number {
+    const f = this.features;
+    const vmid = f.s2p ? w1 & (f.vmid16 ? 0xffff : 0xff) : 0;
+    const asid = (w1 >>> 16) & (f.asid16 ? 0xffff : 0xff);
+    const ssid = w0 >>> 12;
+    if ((w0 & 0x400) !== 0) return CERROR_ILL; // SSec on the Non-secure queue
+    switch (w0 & 0xff) {
+      case OP.PREFETCH_CONFIG:
+      case OP.PREFETCH_ADDR:
+        return CERROR_NONE;
+      case OP.CFGI_STE:
+        this.invalidateSte(w1 >>> 0, (w2 & 1) !== 0);
+        return CERROR_NONE;
+      case OP.CFGI_STE_RANGE:
+        this.invalidateSteRange(w1 >>> 0, w2 & 31);
+        return CERROR_NONE;
+      case OP.CFGI_CD:
+        if (!f.s1p) return CERROR_ILL;
+        this.invalidateCd(w1 >>> 0, ssid, (w2 & 1) !== 0);
+        return CERROR_NONE;
+      case OP.CFGI_CD_ALL:
+        if (!f.s1p) return CERROR_ILL;
+        this.caches.removeCds(w1 >>> 0);
+        return CERROR_NONE;
+      case OP.CFGI_VMS_PIDM:
+        return CERROR_NONE;
+      case OP.TLBI_NH_ALL:
+        return f.s1p ? this.byContext(vmid, ANY) : CERROR_ILL;
+      case OP.TLBI_NH_ASID:
+        return f.s1p ? this.byContext(vmid, asid) : CERROR_ILL;
+      case OP.TLBI_NH_VA:
+        return f.s1p ? this.byRange(this.caches.iotlb, this.caches.s1walk, vmid, asid, w0, w2, w3) : CERROR_ILL;
+      case OP.TLBI_NH_VAA:
+        return f.s1p ? this.byRange(this.caches.iotlb, this.caches.s1walk, vmid, ANY, w0, w2, w3) : CERROR_ILL;
+      case OP.TLBI_EL2_ALL:
+        return f.hyp ? this.byContext(EL2, ANY) : CERROR_ILL;
+      case OP.TLBI_EL2_ASID:
+        return f.hyp ? this.byContext(EL2, asid) : CERROR_ILL;
+      case OP.TLBI_EL2_VA:
+        return f.hyp ? this.byRange(this.caches.iotlb, this.caches.s1walk, EL2, asid, w0, w2, w3) : CERROR_ILL;
+      case OP.TLBI_EL2_VAA:
+        return f.hyp ? this.byRange(this.caches.iotlb, this.caches.s1walk, EL2, ANY, w0, w2, w3) : CERROR_ILL;
+      case OP.TLBI_S12_VMALL:
+        if (!f.s2p) return CERROR_ILL;
+        this.byContext(vmid, ANY);
+        this.caches.s2tlb.removeContext(vmid, ANY);
+        this.caches.s2walk.removeContext(vmid, ANY);
+        return CERROR_NONE;
+      case OP.TLBI_S2_IPA:
+        return f.s2p ? this.byRange(this.caches.s2tlb, this.caches.s2walk, vmid, 0, w0, w2, w3 & 0xfffff) : CERROR_ILL;
+      case OP.TLBI_NSNH_ALL:
+        for (const c of this.caches.translation()) c.removeAllBut(EL2);
+        return CERROR_NONE;
+      case OP.ATC_INV:
+        if (!f.ats) return CERROR_ILL;
+        if ((this.regs.num('CR0') & 1) !== 0) this.invalidateAtc(w0, w1 >>> 0, ssid, w2, w3);
+        return CERROR_NONE;
+      case OP.PRI_RESP:
+        return f.pri && ((w2 >>> 12) & 3) !== 3 ? CERROR_NONE : CERROR_ILL;
+      case OP.RESUME:
+      case OP.STALL_TERM:
+        return f.stallModel === 1 ? CERROR_ILL : CERROR_NONE;
+      case OP.SYNC:
+        return this.sync(w0, w1, w2, w3);
+      default:
+        return CERROR_ILL;
+    }
+  }
+
+  private byContext(a: number, b: number): number {
+    this.caches.iotlb.removeContext(a, b);
+    this.caches.s1walk.removeContext(a, b);
+    return CERROR_NONE;
+  }
+
+  /** Leaf entries of the range, and without Leaf the walk entries that cover it. */
+  private byRange(leaves: TranslationCache, tables: TranslationCache, a: number, b: number, w0: number, w2: number, hi: number): number {
+    const lo = w2 & -4096;
+    let bytes = 1;
+    let level = 0;
+    let granule = -1;
+    const tg = this.features.ril ? (w2 >>> 10) & 3 : 0;
+    if (tg !== 0) {
+      const num = (w0 >>> 12) & 31;
+      const scale = Math.min((w0 >>> 20) & 31, 39);
+      level = (w2 >>> 8) & 3;
+      if (num === 0 && scale === 0 && level === 0) return CERROR_ILL;
+      granule = granuleOfTg[tg]!;
+      bytes = (num + 1) * 2 ** (scale + granule);
+      if (granule === 14 && level === 1) level = 0;
+    }
+    leaves.removeRange(a, b, hi, lo, bytes, level === 0 ? -1 : level, granule);
+    if ((w2 & 1) === 0) {
+      if (level === 0) tables.removeRange(a, b, hi, lo, bytes, -1, granule);
+      else for (let l = 1; l <= level; l++) tables.removeRange(a, b, hi, lo, bytes, l, granule);
+    }
+    return CERROR_NONE;
+  }
+
+  private invalidateSte(sid: number, leaf: boolean): void {
+    this.caches.removeCds(sid);
+    this.caches.removeSte(sid);
+    if (!leaf) this.caches.removeL1('L1STD', this.l1Index(sid));
+  }
+
+  private l1Index(sid: number): number {
+    return Math.floor(sid / 2 ** streamTableGeometry(this.regs.get('STRTAB_BASE'), this.regs.get('STRTAB_BASE_CFG')).split);
+  }
+
+  private invalidateSteRange(sid: number, range: number): void {
+    const size = 2 ** (range + 1);
+    const first = range === 31 ? 0 : sid - (sid % size);
+    const last = first + size - 1;
+    const inside = (s: number): boolean => s >= first && s <= last;
+    for (const s of [...this.caches.cd.keys()]) if (inside(s)) this.caches.removeCds(s);
+    for (const s of [...this.caches.ste.keys()]) if (inside(s)) this.caches.removeSte(s);
+    const from = this.l1Index(first);
+    const to = this.l1Index(last);
+    for (const k of [...this.caches.l1std.keys()]) if (k >= from && k <= to) this.caches.removeL1('L1STD', k);
+    for (const e of [...this.caches.l1cd.values()]) if (inside(e.sid)) this.caches.removeL1('L1CD', e.key);
+  }
+
+  private invalidateCd(sid: number, ssid: number, leaf: boolean): void {
+    this.caches.removeCd(sid, ssid);
+    if (leaf) return;
+    const fmt = this.caches.ste.get(sid)?.s1Fmt;
+    if (fmt !== 2) this.caches.removeL1('L1CD', l1cdKey(sid, ssid >>> 6));
+    if (fmt !== 1) this.caches.removeL1('L1CD', l1cdKey(sid, ssid >>> 10));
+  }
+
+  /** Sends the invalidation to the device. Without an answer the next CMD_SYNC ends in an error. Source: IHI 0070, 3.9.1, 4.5.1. */
+  private invalidateAtc(w0: number, sid: number, ssid: number, w2: number, w3: number): void {
+    const d = this.device(sid);
+    const at = d ? `hw.device.${d.name}` : 'hw.cmdq';
+    const ssv = (w0 & 0x800) !== 0;
+    const size = w2 & 63;
+    const delivered = !d?.atsCapable ? [] : this.injector.pass('atc.invalidation', [0n, 0n], at);
+    if (d === undefined || delivered.length === 0) {
+      this.atcTimeout = true;
+      this.trace.listener?.({ kind: 'ats', actor: 'iommu', at: 'hw.cmdq', to: at, message: 'timeout', device: d?.name ?? '', text: 'invalidation request without completion' });
+      return;
+    }
+    this.trace.listener?.({ kind: 'ats', actor: 'iommu', at: 'hw.smmu', to: at, message: 'invalidate', device: d.name, text: 'invalidation request' });
+    // Without SSV the request has no PASID and takes every matching entry, whatever its PASID.
+    const b = !ssv || (w0 & 0x200) !== 0 ? ANY : ssid;
+    if (size >= 52) d.atc.removeContext(0, b);
+    else {
+      const shift = 12 + size;
+      const hi = shift >= 32 ? (shift >= 64 ? 0 : w3 & (-1 << (shift - 32))) : w3;
+      const lo = shift >= 32 ? 0 : w2 & (-1 << shift);
+      d.atc.removeRange(0, b, hi, lo, 2 ** shift, -1, -1);
+    }
+    this.trace.listener?.({ kind: 'ats', actor: 'device', at, to: 'hw.smmu', message: 'invalidated', device: d.name, text: 'invalidation completed' });
+  }
+
+  private sync(w0: number, w1: number, w2: number, w3: number): number {
+    const cs = (w0 >>> 12) & 3;
+    if (cs === 3) return CERROR_ILL;
+    if (this.atcTimeout) {
+      this.atcTimeout = false;
+      return CERROR_ATC_INV_SYNC;
+    }
+    if (cs === 1) {
+      const address = (w3 & 0xfffff) * 4294967296 + ((w2 & ~3) >>> 0);
+      if (address !== 0 && this.memory.contains(address, 4)) this.memory.write32(address, w1 >>> 0);
+    }
+    return CERROR_NONE;
+  }
+}

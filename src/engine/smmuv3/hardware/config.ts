@@ -1,0 +1,181 @@
+import { halfReader } from '../../bits/index.ts';
+import { beyond, type StageConfig, stageConfig } from '../../pagetable/vmsav8.ts';
+import { cdLayout, steLayout } from '../layout/index.ts';
+import { addressSizeBits, type SmmuFeatures } from './features.ts';
+
+const ste = (name: string) => halfReader(steLayout, name);
+const cd = (name: string) => halfReader(cdLayout, name);
+
+const S = {
+  V: ste('V'), Config: ste('Config'), S1Fmt: ste('S1Fmt'), S1CDMax: ste('S1CDMax'), S1DSS: ste('S1DSS'), S1STALLD: ste('S1STALLD'),
+  EATS: ste('EATS'), STRW: ste('STRW'), PRIVCFG: ste('PRIVCFG'), INSTCFG: ste('INSTCFG'), S2VMID: ste('S2VMID'), S2T0SZ: ste('S2T0SZ'), S2SL0: ste('S2SL0'), S2TG: ste('S2TG'),
+  S2PS: ste('S2PS'), S2AA64: ste('S2AA64'), S2ENDI: ste('S2ENDI'), S2AFFD: ste('S2AFFD'), S2PTW: ste('S2PTW'), S2HD: ste('S2HD'),
+  S2HA: ste('S2HA'), S2S: ste('S2S'), S2R: ste('S2R'),
+};
+
+const C = {
+  T0SZ: cd('T0SZ'), TG0: cd('TG0'), EPD0: cd('EPD0'), ENDI: cd('ENDI'), T1SZ: cd('T1SZ'), TG1: cd('TG1'), EPD1: cd('EPD1'), V: cd('V'),
+  IPS: cd('IPS'), AFFD: cd('AFFD'), WXN: cd('WXN'), TBI0: cd('TBI0'), TBI1: cd('TBI1'), AA64: cd('AA64'), HD: cd('HD'), HA: cd('HA'),
+  S: cd('S'), R: cd('R'), A: cd('A'), ASID: cd('ASID'), HAD0: cd('HAD0'), HAD1: cd('HAD1'),
+};
+
+/** Log2 granule of TG0 and S2TG codes, and of TG1 codes; 0 is reserved. */
+const tg0 = [12, 16, 14, 0] as const;
+const tg1 = [0, 14, 12, 16] as const;
+
+/** An STE as the hardware caches it. `words` are the sixteen 32-bit halves that were read. */
+export interface SteConfig {
+  readonly sid: number;
+  readonly uid: number;
+  readonly address: number;
+  readonly words: Uint32Array;
+  /** C_BAD_STE: V = 0 or an illegal combination. */
+  readonly bad: boolean;
+  /** Config[2:0]; 0..3 abort. */
+  readonly config: number;
+  readonly s1: boolean;
+  readonly s2: StageConfig | null;
+  readonly vmid: number;
+  readonly s1Fmt: number;
+  readonly s1CdMax: number;
+  readonly s1Dss: number;
+  readonly contextPtr: number;
+  readonly eats: number;
+  readonly privCfg: number;
+  readonly instCfg: number;
+  /** Stage-1 stream world is EL2 or EL2-E2H. */
+  readonly el2: boolean;
+  readonly s1StallD: boolean;
+  readonly s2Record: boolean;
+}
+
+/** One half of a CD; null when it is disabled (EPD). */
+export type CdHalf = StageConfig | null;
+
+export interface CdConfig {
+  readonly sid: number;
+  readonly ssid: number;
+  readonly uid: number;
+  /** Physical address that it was read from. */
+  readonly address: number;
+  readonly words: Uint32Array;
+  readonly bad: boolean;
+  readonly asid: number;
+  readonly ttb0: CdHalf;
+  readonly ttb1: CdHalf;
+  readonly tbi0: boolean;
+  readonly tbi1: boolean;
+  readonly record: boolean;
+}
+
+const hiOf = (w: Uint32Array, i: number): number => (w[i * 2 + 1]! & 0xfffff) | 0;
+
+/**
+ * Decodes the STE and decides whether it is illegal.
+ * Source: Arm IHI 0070, 5.2 (each field's ILL conditions), 7.3.5 C_BAD_STE.
+ */
+export function decodeSte(w: Uint32Array, sid: number, uid: number, address: number, f: SmmuFeatures): SteConfig {
+  const config = S.Config(w, 0);
+  const s1 = (config & 5) === 5;
+  const s2on = (config & 6) === 6;
+  const s1Fmt = S.S1Fmt(w, 0);
+  const s1CdMax = S.S1CDMax(w, 0);
+  const eats = f.ats ? S.EATS(w, 0) : 0;
+  const strw = S.STRW(w, 0);
+  let bad = S.V(w, 0) === 0;
+  let s2: StageConfig | null = null;
+  if (!bad && config >= 4) {
+    if (s1) {
+      bad ||= !f.s1p;
+      bad ||= s1CdMax > f.ssidBits;
+      bad ||= s1CdMax > 0 && s1Fmt !== 0 && !f.cd2l;
+      bad ||= S.S1STALLD(w, 0) === 1 && f.stallModel !== 0;
+      bad ||= !s2on && ((strw & 1) === 1 || (strw === 2 && !f.hyp));
+    }
+    if (s2on) {
+      s2 = f.s2p ? decodeStage2(w, f) : null;
+      bad ||= s2 === null;
+    }
+    bad ||= eats === 1 && s2on && S.S2S(w, 0) === 1;
+    bad ||= eats === 2 && (config !== 7 || S.S2S(w, 0) === 1 || f.ns1ats);
+  }
+  return {
+    sid, uid, address, words: w, bad, config, s1, s2,
+    vmid: f.s2p ? S.S2VMID(w, 0) & (f.vmid16 ? 0xffff : 0xff) : 0,
+    s1Fmt: s1CdMax === 0 || s1Fmt === 3 ? 0 : s1Fmt,
+    s1CdMax,
+    s1Dss: S.S1DSS(w, 0),
+    contextPtr: hiOf(w, 0) * 4294967296 + ((w[0]! & 0xffffffc0) >>> 0),
+    eats: eats === 3 ? 0 : eats,
+    privCfg: S.PRIVCFG(w, 0),
+    instCfg: S.INSTCFG(w, 0),
+    el2: s1 && !s2on && strw === 2,
+    s1StallD: S.S1STALLD(w, 0) === 1,
+    s2Record: S.S2R(w, 0) === 1,
+  };
+}
+
+function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
+  const granule = tg0[S.S2TG(w, 0)]!;
+  if (!f.granules.includes(granule)) return null;
+  const t0sz = S.S2T0SZ(w, 0);
+  const inputBits = 64 - t0sz;
+  if (t0sz < 16 || t0sz > 39 || inputBits > f.oas) return null;
+  const sl0 = S.S2SL0(w, 0);
+  const startLevel = granule === 12 ? 2 - sl0 : 3 - sl0;
+  if (startLevel < 0 || (startLevel === 0 && granule !== 12) || (granule === 12 && startLevel === 0 && f.oas < 44)) return null;
+  const stride = granule - 3;
+  const firstBits = inputBits - granule - (3 - startLevel) * stride;
+  // At most sixteen tables are concatenated; level 0 of the 4K granule has 9 index bits and none above.
+  if (firstBits < 1 || firstBits > stride + 4 || (startLevel === 0 && firstBits > 9)) return null;
+  if (S.S2AA64(w, 0) !== 1 || S.S2ENDI(w, 0) === 1) return null;
+  if (S.S2S(w, 0) === 1 ? f.stallModel === 1 : f.stallModel === 2) return null;
+  if ((S.S2HA(w, 0) === 1 && f.httu < 1) || (S.S2HD(w, 0) === 1 && f.httu < 2)) return null;
+  const outputBits = Math.min(addressSizeBits[S.S2PS(w, 0)]!, f.oas);
+  const ttbHi = hiOf(w, 3);
+  const ttbLo = w[6]! & ~15;
+  if (outputBits < 64 && beyond(ttbHi, ttbLo, outputBits)) return null;
+  const bytes = Math.max(2 ** firstBits * 8, 64);
+  return stageConfig({
+    baseHi: ttbHi, baseLo: ttbLo & -bytes, granule, startLevel, inputBits, outputBits,
+    affd: S.S2AFFD(w, 0) === 1, had: false, wxn: false, ptw: S.S2PTW(w, 0) === 1,
+  });
+}
+
+/**
+ * Decodes a CD.
+ * Source: Arm IHI 0070, 5.4, 7.3.11 C_BAD_CD.
+ */
+export function decodeCd(w: Uint32Array, sid: number, ssid: number, uid: number, address: number, f: SmmuFeatures, steStallD: boolean): CdConfig {
+  let bad = C.V(w, 0) === 0 || C.AA64(w, 0) === 0 || C.ENDI(w, 0) === 1;
+  bad ||= C.A(w, 0) === 0 && f.termModel;
+  bad ||= C.S(w, 0) === 1 ? steStallD || f.stallModel === 1 : f.stallModel === 2;
+  bad ||= (C.HA(w, 0) === 1 && f.httu < 1) || (C.HD(w, 0) === 1 && f.httu < 2);
+  const asid = C.ASID(w, 0);
+  bad ||= !f.asid16 && asid > 0xff;
+  const outputBits = Math.min(addressSizeBits[C.IPS(w, 0)]!, f.oas);
+  const half = (epd: number, tsz: number, granule: number, word: number, had: number): CdHalf => {
+    if (epd === 1) return null;
+    const hi = hiOf(w, word);
+    const lo = w[word * 2]! & ~15;
+    if (!f.granules.includes(granule) || tsz < 16 || tsz > 39 || beyond(hi, lo, outputBits)) {
+      bad = true;
+      return null;
+    }
+    const stride = granule - 3;
+    const inputBits = 64 - tsz;
+    const levels = Math.ceil((inputBits - granule) / stride);
+    const firstBits = inputBits - granule - (levels - 1) * stride;
+    const bytes = Math.max(2 ** firstBits * 8, 64);
+    return stageConfig({
+      baseHi: hi, baseLo: lo & -bytes, granule, startLevel: 4 - levels, inputBits, outputBits,
+      affd: C.AFFD(w, 0) === 1, had: had === 1, wxn: C.WXN(w, 0) === 1, ptw: false,
+    });
+  };
+  const ttb0 = bad ? null : half(C.EPD0(w, 0), C.T0SZ(w, 0), tg0[C.TG0(w, 0)]!, 1, C.HAD0(w, 0));
+  const ttb1 = bad ? null : half(C.EPD1(w, 0), C.T1SZ(w, 0), tg1[C.TG1(w, 0)]!, 2, C.HAD1(w, 0));
+  return {
+    sid, ssid, uid, address, words: w, bad, asid, ttb0, ttb1,
+    tbi0: C.TBI0(w, 0) === 1, tbi1: C.TBI1(w, 0) === 1, record: C.R(w, 0) === 1,
+  };
+}

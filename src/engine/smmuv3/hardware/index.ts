@@ -1,0 +1,11 @@
+export { Audit, type Verdict } from './audit.ts';
+export { cacheColumns, configCells, inputOf, outputOf, sizeText, translationCells } from './cache-text.ts';
+export { EL2, type L1Entry, sceneOf, SmmuCaches } from './caches.ts';
+export { cerrorNames } from './commands.ts';
+export type { CdConfig, SteConfig } from './config.ts';
+export { ring } from './event-queue.ts';
+export { addressSizeBits, decodeFeatures, physicalFeatures, type SmmuFeatures, smmuFeatureNames } from './features.ts';
+export { RegisterFile } from './registers.ts';
+export { type DmaOutcome, type DmaRequest, Smmu } from './smmu.ts';
+export { locateSte, readSte, type SteLocation, streamTableGeometry } from './stream-table.ts';
+export { ATS_REQUEST, DONE, FAULTED, TRANSLATED, Translator, UNTRANSLATED } from './translator.ts';

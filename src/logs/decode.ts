@@ -1,0 +1,68 @@
+import { armReader } from './arm/reader.ts';
+import type { TextLine } from './lines.ts';
+import { Lines } from './lines.ts';
+import { namingReader } from './naming.ts';
+import type { LogReader, Sink } from './reader.ts';
+import type { DecodedLog, Draft, Unread } from './record.ts';
+
+/** Every reader, most specific first. The last one names what has no decoder. */
+const readers: readonly LogReader[] = [armReader, namingReader];
+
+const NOT_IOMMU = 'no IOMMU message recognised';
+
+/**
+ * Reads pasted log text: kernel messages, raw event records and raw commands, in any order, damaged as pasting damages them.
+ * Never throws; the cost is linear in the length of the text.
+ * @returns the records in the order of the text, and everything that was not decoded, with line numbers
+ */
+export function decodeLog(text: string): DecodedLog {
+  const records: Draft[] = [];
+  const unread: Unread[] = [];
+  let last: { line: number; text: string; why: string; lines: number } | null = null;
+
+  const flush = (): void => {
+    if (!last) return;
+    const { lines, ...entry } = last;
+    unread.push(lines > 1 ? { ...entry, lines } : entry);
+    last = null;
+  };
+  const sink: Sink = {
+    record: (draft) => {
+      records.push(draft);
+    },
+    unread: (line: TextLine, why: string) => {
+      if (last && last.why === why && line.number <= last.line + last.lines && line.number >= last.line) {
+        last.lines = line.number - last.line + 1;
+        return;
+      }
+      flush();
+      last = { line: line.number, text: line.text.trim().slice(0, 200), why, lines: 1 };
+    },
+  };
+
+  const sessions = readers.map((r) => r.start(sink));
+  const lines = new Lines(text);
+  let alone = true;
+  for (let line = lines.peek(0); line; line = lines.peek(0)) {
+    if (line.text.trim() === '') {
+      lines.skip(1);
+      continue;
+    }
+    let read = 0;
+    for (const s of sessions) {
+      read = s.read(lines);
+      if (read > 0) break;
+    }
+    if (read === 0) {
+      alone = false;
+      sink.unread(line, NOT_IOMMU);
+      read = 1;
+    }
+    lines.skip(read);
+  }
+  for (const s of sessions) s.end(alone);
+  flush();
+  records.sort((a, b) => a.line - b.line);
+  unread.sort((a, b) => a.line - b.line);
+  return { records, unread };
+}

@@ -1,0 +1,2 @@
+export { decodeLog } from './decode.ts';
+export type { DecodedLog, LogRecord, Unread, Where } from './record.ts';

@@ -1,0 +1,47 @@
+export const themes = ['system', 'light', 'dark'] as const;
+export type Theme = (typeof themes)[number];
+
+export const speeds = [0.5, 1, 2, 4] as const;
+export type Speed = (typeof speeds)[number];
+
+export const panels = ['scenarios', 'steps', 'operations'] as const;
+export type Panel = (typeof panels)[number];
+
+/** How a person likes to look at things; kept beside the document, never in it. */
+export interface Settings {
+  readonly theme: Theme;
+  readonly speed: Speed;
+  readonly loop: boolean;
+  readonly panel: Panel;
+  readonly stripOpen: boolean;
+  /** Height of the strip below the topology in rem; null: by the window's height. */
+  readonly stripHeight: number | null;
+  readonly inspectorOpen: boolean;
+}
+
+export const defaultSettings: Settings = {
+  theme: 'system',
+  speed: 1,
+  loop: false,
+  panel: 'steps',
+  stripOpen: true,
+  stripHeight: null,
+  inspectorOpen: true,
+};
+
+/** Settings from what was saved; what is missing or strange has its default. */
+export function readSettings(value: unknown): Settings {
+  const v = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  const one = <T>(list: readonly T[], x: unknown, otherwise: T): T => (list.includes(x as T) ? (x as T) : otherwise);
+  const flag = (x: unknown, otherwise: boolean): boolean => (typeof x === 'boolean' ? x : otherwise);
+  const d = defaultSettings;
+  return {
+    theme: one(themes, v.theme, d.theme),
+    speed: one(speeds, v.speed, d.speed),
+    loop: flag(v.loop, d.loop),
+    panel: one(panels, v.panel, d.panel),
+    stripOpen: flag(v.stripOpen, d.stripOpen),
+    stripHeight: typeof v.stripHeight === 'number' && v.stripHeight > 0 && v.stripHeight < 100 ? v.stripHeight : null,
+    inspectorOpen: flag(v.inspectorOpen, d.inspectorOpen),
+  };
+}

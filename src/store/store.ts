@@ -1,0 +1,311 @@
+import { createStore, type StoreApi } from 'zustand/vanilla';
+import { advance, restMs, singleMs } from './clock.ts';
+import type { Doc, Engine, Operation, Simulation, StepRecord } from './engine.ts';
+import { currentEntry, emptyHistory, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
+import {
+  clampPlace,
+  endPlace,
+  isAtEnd,
+  type Lengths,
+  nextEvent,
+  nextStep,
+  type Place,
+  previousEvent,
+  previousStep,
+  samePlace,
+  startPlace,
+} from './place.ts';
+import { defaultSettings, type Settings } from './settings.ts';
+
+/** What is selected: a scene object, a part of it (cache row, queue entry), or an event of the current step. */
+export interface Selection {
+  readonly id: string;
+  readonly row?: number;
+  readonly index?: number;
+  /** Event of a step whose own record is shown. */
+  readonly event?: { readonly step: number; readonly event: number };
+}
+
+export interface Notice {
+  readonly key: number;
+  readonly tone: 'info' | 'error';
+  readonly title: string;
+  readonly details: readonly string[];
+}
+
+/** A question that waits for an answer before anything changes. */
+export interface CutQuestion {
+  readonly operation: Operation;
+  readonly label: string;
+  /** Steps that would go. */
+  readonly lost: number;
+}
+
+/** A window over the page; only one at a time. */
+export type Dialog =
+  | { readonly kind: 'palette' }
+  | { readonly kind: 'keys' }
+  | { readonly kind: 'log'; readonly text?: string }
+  | { readonly kind: 'operation'; readonly name: string; readonly values?: Readonly<Record<string, unknown>> };
+
+export interface State {
+  readonly history: History;
+  readonly document: Doc | null;
+  readonly scenario: string | null;
+  /** Index 0 is the setup. */
+  readonly records: readonly StepRecord[];
+  readonly lengths: Lengths;
+  readonly place: Place;
+  readonly playing: boolean;
+  /** True until the first time that this document is played or moved: there is one obvious thing to press. */
+  readonly fresh: boolean;
+  readonly selection: Selection | null;
+  readonly settings: Settings;
+  readonly notices: readonly Notice[];
+  readonly cut: CutQuestion | null;
+  readonly dialog: Dialog | null;
+}
+
+/** How far the last event has come, 0..1: changes each frame, so it lives beside the state. */
+export interface HeadState {
+  readonly progress: number;
+  /** True while one event flies that a person stepped by hand. */
+  readonly flying: boolean;
+}
+
+export type AppStore = ReturnType<typeof createAppStore>;
+
+const same = (a: Selection | null, b: Selection | null): boolean =>
+  a === b ||
+  (a !== null &&
+    b !== null &&
+    a.id === b.id &&
+    a.row === b.row &&
+    a.index === b.index &&
+    a.event?.step === b.event?.step &&
+    a.event?.event === b.event?.event);
+
+/** The store and all that can be done to it. No drawing, no timers, no browser: those subscribe from outside. */
+export function createAppStore(engine: Engine) {
+  const store: StoreApi<State> = createStore<State>(() => ({
+    history: emptyHistory,
+    document: null,
+    scenario: null,
+    records: [],
+    lengths: [],
+    place: { step: 0, event: 0 },
+    playing: false,
+    fresh: true,
+    selection: null,
+    settings: defaultSettings,
+    notices: [],
+    cut: null,
+    dialog: null,
+  }));
+  const head: StoreApi<HeadState> = createStore<HeadState>(() => ({ progress: 1, flying: false }));
+  const { getState: get, setState: set } = store;
+  let simulation: Simulation | null = null;
+  let rested = 0;
+  let noticeKey = 0;
+
+  const notify = (tone: Notice['tone'], title: string, details: readonly string[] = []): void => {
+    const notices = [...get().notices.filter((n) => n.title !== title), { key: ++noticeKey, tone, title, details }];
+    set({ notices: notices.slice(-4) });
+  };
+  const dismiss = (key: number): void => set({ notices: get().notices.filter((n) => n.key !== key) });
+
+  /** What the engine threw is a broken promise of its own: it is shown, and the document before it stays. */
+  const attempt = <T>(what: string, f: () => T): T | null => {
+    try {
+      return f();
+    } catch (e) {
+      notify('error', `${what} failed inside the engine`, [e instanceof Error ? e.message : String(e)]);
+      return null;
+    }
+  };
+
+  const settle = (): void => {
+    rested = 0;
+    head.setState({ progress: 1, flying: false });
+  };
+
+  /** Everything that follows from a history: the simulation shows its document, the head stands at `place`. */
+  const showHistory = (history: History, place: Place | 'start' | 'end', more: Partial<State> = {}): boolean => {
+    const entry = currentEntry(history);
+    if (!entry) return false;
+    const shown = attempt(entry.label, () => {
+      const next = simulation?.show(entry.document) ? simulation : engine.start(entry.document);
+      return { next, records: [...next.records] };
+    });
+    if (!shown) {
+      const before = get().document;
+      if (before && simulation) attempt('Going back', () => simulation?.show(before) || (simulation = engine.start(before)));
+      return false;
+    }
+    simulation = shown.next;
+    const lengths = shown.records.map((r) => r.events.length);
+    const at = place === 'start' ? startPlace(lengths) : place === 'end' ? endPlace(lengths) : clampPlace(place, lengths);
+    settle();
+    set({
+      history,
+      document: entry.document,
+      scenario: entry.scenario,
+      records: shown.records,
+      lengths,
+      place: at,
+      playing: false,
+      ...more,
+    });
+    return true;
+  };
+
+  const edit = (entry: Omit<HistoryEntry, 'place'>, place: Place | 'start' | 'end', more?: Partial<State>): boolean => {
+    const s = get();
+    return showHistory(recordEdit(s.history, { ...entry, place: s.place }, s.place), place, more);
+  };
+
+  /**
+   * Opens a document from its text. A bad one is refused with the places in it; what was open stays.
+   * @param name  what the person called it, for the message
+   */
+  const open = (text: string, name: string, scenario: string | null = null, place: Place | 'start' = 'start'): boolean => {
+    const outcome = engine.parse(text);
+    if (!outcome.ok) {
+      notify('error', `${name} was not opened`, outcome.problems);
+      return false;
+    }
+    const label = `Open "${outcome.document.title}"`;
+    return edit({ document: outcome.document, scenario, label, opened: true }, place, {
+      selection: null,
+      fresh: place === 'start',
+      cut: null,
+    });
+  };
+
+  const restore = (history: History, place: Place): boolean => showHistory(history, place, { fresh: false });
+
+  const moveTo = (place: Place): void => {
+    const s = get();
+    const to = clampPlace(place, s.lengths);
+    settle();
+    if (samePlace(to, s.place) && !s.playing) return;
+    set({ place: to, playing: false, fresh: false });
+  };
+
+  const stepEvent = (by: -1 | 1, animate: boolean): void => {
+    const s = get();
+    const to = by === 1 ? nextEvent(s.place, s.lengths) : previousEvent(s.place, s.lengths);
+    moveTo(to);
+    if (by === 1 && animate && !samePlace(to, s.place) && to.event > 0) head.setState({ progress: 0, flying: true });
+  };
+
+  const play = (): void => {
+    const s = get();
+    if (s.playing || s.lengths.length === 0) return;
+    const place = isAtEnd(s.place, s.lengths) ? startPlace(s.lengths) : s.place;
+    rested = restMs;
+    head.setState({ progress: head.getState().flying ? head.getState().progress : 1, flying: false });
+    set({ place, playing: true, fresh: false });
+  };
+
+  const pause = (): void => {
+    settle();
+    set({ playing: false });
+  };
+
+  /** One frame: `ms` since the last one, at the wall's clock. */
+  const tick = (ms: number): void => {
+    const s = get();
+    const { progress, flying } = head.getState();
+    if (!s.playing) {
+      if (!flying) return;
+      const p = Math.min(1, progress + ms / singleMs);
+      head.setState({ progress: p, flying: p < 1 });
+      return;
+    }
+    const { head: after, done } = advance({ place: s.place, progress, rested }, ms * s.settings.speed, s.lengths);
+    rested = after.rested;
+    head.setState({ progress: after.progress, flying: false });
+    if (done && s.settings.loop && s.lengths.length > 1) set({ place: startPlace(s.lengths) });
+    else if (done) {
+      settle();
+      set({ place: after.place, playing: false });
+    } else if (!samePlace(after.place, s.place)) set({ place: after.place });
+  };
+
+  /** Appends an operation after the head's step and plays it; from an earlier position it asks before it cuts. */
+  const runOperation = (operation: Operation, label: string, cut = false): void => {
+    const s = get();
+    if (!s.document || !simulation) return;
+    const lost = s.lengths.length - 1 - s.place.step;
+    if (lost > 0 && !cut) {
+      set({ cut: { operation, label, lost }, playing: false });
+      return;
+    }
+    const at = s.place.step;
+    const added = attempt(label, () => engine.withStep(s.document!, at, operation));
+    if (added === null) return;
+    if (!added.ok) {
+      notify('error', `${label} was not added`, added.problems);
+      return;
+    }
+    const done = edit(
+      { document: added.document, scenario: s.scenario, label: `Add ${label}`, opened: false },
+      { step: at + 1, event: 0 },
+      { cut: null, fresh: false, dialog: null },
+    );
+    if (!done) return;
+    rested = restMs;
+    head.setState({ progress: 0, flying: false });
+    if ((get().lengths[at + 1] ?? 0) === 0) settle();
+    else set({ playing: true });
+    set({ settings: { ...get().settings, panel: 'steps' } });
+  };
+
+  const answerCut = (yes: boolean): void => {
+    const { cut } = get();
+    set({ cut: null });
+    if (cut && yes) runOperation(cut.operation, cut.label, true);
+  };
+
+  const undoRedo = (by: -1 | 1): void => {
+    const s = get();
+    const moved = moveInHistory(s.history, by, s.place);
+    if (moved) showHistory(moved, moved.entries[moved.at]!.place, { cut: null, fresh: false });
+  };
+
+  const select = (selection: Selection | null): void => {
+    if (!same(selection, get().selection)) set({ selection });
+  };
+
+  const setSettings = (change: Partial<Settings>): void => set({ settings: { ...get().settings, ...change } });
+
+  return {
+    store,
+    head,
+    engine,
+    /** The running simulation; null before a document is open. */
+    simulation: (): Simulation | null => simulation,
+    open,
+    restore,
+    moveTo,
+    stepEvent,
+    nextStep: () => moveTo(nextStep(get().place, get().lengths)),
+    previousStep: () => moveTo(previousStep(get().place, get().lengths)),
+    toStart: () => moveTo({ step: 0, event: 0 }),
+    toEnd: () => moveTo(endPlace(get().lengths)),
+    play,
+    pause,
+    togglePlay: () => (get().playing ? pause() : play()),
+    tick,
+    runOperation,
+    answerCut,
+    undo: () => undoRedo(-1),
+    redo: () => undoRedo(1),
+    select,
+    setSettings,
+    showDialog: (dialog: Dialog | null) => set({ dialog }),
+    notify,
+    dismiss,
+  };
+}

@@ -1,0 +1,116 @@
+import type { SceneObject, SceneQueue } from '../../engine/machine/index.ts';
+import { type Face, fitText, textWidth } from './measure.ts';
+import type { Metrics } from './metrics.ts';
+import { linesOf, type Slot } from './slots.ts';
+import { inner, placeTable, type TableShape, tableHeight, tableShape } from './table.ts';
+import type { ObjectBox, PlacedText, Rect, RingCell, RowMarks } from './types.ts';
+
+const ringCells = 8;
+const inlineGap = 8;
+
+/** Width that shows title and lines of whatever has stood in the place without cutting. */
+export function naturalWidth(s: Slot, m: Metrics): number {
+  const widest = Math.max(s.title * m.titleSize, ...s.lines.map((l) => l * m.textSize));
+  return Math.ceil(widest) + 2 * m.padX + 3;
+}
+
+const isInline = (s: Slot, width: number, m: Metrics): boolean =>
+  m.compact &&
+  s.lines.length > 0 &&
+  s.title * m.titleSize + inlineGap * m.scale + s.lines[0]! * m.textSize <= inner(width, m);
+
+/** Height of title and lines, upper padding included. */
+export function headHeight(s: Slot, width: number, m: Metrics): number {
+  const lines = s.lines.length - (isInline(s, width, m) ? 1 : 0);
+  return m.padY + m.titleLine + lines * m.textLine;
+}
+
+/** Height of a place at that width; a table gets `rows` rows. */
+export function naturalHeight(s: Slot, width: number, m: Metrics, rows: number): number {
+  const head = headHeight(s, width, m);
+  if (s.table) return tableHeight(shapeOf(s, width, m), rows, m);
+  return head + (s.queue ? m.ringHeight + 3 : 0) + m.padY;
+}
+
+export function shapeOf(s: Slot, width: number, m: Metrics): TableShape {
+  const beside = isInline(s, width, m) ? inlineGap * m.scale + s.lines[0]! * m.textSize : 0;
+  return tableShape(s.table!, s.title * m.titleSize + beside, width, headHeight(s, width, m), m);
+}
+
+function cut(full: string, face: Face, size: number, width: number): { text: string; full?: string } {
+  const text = fitText(full, face, size, width);
+  return text === full ? { text } : { text, full };
+}
+
+/** The last entries of a ring; an entry keeps its cell while newer ones come, and its cell is used again after a turn. */
+export function ringOf(q: SceneQueue, rect: Rect): RingCell[] {
+  const n = Math.max(1, Math.min(ringCells, q.size));
+  const gap = Math.min(3, rect.w / n / 4);
+  const w = (rect.w - gap * (n - 1)) / n;
+  const byCell = new Map<number, SceneQueue['slots'][number]>();
+  for (const s of q.slots.slice(-n)) byCell.set(s.index % n, s);
+  return Array.from({ length: n }, (_, i): RingCell => {
+    const s = byCell.get(i);
+    return {
+      x: rect.x + i * (w + gap),
+      y: rect.y,
+      w,
+      h: rect.h,
+      index: s?.index ?? -1,
+      state: s?.state ?? 'free',
+      text: s?.text ?? '',
+    };
+  });
+}
+
+/** Everything of one object, placed into `rect`. */
+export function placeBox(
+  o: SceneObject,
+  slot: Slot,
+  rect: Rect,
+  m: Metrics,
+  marks: RowMarks | undefined,
+  gone: boolean,
+): ObjectBox {
+  const left = rect.x + 3 + m.padX;
+  const width = inner(rect.w, m);
+  const lines = linesOf(o);
+  const first = rect.y + m.padY + m.titleLine * 0.76;
+  const title: PlacedText = {
+    ...cut(o.title, 'title', m.titleSize, width),
+    x: left,
+    y: first,
+    size: m.titleSize,
+    face: 'title',
+    anchor: 'start',
+  };
+  const inline = isInline(slot, rect.w, m);
+  const titleEnd = left + textWidth(title.text, 'title', m.titleSize) + inlineGap * m.scale;
+  const placed = lines.map((l, i): PlacedText => {
+    const beside = inline && i === 0;
+    const x = beside ? titleEnd : left;
+    const row = inline ? i - 1 : i;
+    const y = beside ? first : rect.y + m.padY + m.titleLine + row * m.textLine + m.textLine * 0.76;
+    return { ...cut(l, 'mono', m.textSize, left + width - x), x, y, size: m.textSize, face: 'mono', anchor: 'start' };
+  });
+  const ringTop = rect.y + headHeight(slot, rect.w, m) + 2;
+  const table =
+    o.cache && slot.table
+      ? placeTable(o.cache.columns, o.cache.rows, marks, shapeOf(slot, rect.w, m), rect, m)
+      : { heads: [], rows: [], more: null };
+  return {
+    ...rect,
+    id: o.id,
+    band: o.band,
+    type: o.type,
+    device: o.device ?? null,
+    titleText: o.title,
+    label: [o.title, ...lines].join(', ') + (gone ? ', destroyed' : ''),
+    title,
+    lines: placed.filter((l) => l.text !== ''),
+    ring: o.queue ? ringOf(o.queue, { x: left, y: ringTop, w: width, h: m.ringHeight - 1 }) : [],
+    ...table,
+    cache: o.cache !== undefined,
+    gone,
+  };
+}

@@ -1,0 +1,457 @@
+import type { Actor, Band, TraceEvent } from '../../engine/trace/index.ts';
+import { bandOf } from '../../engine/trace/index.ts';
+import { eventText } from '../trace/text.ts';
+import {
+  bestPlace,
+  cutRuns,
+  type Label,
+  labelSize,
+  lattice,
+  type Occupied,
+  overlap,
+  pathLength,
+  placeLabel,
+  pointAt,
+  type Run,
+} from './label.ts';
+import { foldId, messageRoute, obstaclesOf } from './route.ts';
+import type { Point, Rect, TopologyLayout } from './types.ts';
+
+/** Colour of a message: who sends it, or what becomes of what it meets. */
+export type Tone = Actor | 'removed' | 'wasted' | 'fault';
+
+/** A message on its way between two objects. */
+export interface Flight {
+  /** Changes with the event, so that an animation starts anew. */
+  readonly id: string;
+  readonly from: string;
+  readonly to: string;
+  readonly tone: Tone;
+  readonly points: readonly Point[];
+  readonly label: Label | null;
+}
+
+/** An earlier message of the step. */
+export interface Trail {
+  readonly id: string;
+  readonly tone: Tone;
+  readonly points: readonly Point[];
+  readonly label: Label | null;
+}
+
+/** What is said of the current event where no message flies, or what was rewritten. */
+export interface Note {
+  readonly id: string;
+  readonly tone: Tone;
+  readonly label: Label;
+  /** From the object to the note; empty when it stands right beside it. */
+  readonly connector: readonly Point[];
+  readonly rewrite: boolean;
+}
+
+export interface BoxMark {
+  readonly tone: Tone;
+  /** `now`: the current event is here; `passed`: an earlier message of the step was. */
+  readonly when: 'now' | 'passed';
+  /** `read`, `write`, `trap` ... of the current event; '' when the box only lies on the way. */
+  readonly word: string;
+}
+
+export interface Motion {
+  readonly flight: Flight | null;
+  readonly note: Note | null;
+  readonly trail: readonly Trail[];
+  readonly marks: ReadonlyMap<string, BoxMark>;
+  /** Queue entry that the current event writes or reads. */
+  readonly slot: { readonly id: string; readonly index: number } | null;
+  /** Cache row that the current event touches. */
+  readonly row: { readonly id: string; readonly row: number } | null;
+  /** The current event in one line, for screen readers. */
+  readonly caption: string;
+}
+
+const noMotion: Motion = { flight: null, note: null, trail: [], marks: new Map(), slot: null, row: null, caption: '' };
+
+const trailLength = 9;
+const trailLabels = 5;
+
+/** Where an event is, and where it leads: the next event without a sender of its own comes from there. */
+interface Hop {
+  readonly from: string;
+  readonly to: string;
+  /** Leaves a trail. A read of a table or a cache look-up doesn't: there are too many. */
+  readonly lasting: boolean;
+}
+
+/**
+ * Who sends what an event without `to` shows: whoever was reached last. Only for kinds that are the consequence of a message.
+ */
+const arrives: ReadonlySet<TraceEvent['kind']> = new Set([
+  'trap',
+  'command.post',
+  'cache.remove',
+  'fault',
+  'guest.event',
+  'record.rewrite',
+]);
+const fleeting: ReadonlySet<TraceEvent['kind']> = new Set([
+  'memory.read',
+  'cache.fill',
+  'cache.hit',
+  'table.write',
+  'register.read',
+]);
+
+/** The hops of the events 0..index, null where an event stays in its place. */
+export function hopsOf(events: readonly TraceEvent[], index: number): (Hop | null)[] {
+  const out: (Hop | null)[] = [];
+  const calls: { from: string; to: string }[] = [];
+  let cursor: string | null = null;
+  for (let i = 0; i <= index && i < events.length; i++) {
+    const e = events[i]!;
+    const lasting = !fleeting.has(e.kind);
+    let hop: Hop | null = null;
+    if (e.to !== undefined && e.to !== e.at) hop = { from: e.at, to: e.to, lasting };
+    else if (e.kind === 'ioctl.exit' && calls.length > 0) {
+      const call = calls[calls.length - 1]!;
+      if (call.from !== call.to) hop = { from: call.to, to: call.from, lasting };
+    } else if (cursor !== null && cursor !== e.at && arrives.has(e.kind)) hop = { from: cursor, to: e.at, lasting };
+    if (e.kind === 'ioctl.enter') calls.push({ from: e.at, to: e.to ?? e.at });
+    if (e.kind === 'ioctl.exit') calls.pop();
+    out.push(hop);
+    cursor = hop?.to ?? e.at;
+  }
+  return out;
+}
+
+export function toneOf(e: TraceEvent): Tone {
+  if (e.kind === 'cache.remove') return e.valid ? 'wasted' : 'removed';
+  if (e.kind === 'fault' || e.kind === 'dma.abort' || e.kind === 'command.error') return 'fault';
+  if (e.kind === 'ioctl.exit' && e.errno !== '0') return 'fault';
+  if (e.kind === 'ats' && e.message === 'timeout') return 'fault';
+  return e.actor;
+}
+
+/** Word on the box where the current event is. */
+export function wordOf(e: TraceEvent): string {
+  switch (e.kind) {
+    case 'table.write':
+    case 'register.write':
+      return 'write';
+    case 'register.read':
+    case 'memory.read':
+      return 'read';
+    case 'object.create':
+      return 'new';
+    case 'object.destroy':
+      return 'destroyed';
+    case 'command.post':
+      return 'post';
+    case 'command.fetch':
+      return 'fetch';
+    case 'command.rewrite':
+    case 'record.rewrite':
+      return 'rewrite';
+    case 'command.error':
+      return 'error';
+    case 'cache.fill':
+    case 'cache.hit':
+    case 'cache.remove':
+    case 'note':
+      return '';
+    case 'ioctl.enter':
+    case 'ioctl.exit':
+      return 'ioctl';
+    case 'dma':
+    case 'dma.done':
+      return 'DMA';
+    case 'dma.abort':
+      return 'abort';
+    case 'guest.event':
+      return 'event';
+    case 'ats':
+      return 'ATS';
+    case 'trap':
+    case 'attach':
+    case 'sync':
+    case 'fault':
+    case 'inject':
+      return e.kind;
+  }
+}
+
+/** Text on the message; shorter than the trace's line, since place and actor can be seen. */
+export function messageRuns(e: TraceEvent): Run[][] {
+  const plain = (text: string): Run[][] => [[{ text, tone: 'plain' }]];
+  switch (e.kind) {
+    case 'command.post':
+    case 'command.fetch':
+      return plain(e.command.text);
+    case 'command.rewrite':
+    case 'record.rewrite':
+      return rewriteRuns(e);
+    case 'ioctl.exit':
+      return plain(e.errno === '0' ? 'returns 0' : `returns -${e.errno}`);
+    case 'register.write':
+      return plain(`${e.reg} = 0x${e.value.toString(16)}`);
+    case 'register.read':
+      return plain(`${e.reg} is 0x${e.value.toString(16)}`);
+    case 'cache.remove':
+      return plain(e.by === '' ? 'remove' : e.by);
+    case 'table.write':
+    case 'memory.read':
+    case 'trap':
+    case 'ioctl.enter':
+    case 'sync':
+    case 'fault':
+    case 'object.create':
+    case 'object.destroy':
+      return plain(e.text === '' ? eventText(e) : e.text);
+    case 'attach':
+    case 'command.error':
+    case 'cache.fill':
+    case 'cache.hit':
+    case 'dma':
+    case 'dma.done':
+    case 'dma.abort':
+    case 'ats':
+    case 'guest.event':
+    case 'inject':
+    case 'note':
+      return plain(eventText(e));
+  }
+}
+
+/** First line: what was rewritten, old and new; second line: the rest of the message, as it goes on. */
+function rewriteRuns(e: TraceEvent & { readonly kind: 'command.rewrite' | 'record.rewrite' }): Run[][] {
+  const name = e.kind === 'command.rewrite' ? e.command.name : (e.layout.split('.').pop() ?? '').toUpperCase();
+  const first: Run[] = [{ text: name, tone: 'plain' }];
+  if (e.changes.length === 0) first.push({ text: ' unchanged', tone: 'faint' });
+  for (const c of e.changes) {
+    first.push({ text: ` ${c.field} `, tone: 'plain' }, { text: `${c.from} → ${c.to}`, tone: 'changed' });
+  }
+  let rest = e.kind === 'command.rewrite' ? e.command.text : e.text;
+  if (rest.startsWith(name)) rest = rest.slice(name.length);
+  for (const c of e.changes) rest = rest.replace(new RegExp(`\\b${literal(c.field)} ${literal(c.to)}\\b`, 'i'), '');
+  rest = rest.replace(/\s+/g, ' ').trim();
+  return rest === '' ? [first] : [first, [{ text: rest, tone: 'faint' }]];
+}
+
+const literal = (s: string): string => s.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/**
+ * What moves, and what the step has left to see: the current message, the trail of earlier ones, and which boxes, rows
+ * and queue entries they touch.
+ * @param index  the current event; what it did is already in the layout's scene
+ */
+export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], index: number): Motion {
+  const e = events[index];
+  if (!e) return noMotion;
+  const places = placesOf(layout);
+  const resolve = (id: string): string | null => {
+    if (places.has(id)) return id;
+    const band = layout.fold?.ids.get(id);
+    return band !== undefined && places.has(foldId(band)) ? foldId(band) : null;
+  };
+  const hops = hopsOf(events, index);
+  const scale = layout.scale;
+  const bounds = { x: 0, y: 0, w: layout.width, h: layout.height };
+  const fixed: Occupied[] = [
+    ...layout.boxes.map((b) => ({ rect: b, weight: 1 })),
+    ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 3 })),
+  ];
+  const labels: Occupied[] = [];
+  const widest = Math.min(340 * scale, layout.width * 0.55);
+
+  const pathOf = (hop: Hop): Point[] | null => {
+    const from = resolve(hop.from);
+    const to = resolve(hop.to);
+    if (from === null || to === null || from === to) return null;
+    return messageRoute(layout.routing, places.get(from)!, places.get(to)!);
+  };
+  const labelOn = (
+    points: readonly Point[],
+    ev: TraceEvent,
+    ends: readonly string[],
+  ): { label: Label; covers: number } => {
+    const lines = messageRuns(ev)
+      .slice(0, 1)
+      .map((l) => cutRuns(l, widest, scale));
+    const size = labelSize(lines, scale);
+    const occupied = [
+      ...fixed,
+      ...labels,
+      ...ends.flatMap((id) => (places.has(id) ? [{ rect: places.get(id)!, weight: 3 }] : [])),
+    ];
+    const place = bestPlace(size, alongPath(points, size), occupied, bounds, pointAt(points, 0.5));
+    return { label: placeLabel(lines, place.at, scale, eventText(ev)), covers: place.covers };
+  };
+
+  // Earlier messages, each way once: the latest text counts.
+  const earlier = new Map<string, number>();
+  for (let i = 0; i < index; i++) {
+    const hop = hops[i];
+    if (!hop?.lasting) continue;
+    const key = `${resolve(hop.from)}>${resolve(hop.to)}`;
+    earlier.delete(key);
+    earlier.set(key, i);
+  }
+  const current = hops[index] ?? null;
+  if (current) earlier.delete(`${resolve(current.from)}>${resolve(current.to)}`);
+  const kept = [...earlier.values()].slice(-trailLength);
+  const marks = new Map<string, BoxMark>();
+  const trail: Trail[] = [];
+  kept.forEach((i, k) => {
+    const hop = hops[i]!;
+    const points = pathOf(hop);
+    const ev = events[i]!;
+    const tone = toneOf(ev);
+    for (const id of [hop.from, hop.to]) {
+      const r = resolve(id);
+      if (r !== null) marks.set(r, { tone: marks.get(r)?.tone ?? tone, when: 'passed', word: '' });
+    }
+    if (!points) return;
+    let label: Label | null = null;
+    if (k >= kept.length - trailLabels && ev.kind !== 'ioctl.exit') {
+      const l = labelOn(points, ev, [hop.from, hop.to]);
+      // An old message's text is worth less than what it would cover.
+      if (l.covers < l.label.w * l.label.h * 0.06) {
+        label = l.label;
+        labels.push({ rect: l.label, weight: 6 });
+      }
+    }
+    trail.push({ id: `${i}`, tone, points, label });
+  });
+
+  const tone = toneOf(e);
+  const at = resolve(e.at);
+  const target = current ? resolve(current.to) : at;
+  let flight: Flight | null = null;
+  const points = current ? pathOf(current) : null;
+  if (current && points) {
+    const { label } = labelOn(points, e, [current.from, current.to]);
+    const isRewrite = e.kind === 'record.rewrite';
+    flight = { id: `${index}`, from: current.from, to: current.to, tone, points, label: isRewrite ? null : label };
+    if (flight.label) labels.push({ rect: flight.label, weight: 6 });
+    const from = resolve(current.from)!;
+    marks.set(from, { tone, when: 'passed', word: '' });
+  }
+  if (target !== null) marks.set(target, { tone, when: 'now', word: wordOf(e) });
+
+  const rewrite = e.kind === 'command.rewrite' || e.kind === 'record.rewrite';
+  const quiet = e.kind === 'cache.fill' || e.kind === 'cache.hit' || e.kind === 'cache.remove';
+  let note: Note | null = null;
+  if (rewrite || (!flight && !quiet)) {
+    const lines = messageRuns(e).map((l) => cutRuns(l, widest, scale));
+    const size = labelSize(lines, scale);
+    const band = layout.bands.find((b) => b.band === bandOf[e.actor]) ?? layout.bands[0]!;
+    const box: Rect = (at !== null ? places.get(at) : undefined) ?? titleRect(band.title);
+    const candidates = [...aroundBox(box, size), ...lattice(reach(box, band, bounds), size)];
+    const occupied = [...fixed, ...labels, { rect: box, weight: 4 }];
+    const place = bestPlace(size, candidates, occupied, bounds, { x: box.x + box.w / 2, y: box.y + box.h / 2 });
+    const label = placeLabel(lines, place.at, scale, eventText(e));
+    note = { id: `${index}`, tone, label, connector: connect(box, label), rewrite };
+  }
+  const slot =
+    e.kind === 'command.post' || e.kind === 'command.fetch' || e.kind === 'command.error'
+      ? { id: e.at, index: e.index }
+      : null;
+  return { flight, note, trail, marks, slot, row: quiet ? { id: e.at, row: e.entry.id } : null, caption: eventText(e) };
+}
+
+const known = new WeakMap<TopologyLayout, Map<string, Rect>>();
+
+function placesOf(layout: TopologyLayout): Map<string, Rect> {
+  let places = known.get(layout);
+  if (!places) known.set(layout, (places = obstaclesOf(layout.boxes, layout.fold)));
+  return places;
+}
+
+const titleRect = (t: {
+  readonly x: number;
+  readonly y: number;
+  readonly text: string;
+  readonly size: number;
+}): Rect => ({
+  x: t.x,
+  y: t.y - t.size,
+  w: t.text.length * t.size * 0.82,
+  h: t.size * 1.3,
+});
+
+/** Corners at which a label of that size lies on the path. */
+function alongPath(points: readonly Point[], size: { readonly w: number; readonly h: number }): Point[] {
+  const total = pathLength(points);
+  const out: Point[] = [];
+  const n = Math.max(2, Math.ceil(total / 6));
+  for (let i = 1; i < n; i++) {
+    const p = pointAt(points, i / n);
+    const y = p.y - size.h / 2;
+    for (const f of [0.5, 0.2, 0.8, 0.02, 0.98]) out.push({ x: p.x - size.w * f, y });
+  }
+  return out;
+}
+
+function aroundBox(b: Rect, size: { readonly w: number; readonly h: number }): Point[] {
+  const gap = 6;
+  return [
+    { x: b.x, y: b.y + b.h + gap },
+    { x: b.x + b.w - size.w, y: b.y + b.h + gap },
+    { x: b.x, y: b.y - size.h - gap },
+    { x: b.x + b.w - size.w, y: b.y - size.h - gap },
+    { x: b.x + b.w + gap, y: b.y },
+    { x: b.x - size.w - gap, y: b.y },
+  ];
+}
+
+/** The band and the lane below it, not further than a glance from the box. */
+function reach(box: Rect, band: Rect, bounds: Rect): Rect {
+  const x = Math.max(bounds.x, box.x - 420);
+  const y = Math.max(bounds.y, band.y);
+  return {
+    x,
+    y,
+    w: Math.min(bounds.x + bounds.w, box.x + box.w + 420) - x,
+    h: Math.min(bounds.y + bounds.h, band.y + band.h + 20) - y,
+  };
+}
+
+/** The shortest line from box to label; none when they touch or nearly do. */
+function connect(box: Rect, label: Rect): Point[] {
+  const clamp = (v: number, low: number, high: number): number => Math.min(high, Math.max(low, v));
+  const grown = { x: box.x - 8, y: box.y - 8, w: box.w + 16, h: box.h + 16 };
+  if (overlap(grown, label) > 0) return [];
+  const c = { x: label.x + label.w / 2, y: label.y + label.h / 2 };
+  const a = { x: clamp(c.x, box.x + 6, box.x + box.w - 6), y: clamp(c.y, box.y, box.y + box.h) };
+  const b = { x: clamp(a.x, label.x + 6, label.x + label.w - 6), y: clamp(a.y, label.y, label.y + label.h) };
+  return [a, b];
+}
+
+/** Where the moving message is: its dot, and how far its text is from where it will rest. */
+export function flightAt(flight: Flight, progress: number): { readonly dot: Point; readonly label: Point } {
+  // Slow at both ends, so that start and arrival are seen.
+  const p = Math.min(1, Math.max(0, progress));
+  const eased = p < 0.5 ? 2 * p * p : 1 - (2 - 2 * p) ** 2 / 2;
+  const dot = pointAt(flight.points, eased);
+  if (!flight.label) return { dot, label: { x: 0, y: 0 } };
+  const l = flight.label;
+  const rest = { x: l.x + l.w / 2, y: l.y + l.h / 2 };
+  const start = flight.points[0] ?? rest;
+  // The text rides along from the sender and stays behind at its place, where it covers nothing.
+  const t = Math.min(1, eased / 0.5);
+  return { dot, label: { x: (start.x - rest.x) * (1 - t), y: (start.y - rest.y) * (1 - t) } };
+}
+
+/** What moves at one moment: `motionOf` and where its message is. */
+export function motionAt(
+  layout: TopologyLayout,
+  events: readonly TraceEvent[],
+  index: number,
+  progress: number,
+): Motion & { readonly moving: ReturnType<typeof flightAt> | null } {
+  const motion = motionOf(layout, events, index);
+  return { ...motion, moving: motion.flight ? flightAt(motion.flight, progress) : null };
+}
+
+/** The band in which an actor stands. */
+export const bandOfActor = (actor: Actor): Band => bandOf[actor];

@@ -1,0 +1,113 @@
+import type { Band } from '../../engine/trace/index.ts';
+import { type Cell, placeKey, type SlotGroup, type TopologySlots } from './slots.ts';
+
+export const bandOrder: readonly Band[] = ['guest', 'vmm', 'kernel', 'hardware'];
+
+/** Longest chain of references below each group, counted within its band; a cycle ends where it began. */
+export function depths(groups: readonly SlotGroup[]): Map<string, number> {
+  const byKey = new Map(groups.map((g) => [g.key, g]));
+  const out = new Map<string, number>();
+  const depth = (g: SlotGroup, path: ReadonlySet<string>): number => {
+    const known = out.get(g.key);
+    if (known !== undefined) return known;
+    let d = 0;
+    const on = new Set(path).add(g.key);
+    for (const r of g.refs) {
+      const to = byKey.get(r);
+      if (to && to.band === g.band && !on.has(r)) d = Math.max(d, depth(to, on) + 1);
+    }
+    if (path.size === 0) out.set(g.key, d);
+    return d;
+  };
+  for (const g of groups) depth(g, new Set());
+  return out;
+}
+
+const isQueue = (g: SlotGroup): boolean => g.slots.some((s) => s.queue);
+export const isTable = (g: SlotGroup): boolean => g.slots.some((s) => s.table !== null);
+
+/**
+ * Cells of a band's common objects in `n` columns: queues leftmost, then what is referred to left of what refers to it,
+ * the last column beside the devices. Places that have a cell keep it.
+ * @param rows  rows that the band has anyway, because its device columns need them
+ */
+export function placeCommon(
+  slots: TopologySlots,
+  band: Band,
+  n: number,
+  rows: number,
+): { cells: Map<string, Cell>; memory: Readonly<Record<string, Cell>> } {
+  const depth = depths(slots.groups);
+  const mine = slots.groups.filter((g) => g.band === band && g.device === null && !isTable(g));
+  const cells = new Map<string, Cell>();
+  const taken = new Set<string>();
+  const memory: Record<string, Cell> = {};
+  const put = (key: string, c: Cell): void => {
+    cells.set(key, c);
+    taken.add(`${c.column},${c.row}`);
+  };
+  const open: { key: string; want: number; rank: number }[] = [];
+  const first = mine.some(isQueue) && n > 1 ? 1 : 0;
+  mine.forEach((g, order) => {
+    const d = depth.get(g.key)!;
+    const want = isQueue(g) ? 0 : Math.min(n - 1, first + d);
+    g.slots.forEach((_, i) => {
+      const key = placeKey(g, i);
+      const known = slots.cells[`${n}/${key}`];
+      if (known) put(key, known);
+      else open.push({ key, want, rank: (isQueue(g) ? -1 : d) * 1000 + order + i / 1000 });
+    });
+  });
+  for (const o of open.sort((a, b) => a.rank - b.rank)) {
+    let best: Cell = { column: o.want, row: 0 };
+    let least = Number.POSITIVE_INFINITY;
+    for (let column = 0; column < n; column++) {
+      let row = 0;
+      while (taken.has(`${column},${row}`)) row++;
+      const cost = Math.abs(column - o.want) * 1.5 + row + (row >= rows ? 2 * (row - rows + 1) : 0);
+      if (cost < least) {
+        least = cost;
+        best = { column, row };
+      }
+    }
+    put(o.key, best);
+    memory[`${n}/${o.key}`] = best;
+  }
+  return { cells, memory };
+}
+
+/** The kernel's objects of a device in the order in which a message passes them. */
+const known = ['vdevice', 'hwptnested', 'device'];
+const plain = (type: string): string => type.toLowerCase().replace(/[^a-z]/g, '');
+
+export interface DeviceRow {
+  readonly type: string;
+  readonly index: number;
+  readonly table: boolean;
+}
+
+/**
+ * The rows of a band's device columns, the same for all devices: what refers stands above what it refers to, a cache
+ * stands last and grows.
+ */
+export function deviceRows(slots: TopologySlots, band: Band): DeviceRow[] {
+  const mine = slots.groups.filter((g) => g.band === band && g.device !== null);
+  const depth = depths(mine);
+  const types = new Map<string, { count: number; depth: number; order: number; table: boolean }>();
+  for (const g of mine) {
+    const t = types.get(g.type);
+    const count = Math.max(t?.count ?? 0, g.slots.length);
+    const d = Math.max(t?.depth ?? 0, depth.get(g.key)!);
+    types.set(g.type, { count, depth: d, order: t?.order ?? types.size, table: (t?.table ?? false) || isTable(g) });
+  }
+  const rank = (type: string): number => known.indexOf(plain(type));
+  return [...types]
+    .sort(([a, x], [b, y]) => {
+      if (x.table !== y.table) return x.table ? 1 : -1;
+      if (rank(a) >= 0 && rank(b) >= 0) return rank(a) - rank(b);
+      return y.depth - x.depth || x.order - y.order;
+    })
+    .flatMap(([type, t]) =>
+      Array.from({ length: t.count }, (_, index): DeviceRow => ({ type, index, table: t.table })),
+    );
+}
