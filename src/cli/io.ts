@@ -8,7 +8,10 @@ export class InputError extends Error {}
 export interface Io {
   /** @throws InputError */
   readFile(path: string): Promise<string>;
-  /** All of standard input; it can be read once. @throws InputError */
+  /**
+   * All of standard input; it can be read once. Bytes that are no UTF-8 are replaced: logs have them.
+   * @throws InputError
+   */
   stdin(): Promise<string>;
   /** Data. */
   out(text: string): void;
@@ -36,8 +39,8 @@ function explain(e: unknown): InputError {
   return new InputError(code && Object.hasOwn(reasons, code) ? reasons[code] : `cannot be read (${code ?? String(e)})`);
 }
 
-/** Joins pieces and reads them as UTF-8; a text that is none is no document. */
-async function text(pieces: AsyncIterable<Uint8Array>, limit: number): Promise<string> {
+/** Joins pieces and reads them as UTF-8. `fatal`: refuse what is none. */
+async function text(pieces: AsyncIterable<Uint8Array>, limit: number, fatal: boolean): Promise<string> {
   const chunks: Uint8Array[] = [];
   let total = 0;
   for await (const piece of pieces) {
@@ -46,7 +49,7 @@ async function text(pieces: AsyncIterable<Uint8Array>, limit: number): Promise<s
     chunks.push(piece);
   }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+    return new TextDecoder('utf-8', { fatal }).decode(Buffer.concat(chunks));
   } catch {
     throw new InputError('is not UTF-8 text');
   }
@@ -77,14 +80,14 @@ export function nodeIo(limit = mostBytes): Io {
   return {
     readFile: async (path) => {
       try {
-        return await text(piecesOf(path), limit);
+        return await text(piecesOf(path), limit, true);
       } catch (e) {
         throw explain(e);
       }
     },
     stdin: async () => {
       try {
-        return await text(process.stdin as AsyncIterable<Uint8Array>, limit * 16);
+        return await text(process.stdin as AsyncIterable<Uint8Array>, limit * 16, false);
       } catch (e) {
         throw explain(e);
       }

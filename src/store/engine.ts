@@ -1,67 +1,152 @@
-import type { Hazard, Inspection, Operation, OpResult, Scene } from '../engine/machine/index.ts';
-import type { TraceEvent } from '../engine/trace/index.ts';
+import {
+  type DocumentError,
+  parseDocument,
+  type ScenarioDocument,
+  Session,
+  type Step,
+  type StepRecord,
+  serializeDocument,
+  toStep,
+  validateOperation,
+  whyNotRunnable,
+} from '../engine/document/index.ts';
+import type { Inspection, Operation, Platform, Scene, Vendor } from '../engine/machine/index.ts';
 import type { Place } from './place.ts';
 
+export type { ScenarioDocument as Doc, Step, StepRecord } from '../engine/document/index.ts';
 export type { Operation } from '../engine/machine/index.ts';
 
-/** A parsed document; what the app needs to know of it. */
-export interface Doc {
-  readonly title: string;
-  readonly about?: string;
-  readonly platform: { readonly iommu: string };
-  readonly steps: readonly { readonly operation: Operation; readonly say?: string }[];
-}
+type Doc = ScenarioDocument;
+export type Hazards = StepRecord['hazards'];
 
-export interface Cost {
-  readonly exits: number;
-  readonly ioctls: number;
-  readonly commands: number;
-  readonly syncs: number;
-  readonly removed: number;
-  readonly stillValid: number;
-  readonly reads: number;
-}
-
-export interface StepRecord {
-  readonly operation: Operation | null;
-  readonly result: OpResult;
-  readonly events: readonly TraceEvent[];
-  readonly hazards: readonly Hazard[];
-  readonly cost: Cost;
-  readonly failures: readonly { readonly path: string; readonly expected: string; readonly actual: string }[];
-}
-
+/** Something that was read, or what is wrong with it: one line a problem, with its place. */
 export type Parsed<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly problems: readonly string[] };
 
-/** Part of a scene object. */
+/** Part of a scene object: a cache row or a queue entry. */
 export interface Part {
   readonly row?: number;
   readonly index?: number;
 }
 
+/** An operation that a scene object offers, as a step of the document. */
 export interface ObjectAction {
   readonly title: string;
-  readonly operation: Operation;
+  readonly step: Step;
 }
 
-/** One document being simulated. */
+/** One document being simulated. Everything that is shown is asked from here, by place. */
 export interface Simulation {
+  readonly vendor: Pick<Vendor, 'name' | 'title' | 'layouts' | 'commands'>;
+  /** Index 0 is the setup. */
   readonly records: readonly StepRecord[];
-  /** Turns to another version of the same document, running only what changed; false when it is another machine. */
+  /** Turns to another version of the same document and runs only what changed; false when it is another machine. */
   show(document: Doc): boolean;
+  /** The same object for the same place, until the document changes. */
   scene(place: Place): Scene;
-  /** Hazards at a place: those that the last finished step left. */
-  hazards(place: Place): readonly Hazard[];
+  /** What is stale at a place: what the last finished step left. */
+  hazards(place: Place): Hazards;
   inspect(place: Place, id: string, part?: Part): Inspection | null;
   actions(place: Place, id: string, part?: Part): readonly ObjectAction[];
 }
 
-/** What the store needs from the engine; the only door to it. */
+/** What the store needs from the engine; `engine` is the only door to it. */
 export interface Engine {
   parse(text: string): Parsed<{ readonly document: Doc }>;
   serialize(document: Doc): string;
   /** Runs everything. @throws when a promise inside the engine is broken */
   start(document: Doc): Simulation;
-  /** The document with `operation` as the step after step `at` (0: the setup) and nothing after it. */
-  withStep(document: Doc, at: number, operation: Operation): Parsed<{ readonly document: Doc }>;
+  /** Checks a step as if it stood after the first `at` steps. */
+  check(document: Doc, at: number, step: unknown): Parsed<{ readonly step: Step }>;
 }
+
+function problemLine(e: DocumentError): string {
+  const at = e.line === undefined ? '' : ` (line ${e.line}, column ${e.column})`;
+  return `${e.path === '' ? '' : `${e.path}: `}${e.message}${at}`;
+}
+
+/** Everything that decides how the machine is made. */
+const machineOf = (d: Doc): string => JSON.stringify([d.platform, d.devices ?? [], d.setup ?? 'booted']);
+
+const sameStep = (a: Step, b: Step): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
+
+/** Only the steps whose outcome may differ are run again: their number in common, from the start. */
+function common(a: readonly Step[], b: readonly Step[]): number {
+  let n = 0;
+  while (n < a.length && n < b.length && sameStep(a[n]!, b[n]!)) n++;
+  return n;
+}
+
+class SessionSimulation implements Simulation {
+  private readonly session: Session;
+  private readonly machine: string;
+  private shown: { place: Place; scene: Scene } | null = null;
+
+  constructor(document: Doc) {
+    this.session = new Session(document);
+    this.machine = machineOf(document);
+    this.session.runAll();
+  }
+
+  get vendor(): Vendor {
+    return this.session.vendor;
+  }
+
+  get records(): readonly StepRecord[] {
+    return this.session.steps;
+  }
+
+  show(document: Doc): boolean {
+    if (machineOf(document) !== this.machine) return false;
+    const n = common(this.session.document.steps, document.steps);
+    this.shown = null;
+    this.session.truncate(n);
+    for (const step of document.steps.slice(n)) this.session.append(step);
+    return true;
+  }
+
+  private platform(place: Place): Platform {
+    return this.session.platformAt(place.step, place.event);
+  }
+
+  scene(place: Place): Scene {
+    const s = this.shown;
+    if (s?.place.step === place.step && s.place.event === place.event) return s.scene;
+    const scene = this.platform(place).scene(this.hazards(place));
+    this.shown = { place, scene };
+    return scene;
+  }
+
+  hazards(place: Place): Hazards {
+    const record = this.session.steps[place.step];
+    if (record && place.event >= record.eventCount) return record.hazards;
+    return this.session.steps[place.step - 1]?.hazards ?? [];
+  }
+
+  inspect(place: Place, id: string, part?: Part): Inspection | null {
+    return this.platform(place).inspect(id, part);
+  }
+
+  actions(place: Place, id: string, part?: Part): ObjectAction[] {
+    return this.platform(place)
+      .actionsFor(id, part)
+      .map((a) => ({ title: a.title, step: toStep(a.operation) }));
+  }
+}
+
+export const engine: Engine = {
+  parse(text) {
+    const r = parseDocument(text);
+    if (!r.ok) return { ok: false, problems: [problemLine(r.error)] };
+    const why = whyNotRunnable(r.document);
+    return why ? { ok: false, problems: [problemLine(why)] } : r;
+  },
+  serialize: serializeDocument,
+  start: (document) => new SessionSimulation(document),
+  check(document, at, step) {
+    const r = validateOperation(step, { document, at });
+    return r.ok ? r : { ok: false, problems: [problemLine(r.error)] };
+  },
+};
+
+/** An operation that the engine proposes, as a step of a document. */
+export const stepOf = (operation: Operation): Step => toStep(operation);

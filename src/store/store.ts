@@ -1,6 +1,6 @@
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import { advance, restMs, singleMs } from './clock.ts';
-import type { Doc, Engine, Operation, Simulation, StepRecord } from './engine.ts';
+import type { Doc, Engine, Simulation, Step, StepRecord } from './engine.ts';
 import { currentEntry, emptyHistory, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
 import {
   clampPlace,
@@ -35,7 +35,7 @@ export interface Notice {
 
 /** A question that waits for an answer before anything changes. */
 export interface CutQuestion {
-  readonly operation: Operation;
+  readonly step: Step;
   readonly label: string;
   /** Steps that would go. */
   readonly lost: number;
@@ -143,7 +143,7 @@ export function createAppStore(engine: Engine) {
       return false;
     }
     simulation = shown.next;
-    const lengths = shown.records.map((r) => r.events.length);
+    const lengths = shown.records.map((r) => r.eventCount);
     const at = place === 'start' ? startPlace(lengths) : place === 'end' ? endPlace(lengths) : clampPlace(place, lengths);
     settle();
     set({
@@ -233,39 +233,37 @@ export function createAppStore(engine: Engine) {
     } else if (!samePlace(after.place, s.place)) set({ place: after.place });
   };
 
-  /** Appends an operation after the head's step and plays it; from an earlier position it asks before it cuts. */
-  const runOperation = (operation: Operation, label: string, cut = false): void => {
+  /** Appends a step after the head's step and plays it; from an earlier position it asks before it cuts. */
+  const runOperation = (step: Step, label: string, cut = false): void => {
     const s = get();
-    if (!s.document || !simulation) return;
-    const lost = s.lengths.length - 1 - s.place.step;
-    if (lost > 0 && !cut) {
-      set({ cut: { operation, label, lost }, playing: false });
-      return;
-    }
+    if (!s.document) return;
     const at = s.place.step;
-    const added = attempt(label, () => engine.withStep(s.document!, at, operation));
-    if (added === null) return;
-    if (!added.ok) {
-      notify('error', `${label} was not added`, added.problems);
+    const checked = engine.check(s.document, at, step);
+    if (!checked.ok) {
+      notify('error', `${label} was not added`, checked.problems);
       return;
     }
+    const lost = s.document.steps.length - at;
+    if (lost > 0 && !cut) {
+      pause();
+      set({ cut: { step, label, lost }, dialog: null });
+      return;
+    }
+    const steps = [...s.document.steps.slice(0, at), checked.step];
     const done = edit(
-      { document: added.document, scenario: s.scenario, label: `Add ${label}`, opened: false },
+      { document: { ...s.document, steps }, scenario: s.scenario, label: `Add ${label}`, opened: false },
       { step: at + 1, event: 0 },
-      { cut: null, fresh: false, dialog: null },
+      { cut: null, fresh: false, dialog: null, settings: { ...s.settings, panel: 'steps' } },
     );
-    if (!done) return;
-    rested = restMs;
+    if (!done || (get().lengths[at + 1] ?? 0) === 0) return;
     head.setState({ progress: 0, flying: false });
-    if ((get().lengths[at + 1] ?? 0) === 0) settle();
-    else set({ playing: true });
-    set({ settings: { ...get().settings, panel: 'steps' } });
+    set({ playing: true });
   };
 
   const answerCut = (yes: boolean): void => {
     const { cut } = get();
     set({ cut: null });
-    if (cut && yes) runOperation(cut.operation, cut.label, true);
+    if (cut && yes) runOperation(cut.step, cut.label, true);
   };
 
   const undoRedo = (by: -1 | 1): void => {

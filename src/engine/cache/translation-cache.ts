@@ -29,16 +29,42 @@ export interface EntryData {
   ipaHi: number;
 }
 
-const COLUMNS = [
-  'a', 'b', 'inLo', 'inHi', 'shift', 'blockShift', 'outLo', 'outHi', 'attr', 'level', 'granule', 'sid', 'ssid', 'ipaLo', 'ipaHi', 'uid',
-  'group', 'nextLookup', 'nextBlock', 'prevGroup', 'nextGroup', 'prevAge', 'nextAge',
-] as const;
-type Column = (typeof COLUMNS)[number];
+/**
+ * Integers of an entry. What a look-up and a removal touch lies in its first 64 bytes, so that a large cache costs one miss
+ * an entry and not one a field.
+ */
+export const A = 0;
+export const B = 1;
+export const IN_LO = 2;
+export const IN_HI = 3;
+/** Log2 of the bytes that the entry translates. */
+export const SHIFT = 4;
+/** Log2 of the stage-1 leaf that it was cut from; an invalidation by address removes every piece of that leaf. */
+export const BLOCK_SHIFT = 5;
+export const LEVEL = 6;
+export const GRANULE = 7;
+/** Stable id of the entry, never used twice; 0: free. */
+export const UID = 8;
+const GROUP = 9;
+const NEXT_LOOKUP = 10;
+const NEXT_BLOCK = 11;
+const PREV_GROUP = 12;
+const NEXT_GROUP = 13;
+const PREV_AGE = 14;
+const NEXT_AGE = 15;
+export const OUT_LO = 16;
+export const OUT_HI = 17;
+export const ATTR = 18;
+export const SID = 19;
+export const SSID = 20;
+export const IPA_LO = 21;
+export const IPA_HI = 22;
+/** Integers from one entry to the next. */
+const STRIDE = 32;
 
 export interface CacheSnapshot {
-  readonly columns: Readonly<Record<Column, Int32Array>>;
-  readonly top: number;
-  readonly free: number;
+  /** Entries in order of age, STRIDE integers each. */
+  readonly entries: Int32Array;
   readonly uid: number;
 }
 
@@ -80,32 +106,8 @@ export class TranslationCache {
   onRemove: ((index: number) => void) | null = null;
   size = 0;
 
-  a = new Int32Array(0);
-  b = new Int32Array(0);
-  inLo = new Int32Array(0);
-  inHi = new Int32Array(0);
-  /** Log2 of the bytes that the entry translates. */
-  shift = new Int32Array(0);
-  /** Log2 of the stage-1 leaf that it was cut from; an invalidation by address removes every piece of that leaf. */
-  blockShift = new Int32Array(0);
-  outLo = new Int32Array(0);
-  outHi = new Int32Array(0);
-  attr = new Int32Array(0);
-  level = new Int32Array(0);
-  granule = new Int32Array(0);
-  sid = new Int32Array(0);
-  ssid = new Int32Array(0);
-  ipaLo = new Int32Array(0);
-  ipaHi = new Int32Array(0);
-  /** Stable id of the entry, never used twice. */
-  uid = new Int32Array(0);
-  private group = new Int32Array(0);
-  private nextLookup = new Int32Array(0);
-  private nextBlock = new Int32Array(0);
-  private prevGroup = new Int32Array(0);
-  private nextGroup = new Int32Array(0);
-  private prevAge = new Int32Array(0);
-  private nextAge = new Int32Array(0);
+  /** All entries; an index is that of an entry's first integer, a field is at index + offset. Replaced when it grows. */
+  e = new Int32Array(0);
 
   private lookupHeads = new Int32Array(0);
   private blockHeads = new Int32Array(0);
@@ -136,12 +138,11 @@ export class TranslationCache {
     this.allocate(16);
   }
 
+  /** Makes room for `n` entries, a power of two. */
   private allocate(n: number): void {
-    for (const c of COLUMNS) {
-      const grown = new Int32Array(n);
-      grown.set((this[c] as Int32Array).subarray(0, Math.min(n, this[c].length)));
-      (this as unknown as Record<Column, Int32Array>)[c] = grown;
-    }
+    const grown = new Int32Array(n * STRIDE);
+    grown.set(this.e.subarray(0, Math.min(this.e.length, grown.length)));
+    this.e = grown;
     this.rehash(n);
   }
 
@@ -149,21 +150,21 @@ export class TranslationCache {
     this.hashMask = n * 2 - 1;
     this.lookupHeads = new Int32Array(n * 2).fill(-1);
     this.blockHeads = new Int32Array(n * 2).fill(-1);
-    for (let i = 0; i < this.top; i++) if (this.uid[i] !== 0) this.linkHashes(i);
+    for (let i = 0; i < this.top; i += STRIDE) if (this.e[i + UID] !== 0) this.linkHashes(i);
   }
 
   private linkHashes(i: number): void {
-    const h = mix(this.a[i]!, this.b[i]!, this.inLo[i]!, this.inHi[i]!, this.shift[i]!) & this.hashMask;
-    this.nextLookup[i] = this.lookupHeads[h]!;
+    const h = mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask;
+    this.e[i + NEXT_LOOKUP] = this.lookupHeads[h]!;
     this.lookupHeads[h] = i;
     const g = this.blockHash(i);
-    this.nextBlock[i] = this.blockHeads[g]!;
+    this.e[i + NEXT_BLOCK] = this.blockHeads[g]!;
     this.blockHeads[g] = i;
   }
 
   private blockHash(i: number): number {
-    const s = this.blockShift[i]!;
-    return mix(this.a[i]!, this.b[i]!, alignLo(this.inLo[i]!, s), alignHi(this.inHi[i]!, s), s) & this.hashMask;
+    const s = this.e[i + BLOCK_SHIFT]!;
+    return mix(this.e[i + A]!, this.e[i + B]!, alignLo(this.e[i + IN_LO]!, s), alignHi(this.e[i + IN_HI]!, s), s) & this.hashMask;
   }
 
   /** Entry that translates the address in context (a, b), or -1. Global entries of `a` count. */
@@ -185,8 +186,8 @@ export class TranslationCache {
   /** Entry of exactly this tag, start and size, or -1. */
   find(a: number, b: number, hi: number, lo: number, shift: number): number {
     let i = this.lookupHeads[mix(a, b, lo, hi, shift) & this.hashMask]!;
-    while (i >= 0 && !(this.inLo[i] === lo && this.b[i] === b && this.a[i] === a && this.inHi[i] === hi && this.shift[i] === shift))
-      i = this.nextLookup[i]!;
+    while (i >= 0 && !(this.e[i + IN_LO] === lo && this.e[i + B] === b && this.e[i + A] === a && this.e[i + IN_HI] === hi && this.e[i + SHIFT] === shift))
+      i = this.e[i + NEXT_LOOKUP]!;
     return i;
   }
 
@@ -202,50 +203,51 @@ export class TranslationCache {
     if (old >= 0) this.remove(old);
     else if (this.capacity > 0 && this.size >= this.capacity) this.remove(this.oldest);
     let i = this.free;
-    if (i >= 0) this.free = this.nextLookup[i]!;
+    if (i >= 0) this.free = this.e[i + NEXT_LOOKUP]!;
     else {
-      if (this.top === this.a.length) this.allocate(this.top * 2);
-      i = this.top++;
+      if (this.top === this.e.length) this.allocate((this.top / STRIDE) * 2);
+      i = this.top;
+      this.top += STRIDE;
     }
-    this.a[i] = a;
-    this.b[i] = b;
-    this.inLo[i] = inLo;
-    this.inHi[i] = inHi;
-    this.shift[i] = shift;
-    this.blockShift[i] = blockShift;
-    this.outLo[i] = outLo;
-    this.outHi[i] = outHi;
-    this.attr[i] = d.attr;
-    this.level[i] = d.level;
-    this.granule[i] = d.granule;
-    this.sid[i] = d.sid;
-    this.ssid[i] = d.ssid;
-    this.ipaLo[i] = d.ipaLo;
-    this.ipaHi[i] = d.ipaHi;
-    this.uid[i] = this.nextUid++;
+    this.e[i + A] = a;
+    this.e[i + B] = b;
+    this.e[i + IN_LO] = inLo;
+    this.e[i + IN_HI] = inHi;
+    this.e[i + SHIFT] = shift;
+    this.e[i + BLOCK_SHIFT] = blockShift;
+    this.e[i + OUT_LO] = outLo;
+    this.e[i + OUT_HI] = outHi;
+    this.e[i + ATTR] = d.attr;
+    this.e[i + LEVEL] = d.level;
+    this.e[i + GRANULE] = d.granule;
+    this.e[i + SID] = d.sid;
+    this.e[i + SSID] = d.ssid;
+    this.e[i + IPA_LO] = d.ipaLo;
+    this.e[i + IPA_HI] = d.ipaHi;
+    this.e[i + UID] = this.nextUid++;
     this.link(i);
     return i;
   }
 
   private link(i: number): void {
-    const a = this.a[i]!;
-    const b = this.b[i]!;
+    const a = this.e[i + A]!;
+    const b = this.e[i + B]!;
     this.linkHashes(i);
     const g = this.groupFor(a, b);
-    this.group[i] = g;
-    this.prevGroup[i] = -1;
-    this.nextGroup[i] = this.groupHead[g]!;
-    if (this.groupHead[g]! >= 0) this.prevGroup[this.groupHead[g]!] = i;
+    this.e[i + GROUP] = g;
+    this.e[i + PREV_GROUP] = -1;
+    this.e[i + NEXT_GROUP] = this.groupHead[g]!;
+    if (this.groupHead[g]! >= 0) this.e[this.groupHead[g]! + PREV_GROUP] = i;
     this.groupHead[g] = i;
     this.groupCount[g]!++;
-    this.prevAge[i] = this.newest;
-    this.nextAge[i] = -1;
-    if (this.newest >= 0) this.nextAge[this.newest] = i;
+    this.e[i + PREV_AGE] = this.newest;
+    this.e[i + NEXT_AGE] = -1;
+    if (this.newest >= 0) this.e[this.newest + NEXT_AGE] = i;
     else this.oldest = i;
     this.newest = i;
     if (b === GLOBAL) this.globals++;
-    if (this.shiftCount[this.shift[i]!]!++ === 0) this.shifts.add(this.shift[i]!);
-    if (this.blockCount[this.blockShift[i]!]!++ === 0) this.blocks.add(this.blockShift[i]!);
+    if (this.shiftCount[this.e[i + SHIFT]!]!++ === 0) this.shifts.add(this.e[i + SHIFT]!);
+    if (this.blockCount[this.e[i + BLOCK_SHIFT]!]!++ === 0) this.blocks.add(this.e[i + BLOCK_SHIFT]!);
     this.size++;
   }
 
@@ -271,36 +273,38 @@ export class TranslationCache {
   /** Takes one entry out. */
   remove(i: number): void {
     this.onRemove?.(i);
-    this.unchain(this.lookupHeads, this.nextLookup, mix(this.a[i]!, this.b[i]!, this.inLo[i]!, this.inHi[i]!, this.shift[i]!) & this.hashMask, i);
-    this.unchain(this.blockHeads, this.nextBlock, this.blockHash(i), i);
-    const g = this.group[i]!;
-    if (this.prevGroup[i]! >= 0) this.nextGroup[this.prevGroup[i]!] = this.nextGroup[i]!;
-    else this.groupHead[g] = this.nextGroup[i]!;
-    if (this.nextGroup[i]! >= 0) this.prevGroup[this.nextGroup[i]!] = this.prevGroup[i]!;
+    this.unchain(this.lookupHeads, NEXT_LOOKUP, mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask, i);
+    this.unchain(this.blockHeads, NEXT_BLOCK, this.blockHash(i), i);
+    const g = this.e[i + GROUP]!;
+    if (this.e[i + PREV_GROUP]! >= 0) this.e[this.e[i + PREV_GROUP]! + NEXT_GROUP] = this.e[i + NEXT_GROUP]!;
+    else this.groupHead[g] = this.e[i + NEXT_GROUP]!;
+    if (this.e[i + NEXT_GROUP]! >= 0) this.e[this.e[i + NEXT_GROUP]! + PREV_GROUP] = this.e[i + PREV_GROUP]!;
     this.groupCount[g]!--;
-    if (this.prevAge[i]! >= 0) this.nextAge[this.prevAge[i]!] = this.nextAge[i]!;
-    else this.oldest = this.nextAge[i]!;
-    if (this.nextAge[i]! >= 0) this.prevAge[this.nextAge[i]!] = this.prevAge[i]!;
-    else this.newest = this.prevAge[i]!;
-    if (this.b[i] === GLOBAL) this.globals--;
-    const s = this.shift[i]!;
+    if (this.e[i + PREV_AGE]! >= 0) this.e[this.e[i + PREV_AGE]! + NEXT_AGE] = this.e[i + NEXT_AGE]!;
+    else this.oldest = this.e[i + NEXT_AGE]!;
+    if (this.e[i + NEXT_AGE]! >= 0) this.e[this.e[i + NEXT_AGE]! + PREV_AGE] = this.e[i + PREV_AGE]!;
+    else this.newest = this.e[i + PREV_AGE]!;
+    if (this.e[i + B] === GLOBAL) this.globals--;
+    const s = this.e[i + SHIFT]!;
     if (--this.shiftCount[s]! === 0) this.shifts.delete(s);
-    const bs = this.blockShift[i]!;
+    const bs = this.e[i + BLOCK_SHIFT]!;
     if (--this.blockCount[bs]! === 0) this.blocks.delete(bs);
-    this.uid[i] = 0;
-    this.nextLookup[i] = this.free;
+    this.e[i + UID] = 0;
+    this.e[i + NEXT_LOOKUP] = this.free;
     this.free = i;
     this.size--;
   }
 
-  private unchain(heads: Int32Array, next: Int32Array, h: number, i: number): void {
+  /** `next` is the offset of the chain's link in an entry. */
+  private unchain(heads: Int32Array, next: number, h: number, i: number): void {
+    const e = this.e;
     let at = heads[h]!;
     if (at === i) {
-      heads[h] = next[i]!;
+      heads[h] = e[i + next]!;
       return;
     }
-    while (next[at] !== i) at = next[at]!;
-    next[at] = next[i]!;
+    while (e[at + next] !== i) at = e[at + next]!;
+    e[at + next] = e[i + next]!;
   }
 
   /** Removes every entry of context (a, b); `ANY` as `b`: of all contexts of `a`, global entries included. @returns how many */
@@ -318,7 +322,7 @@ export class TranslationCache {
   private removeGroup(g: number): number {
     let n = 0;
     for (let i = this.groupHead[g]!; i >= 0; n++) {
-      const next = this.nextGroup[i]!;
+      const next = this.e[i + NEXT_GROUP]!;
       this.remove(i);
       i = next;
     }
@@ -329,8 +333,8 @@ export class TranslationCache {
   removeAllBut(a: number): number {
     let n = 0;
     for (let i = this.oldest; i >= 0; ) {
-      const next = this.nextAge[i]!;
-      if (this.a[i] !== a) {
+      const next = this.e[i + NEXT_AGE]!;
+      if (this.e[i + A] !== a) {
         this.remove(i);
         n++;
       }
@@ -343,7 +347,7 @@ export class TranslationCache {
   removeAll(): number {
     let n = 0;
     for (let i = this.oldest; i >= 0; ) {
-      const next = this.nextAge[i]!;
+      const next = this.e[i + NEXT_AGE]!;
       this.remove(i);
       n++;
       i = next;
@@ -382,10 +386,10 @@ export class TranslationCache {
     let n = 0;
     if (probes > this.groupCount[g]!) {
       for (let i = this.groupHead[g]!; i >= 0; ) {
-        const next = this.nextGroup[i]!;
-        const s = this.blockShift[i]!;
-        const from = (alignHi(this.inHi[i]!, s) >>> 0) - (hi >>> 0);
-        const delta = from * 4294967296 + ((alignLo(this.inLo[i]!, s) >>> 0) - (lo >>> 0));
+        const next = this.e[i + NEXT_GROUP]!;
+        const s = this.e[i + BLOCK_SHIFT]!;
+        const from = (alignHi(this.e[i + IN_HI]!, s) >>> 0) - (hi >>> 0);
+        const delta = from * 4294967296 + ((alignLo(this.e[i + IN_LO]!, s) >>> 0) - (lo >>> 0));
         if (delta < bytes && delta + 2 ** s > 0 && this.matches(i, level, granule)) {
           this.remove(i);
           n++;
@@ -418,10 +422,10 @@ export class TranslationCache {
   private removeBlock(a: number, b: number, hi: number, lo: number, s: number, level: number, granule: number): number {
     let n = 0;
     for (let i = this.blockHeads[mix(a, b, lo, hi, s) & this.hashMask]!; i >= 0; ) {
-      const next = this.nextBlock[i]!;
+      const next = this.e[i + NEXT_BLOCK]!;
       if (
-        this.blockShift[i] === s && this.a[i] === a && this.b[i] === b &&
-        alignLo(this.inLo[i]!, s) === lo && alignHi(this.inHi[i]!, s) === hi && this.matches(i, level, granule)
+        this.e[i + BLOCK_SHIFT] === s && this.e[i + A] === a && this.e[i + B] === b &&
+        alignLo(this.e[i + IN_LO]!, s) === lo && alignHi(this.e[i + IN_HI]!, s) === hi && this.matches(i, level, granule)
       ) {
         this.remove(i);
         n++;
@@ -432,27 +436,26 @@ export class TranslationCache {
   }
 
   private matches(i: number, level: number, granule: number): boolean {
-    return (level < 0 || this.level[i] === level) && (granule < 0 || this.granule[i] === granule);
+    return (level < 0 || this.e[i + LEVEL] === level) && (granule < 0 || this.e[i + GRANULE] === granule);
   }
 
   /** Index of the entry with this id, or -1. Walks all entries: for the inspector only. */
   indexOf(uid: number): number {
-    for (let i = this.oldest; i >= 0; i = this.nextAge[i]!) if (this.uid[i] === uid) return i;
+    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!) if (this.e[i + UID] === uid) return i;
     return -1;
   }
 
   /** Calls `f` for each entry, oldest first. `f` must not change the cache. */
   forEach(f: (index: number) => void): void {
-    for (let i = this.oldest; i >= 0; i = this.nextAge[i]!) f(i);
+    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!) f(i);
   }
 
   save(): CacheSnapshot {
-    // Entries are copied in age order, so that equal contents give equal snapshots whatever happened before.
-    const columns = {} as Record<Column, Int32Array>;
-    for (const c of COLUMNS) columns[c] = new Int32Array(this.size);
+    // Copied in order of age, so that equal contents give equal snapshots whatever happened before.
+    const entries = new Int32Array(this.size * STRIDE);
     let n = 0;
-    for (let i = this.oldest; i >= 0; i = this.nextAge[i]!, n++) for (const c of COLUMNS) columns[c][n] = this[c][i]!;
-    return { columns, top: n, free: -1, uid: this.nextUid };
+    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!, n += STRIDE) entries.set(this.e.subarray(i, i + STRIDE), n);
+    return { entries, uid: this.nextUid };
   }
 
   load(s: CacheSnapshot): void {
@@ -470,16 +473,17 @@ export class TranslationCache {
     this.blockCount.fill(0);
     this.shifts.count = 0;
     this.blocks.count = 0;
-    let n = 16;
-    while (n < s.top) n *= 2;
-    if (n > this.a.length) this.allocate(n);
-    else this.rehash(this.a.length);
-    for (const c of COLUMNS) this[c].set(s.columns[c]);
-    for (let i = 0; i < s.top; i++) {
-      this.top = i + 1;
+    const count = s.entries.length / STRIDE;
+    let n = this.e.length / STRIDE;
+    while (n < count) n *= 2;
+    if (n * STRIDE > this.e.length) this.allocate(n);
+    else this.rehash(n);
+    this.e.set(s.entries);
+    this.e.fill(0, s.entries.length);
+    for (let i = 0; i < s.entries.length; i += STRIDE) {
+      this.top = i + STRIDE;
       this.link(i);
     }
-    this.uid.fill(0, s.top);
     this.nextUid = s.uid;
   }
 }

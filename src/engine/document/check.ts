@@ -1,4 +1,5 @@
 import type { Vendor } from '../machine/vendor.ts';
+import { vendors } from '../machine/vendors.ts';
 import { checkStep, namesOf, type StepContext } from './check-step.ts';
 import type { Path } from './json.ts';
 import { ridText, toBigint } from './number.ts';
@@ -134,7 +135,7 @@ export function notModelled(doc: ScenarioDocument, vendor: Vendor | null): Probl
   if (!vendor)
     return {
       path: ['platform', 'iommu'],
-      expected: 'an IOMMU that is modelled',
+      expected: `an IOMMU that is modelled (${vendors.map((v) => v.name).join(', ') || 'none is so far'})`,
       found: `"${p.iommu}", which is not modelled yet`,
     };
   if ((p.iommus?.length ?? 0) > 1)

@@ -114,7 +114,7 @@ function Tag({ box, word, tone }: { box: ObjectBox; word: string; tone: Tone }) 
   const w = Math.ceil(textWidth(word, 'title', size)) + 10;
   const x = box.x + box.w - w - 6;
   return (
-    <g aria-hidden="true" pointerEvents="none">
+    <g pointerEvents="none">
       <rect x={x} y={box.y - 7.5} width={w} height={15} rx={7.5} fill={shade.line} />
       <text
         x={x + w / 2}
@@ -164,7 +164,6 @@ function Cell({ cell, box, now, selected }: { cell: RingCell; box: ObjectBox; no
           fontWeight={700}
           textAnchor="middle"
           fill={colours.panel}
-          aria-hidden="true"
         >
           !
         </text>

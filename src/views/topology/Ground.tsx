@@ -57,7 +57,7 @@ export const Arrows = memo(function Arrows({
     const stands = isOf(a);
     const stroke = stands ? colours.accent : colours.lineStrong;
     return (
-      <g key={a.id} aria-hidden="true">
+      <g key={a.id}>
         <path d={roundedPath(a.points, 4)} fill="none" stroke={stroke} strokeWidth={stands ? 1.8 : 1.2} />
         <path d={headPath(a.points, 5.5)} fill={stroke} />
         {a.label !== '' && <title>{a.label}</title>}

@@ -60,6 +60,14 @@ export const guestDeviations: readonly GuestDeviation[] = [
     instead: () => [],
   },
   {
+    name: 'guest.entry-in-one-go',
+    rule: 'entrySteps',
+    about:
+      'STEs and CDs are rewritten word by word with one invalidation at the end: hardware that reads in between sees half of ' +
+      'each, and never a moment without V.',
+    instead: (_kind, _current, target) => [target.map((w, i) => [i, w] as const)],
+  },
+  {
     name: 'guest.no-cfgi-cd',
     rule: 'cdSync',
     about: 'A changed context descriptor is not invalidated: the SMMU goes on with the CD it has cached.',

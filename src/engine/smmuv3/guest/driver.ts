@@ -19,7 +19,6 @@ import {
   type GuestState,
   isPaging,
   type Master,
-  mastersOf,
   type Perm,
   type VirtualSmmu,
 } from './state.ts';
@@ -73,6 +72,10 @@ export class GuestDriver implements Guest {
 
   /** Probe of the SMMU, then of every device that is plugged in; each starts with an abort STE. */
   *boot(): Op<OpResult> {
+    return yield* withMemory(this.bootNow());
+  }
+
+  private *bootNow(): Op<OpResult> {
     if (this.state.booted) return refused('the guest has booted already');
     this.begin();
     const error = yield* probe(this);
@@ -88,6 +91,10 @@ export class GuestDriver implements Guest {
    * `cdTable` names another device whose CD table this one shall use (Linux never does so); changes of a shared CD reach all.
    */
   *attach(o: { device: string; domain: string; cdTable?: string }): Op<OpResult> {
+    return yield* withMemory(this.attachNow(o));
+  }
+
+  private *attachNow(o: { device: string; domain: string; cdTable?: string }): Op<OpResult> {
     const m = yield* this.master(o.device);
     if (typeof m === 'string') return refused(m);
     this.begin();
@@ -112,6 +119,10 @@ export class GuestDriver implements Guest {
 
   /** Maps guest physical memory for DMA. `gpa` may be any address; whether stage 2 has it shows at the access. */
   *map(o: { domain: string; iova: Address; gpa: Address; size: number; perm?: Perm }): Op<OpResult> {
+    return yield* withMemory(this.mapNow(o));
+  }
+
+  private *mapNow(o: { domain: string; iova: Address; gpa: Address; size: number; perm?: Perm }): Op<OpResult> {
     const domain = this.pagingDomain(o.domain);
     if (typeof domain === 'string') return refused(domain, 'ENODEV');
     this.begin();
@@ -225,12 +236,18 @@ export class GuestDriver implements Guest {
     return d;
   }
 
-  /** For tests and the scene: devices of a domain. */
-  mastersOf(domain: string): readonly Master[] {
-    return mastersOf(this, domain);
-  }
 }
 
 const tableConfig = (s: GuestState) => ({ stage: 1, inputBits: 48, outputBits: s.features?.oas ?? 44 }) as const;
+
+/** A guest without free pages fails with ENOMEM, as its kernel would. */
+function* withMemory(op: Op<OpResult>): Op<OpResult> {
+  try {
+    return yield* op;
+  } catch (e) {
+    if (e instanceof RangeError && e.message.startsWith('no free pages')) return refused(`the guest has ${e.message}`, 'ENOMEM');
+    throw e;
+  }
+}
 
 const refused = (text: string, errno?: string): OpResult => ({ ok: false, text, ...(errno ? { errno } : {}) });

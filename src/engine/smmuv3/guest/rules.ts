@@ -1,5 +1,5 @@
+import { cdSafe, cdUsed, type EntryStep, entrySteps, steSafe, steUsed } from '../host/entry.ts';
 import { atcInv, type Command, cfgiCd, cfgiSte, nhAsid, nhVa } from './commands.ts';
-import { entrySteps, type QwordWrite } from './entry-steps.ts';
 import { type Invalidated, splitRange, tooBigForRange } from './range.ts';
 
 /** A stage-1 range that must leave the TLB. */
@@ -29,7 +29,7 @@ export interface GuestRules {
   /** ATC commands of an empty-out of the flush queue. */
   flushQueueAtc(sids: readonly number[]): Command[];
   /** The order in which an STE or CD is rewritten: each step is followed by its invalidation and CMD_SYNC. */
-  entrySteps(kind: 'ste' | 'cd', current: readonly bigint[], target: readonly bigint[]): QwordWrite[][];
+  entrySteps(kind: 'ste' | 'cd', current: readonly bigint[], target: readonly bigint[]): EntryStep[];
   /** After a context descriptor changed: for every stream that reaches it. `writer` is the one whose attach changed it. */
   cdSync(sids: readonly number[], ssid: number, writer: number): Command[];
   /** After a part of a stream table entry changed. */
@@ -58,7 +58,10 @@ export const guestRules: GuestRules = {
   flushQueueTlbi: (asid) => [nhAsid(asid)],
   flushQueueAtc: (sids) => sids.map((sid) => atcInv(sid, 0, 0)),
   // arm_smmu_write_entry
-  entrySteps,
+  entrySteps: (kind, current, target) =>
+    kind === 'ste'
+      ? entrySteps(current, target, steUsed(current), steUsed(target), steSafe(current, target))
+      : entrySteps(current, target, cdUsed(current), cdUsed(target), cdSafe()),
   // arm_smmu_sync_cd
   cdSync: (sids, ssid) => sids.map((sid) => cfgiCd(sid, ssid)),
   // arm_smmu_sync_ste_for_sid

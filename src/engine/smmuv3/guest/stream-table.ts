@@ -1,5 +1,6 @@
 import { encode } from '../../bits/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
+import { writeEntry as changes, readEntry, wordsText } from '../host/entry.ts';
 import { cdLayout, l1stdLayout, steLayout } from '../layout/index.ts';
 import { submit } from './queue.ts';
 import type { CdTable, Domain, Guest, GuestDevice, Master } from './state.ts';
@@ -126,13 +127,11 @@ function* writeEntry(
   title: string,
   sync: () => bigint[][],
 ): Op<void> {
-  const current = target.map((_, i) => g.memory.readWord(address + i * 8));
-  for (const step of g.rules.entrySteps(kind, current, target)) {
-    for (const w of step) g.memory.writeWord(address + w.index * 8, w.value);
+  const steps = g.rules.entrySteps(kind, readEntry(g.memory, address), target);
+  for (const changed of changes(g.memory, address, steps)) {
     if (g.trace.listener) {
-      const now = target.map((_, i) => g.memory.readWord(address + i * 8));
-      const text = `${title}: ${step.map((w) => `DW${w.index}`).join(', ')} written`;
-      tableWrite(g, at, address, now, kind === 'ste' ? steLayout.id : cdLayout.id, text);
+      const layout = kind === 'ste' ? steLayout.id : cdLayout.id;
+      tableWrite(g, at, address, readEntry(g.memory, address), layout, `${title}: ${wordsText(changed)} written`);
     }
     yield pause('guest', 'table.write');
     yield* submit(g, sync());

@@ -1,5 +1,4 @@
-import type { TranslationCache } from '../../cache/index.ts';
-import { GLOBAL } from '../../cache/index.ts';
+import { A, ATTR, B, GLOBAL, IN_HI, IN_LO, LEVEL, OUT_HI, OUT_LO, SHIFT, SID, SSID, type TranslationCache } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import { FOR_INPUT, OK, PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT, type WalkCaches } from '../../pagetable/vmsav8.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
@@ -77,10 +76,10 @@ export class Audit {
     const stage2 = c === this.caches.s2tlb || c === this.caches.s2walk;
     let verdict: Verdict = UNREACHABLE;
     // The stream that filled it first, then every other: tags are shared, so any of them could hit the entry.
-    const sids = [c.sid[i]!, ...this.devices.map((d) => d.rid)];
+    const sids = [c.e[i + SID]!, ...this.devices.map((d) => d.rid)];
     for (let k = 0; k < sids.length; k++) {
       const sid = sids[k]!;
-      if (k > 0 && sid === c.sid[i]) continue;
+      if (k > 0 && sid === c.e[i + SID]) continue;
       const v = stage2 ? this.stage2(c, i, sid) : this.stage1(c, i, sid);
       if (v.state === 'differs') return v;
       if (v.state === 'same') verdict = v;
@@ -91,10 +90,10 @@ export class Audit {
   private stage2(c: TranslationCache, i: number, sid: number): Verdict {
     const t = this.begin();
     const ste = t.readSte(sid);
-    if (ste === null || ste.bad || ste.s2 === null || ste.vmid !== c.a[i]) return UNREACHABLE;
-    const seen = c === this.caches.s2walk ? new TableSeen(c.level[i]!, 2) : null;
+    if (ste === null || ste.bad || ste.s2 === null || ste.vmid !== c.e[i + A]) return UNREACHABLE;
+    const seen = c === this.caches.s2walk ? new TableSeen(c.e[i + LEVEL]!, 2) : null;
     t.walker.caches = seen;
-    const r = t.walker.stage2(ste.s2, c.inHi[i]!, c.inLo[i]!, 0, FOR_INPUT, -1);
+    const r = t.walker.stage2(ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, FOR_INPUT, -1);
     t.walker.caches = null;
     return this.compare(c, i, r, seen, S2_SHIFT, 7);
   }
@@ -102,22 +101,22 @@ export class Audit {
   private stage1(c: TranslationCache, i: number, sid: number): Verdict {
     const t = this.begin();
     const ste = t.readSte(sid);
-    if (ste === null || ste.bad || !ste.s1 || (ste.el2 ? EL2 : ste.vmid) !== c.a[i]) return UNREACHABLE;
+    if (ste === null || ste.bad || !ste.s1 || (ste.el2 ? EL2 : ste.vmid) !== c.e[i + A]) return UNREACHABLE;
     let verdict: Verdict = UNREACHABLE;
-    const filled = sid === c.sid[i] && c.ssid[i]! >= 0 ? c.ssid[i]! : 0;
+    const filled = sid === c.e[i + SID] && c.e[i + SSID]! >= 0 ? c.e[i + SSID]! : 0;
     for (const ssid of filled === 0 ? [0] : [filled, 0]) {
       if (ssid > 0 && ssid >= 2 ** ste.s1CdMax) continue;
       const cd = t.readCd(ste, ssid);
       if (cd === null || cd.bad) continue;
-      if (c.b[i] !== GLOBAL && cd.asid !== c.b[i]) continue;
-      const upper = c.inHi[i]! < 0;
+      if (c.e[i + B] !== GLOBAL && cd.asid !== c.e[i + B]) continue;
+      const upper = c.e[i + IN_HI]! < 0;
       const s1 = upper ? cd.ttb1 : cd.ttb0;
       if (s1 === null) return { state: 'differs', now: 'translation fault', depends: this.depends };
-      const seen = c === this.caches.s1walk ? new TableSeen(c.level[i]!, 1) : null;
+      const seen = c === this.caches.s1walk ? new TableSeen(c.e[i + LEVEL]!, 1) : null;
       this.depends = [cd.address, cd.address + 8];
       t.walker.visitor = this.note;
       t.walker.caches = seen;
-      const r = t.walker.stage1(s1, ste.s2, c.inHi[i]!, c.inLo[i]!, 0, false);
+      const r = t.walker.stage1(s1, ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, false);
       t.walker.caches = null;
       verdict = this.compare(c, i, r, seen, 0, 0x1ff);
       if (verdict.state === 'differs') return verdict;
@@ -128,13 +127,13 @@ export class Audit {
   private compare(c: TranslationCache, i: number, r: number, seen: TableSeen | null, shift: number, mask: number): Verdict {
     const w = this.fresh.walker;
     if (seen !== null) {
-      if (seen.found && seen.hi === c.outHi[i] && seen.lo === c.outLo[i]) return SAME;
+      if (seen.found && seen.hi === c.e[i + OUT_HI] && seen.lo === c.e[i + OUT_LO]) return SAME;
       return { state: 'differs', now: seen.found ? `table 0x${address(seen.hi, seen.lo).toString(16)}` : 'no table', depends: this.depends };
     }
     if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends };
-    const entryPerms = (c.attr[i]! >> shift) & mask;
+    const entryPerms = (c.e[i + ATTR]! >> shift) & mask;
     const nowPerms = (w.perms >> shift) & mask;
-    if (w.outHi === c.outHi[i] && w.outLo === c.outLo[i] && entryPerms === nowPerms && w.leafShift >= c.shift[i]!) return SAME;
+    if (w.outHi === c.e[i + OUT_HI] && w.outLo === c.e[i + OUT_LO] && entryPerms === nowPerms && w.leafShift >= c.e[i + SHIFT]!) return SAME;
     const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${entryPerms === nowPerms ? '' : ' with other permissions'}`;
     return { state: 'differs', now, depends: this.depends };
   }
@@ -146,7 +145,7 @@ export class Audit {
     const c = d.atc;
     const status = this.freshAts(d, c, i);
     const granted = status === DONE ? t.granted & 3 : 0;
-    if (status === DONE && granted === c.attr[i] && t.outHi === c.outHi[i] && t.outLo === c.outLo[i] && t.leafShift >= c.shift[i]!) return SAME;
+    if (status === DONE && granted === c.e[i + ATTR] && t.outHi === c.e[i + OUT_HI] && t.outLo === c.e[i + OUT_LO] && t.leafShift >= c.e[i + SHIFT]!) return SAME;
     const now = status !== DONE || granted === 0 ? 'no translation' : `PA 0x${address(t.outHi, t.outLo).toString(16)}`;
     const depends: number[] = [];
     this.depends = depends;
@@ -155,7 +154,7 @@ export class Audit {
   }
 
   private freshAts(d: PciDevice, c: TranslationCache, i: number): number {
-    return this.fresh.translate(d.rid, c.b[i] === NO_PASID ? -1 : c.b[i]!, c.inHi[i]!, c.inLo[i]!, 0, false, ATS_REQUEST);
+    return this.fresh.translate(d.rid, c.e[i + B] === NO_PASID ? -1 : c.e[i + B]!, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, false, ATS_REQUEST);
   }
 
   /** The reads of a fresh walk: translate() resets the visitor, so the walk is made once more through the parts. */
@@ -168,14 +167,14 @@ export class Audit {
     t.walker.caches = null;
     t.walker.visitor = this.note;
     if (!ste.s1) {
-      if (ste.s2) t.walker.stage2(ste.s2, c.inHi[i]!, c.inLo[i]!, 0, FOR_INPUT, -1);
+      if (ste.s2) t.walker.stage2(ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, FOR_INPUT, -1);
       return;
     }
-    const cd = t.readCd(ste, c.b[i] === NO_PASID ? 0 : c.b[i]!);
+    const cd = t.readCd(ste, c.e[i + B] === NO_PASID ? 0 : c.e[i + B]!);
     if (cd === null) return;
     for (let k = 0; k < 8; k++) this.depends.push(cd.address + 8 * k);
     if (cd.bad || cd.ttb0 === null) return;
-    t.walker.stage1(cd.ttb0, ste.s2, c.inHi[i]!, c.inLo[i]!, 0, false);
+    t.walker.stage1(cd.ttb0, ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, false);
   }
 
   /** Verdict on a configuration-cache entry: are its words still those in memory? */

@@ -1,5 +1,5 @@
+import { A, ATTR, B, GLOBAL, IN_HI, IN_LO, LEVEL, OUT_HI, OUT_LO, SHIFT, type TranslationCache } from '../../cache/index.ts';
 import { hex } from '../../bits/index.ts';
-import { GLOBAL, type TranslationCache } from '../../cache/index.ts';
 import { PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT } from '../../pagetable/vmsav8.ts';
 import { NO_PASID } from '../../pci/index.ts';
 import type { L1Entry } from './caches.ts';
@@ -23,8 +23,8 @@ export const cacheColumns: Readonly<Record<string, readonly string[]>> = {
 const address = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 
 /** Address of a column pair as a bigint. */
-export const inputOf = (c: TranslationCache, i: number): bigint => address(c.inHi[i]!, c.inLo[i]!);
-export const outputOf = (c: TranslationCache, i: number): bigint => address(c.outHi[i]!, c.outLo[i]!);
+export const inputOf = (c: TranslationCache, i: number): bigint => address(c.e[i + IN_HI]!, c.e[i + IN_LO]!);
+export const outputOf = (c: TranslationCache, i: number): bigint => address(c.e[i + OUT_HI]!, c.e[i + OUT_LO]!);
 
 /** `4K`, `2M`, `1G` of a log2. */
 export function sizeText(shift: number): string {
@@ -44,22 +44,22 @@ export function permText(attr: number): string {
 
 /** Tag and output of a translation-cache entry, one cell a column. */
 export function translationCells(c: TranslationCache, i: number): string[] {
-  const vmid = c.a[i] === 0x10000 ? 'EL2' : String(c.a[i]);
-  const asid = c.b[i] === GLOBAL ? 'any' : String(c.b[i]);
+  const vmid = c.e[i + A] === 0x10000 ? 'EL2' : String(c.e[i + A]);
+  const asid = c.e[i + B] === GLOBAL ? 'any' : String(c.e[i + B]);
   const input = hex(inputOf(c, i));
   const output = hex(outputOf(c, i));
-  const size = sizeText(c.shift[i]!);
+  const size = sizeText(c.e[i + SHIFT]!);
   switch (c.name) {
     case 'IOTLB':
-      return [vmid, asid, input, output, size, permText(c.attr[i]!)];
+      return [vmid, asid, input, output, size, permText(c.e[i + ATTR]!)];
     case 'S1 walk':
-      return [vmid, asid, input, output, `L${c.level[i]}`];
+      return [vmid, asid, input, output, `L${c.e[i + LEVEL]}`];
     case 'S2 TLB':
-      return [vmid, input, output, size, rwx((c.attr[i]! >> S2_SHIFT) & 3).slice(0, 2)];
+      return [vmid, input, output, size, rwx((c.e[i + ATTR]! >> S2_SHIFT) & 3).slice(0, 2)];
     case 'S2 walk':
-      return [vmid, input, output, `L${c.level[i]}`];
+      return [vmid, input, output, `L${c.e[i + LEVEL]}`];
     default:
-      return [c.b[i] === NO_PASID ? '–' : String(c.b[i]), input, output, size, rwx(c.attr[i]! & 3).slice(0, 2)];
+      return [c.e[i + B] === NO_PASID ? '–' : String(c.e[i + B]), input, output, size, rwx(c.e[i + ATTR]! & 3).slice(0, 2)];
   }
 }
 

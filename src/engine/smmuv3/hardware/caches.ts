@@ -1,4 +1,4 @@
-import { alignHi, alignLo, type CacheSnapshot, type EntryData, GLOBAL, TranslationCache } from '../../cache/index.ts';
+import { alignHi, alignLo, ATTR, type CacheSnapshot, type EntryData, GLOBAL, LEVEL, OUT_HI, OUT_LO, SHIFT, TranslationCache, UID } from '../../cache/index.ts';
 import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells, translationCells } from './cache-text.ts';
@@ -68,7 +68,7 @@ export class SmmuCaches implements WalkCaches {
         if (this.trace.listener)
           this.trace.listener({
             kind: 'cache.remove', actor: 'iommu', at: sceneOf(c), valid: this.stillValid(c, i), by: this.by,
-            entry: { cache: c.name, id: c.uid[i]!, cells: translationCells(c, i) },
+            entry: { cache: c.name, id: c.e[i + UID]!, cells: translationCells(c, i) },
           });
       };
   }
@@ -147,13 +147,13 @@ export class SmmuCaches implements WalkCaches {
 
   private filled(cache: TranslationCache, i: number): void {
     this.trace.listener?.({
-      kind: 'cache.fill', actor: 'iommu', at: sceneOf(cache), entry: { cache: cache.name, id: cache.uid[i]!, cells: translationCells(cache, i) },
+      kind: 'cache.fill', actor: 'iommu', at: sceneOf(cache), entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
     });
   }
 
   hit(cache: TranslationCache, i: number): void {
     this.trace.listener?.({
-      kind: 'cache.hit', actor: 'iommu', at: sceneOf(cache), entry: { cache: cache.name, id: cache.uid[i]!, cells: translationCells(cache, i) },
+      kind: 'cache.hit', actor: 'iommu', at: sceneOf(cache), entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
     });
   }
 
@@ -163,12 +163,12 @@ export class SmmuCaches implements WalkCaches {
     const c = this.s2tlb;
     const i = c.lookup(this.vmid, 0, ipaHi, ipaLo);
     if (i < 0) return false;
-    const shift = c.shift[i]!;
-    w.outHi = c.outHi[i]! | (ipaHi & ~alignHi(-1, shift));
-    w.outLo = c.outLo[i]! | (ipaLo & ~alignLo(-1, shift));
-    w.perms = c.attr[i]!;
+    const shift = c.e[i + SHIFT]!;
+    w.outHi = c.e[i + OUT_HI]! | (ipaHi & ~alignHi(-1, shift));
+    w.outLo = c.e[i + OUT_LO]! | (ipaLo & ~alignLo(-1, shift));
+    w.perms = c.e[i + ATTR]!;
     w.leafShift = shift;
-    w.level = c.level[i]!;
+    w.level = c.e[i + LEVEL]!;
     this.hit(c, i);
     return true;
   }
@@ -184,11 +184,11 @@ export class SmmuCaches implements WalkCaches {
   private table(c: TranslationCache, b: number, w: Vmsav8Walker, hi: number, lo: number): number {
     const i = c.lookup(this.vmid, b, hi, lo);
     if (i < 0) return -1;
-    w.tableHi = c.outHi[i]!;
-    w.tableLo = c.outLo[i]!;
-    w.perms = c.attr[i]!;
+    w.tableHi = c.e[i + OUT_HI]!;
+    w.tableLo = c.e[i + OUT_LO]!;
+    w.perms = c.e[i + ATTR]!;
     this.hit(c, i);
-    return c.level[i]!;
+    return c.e[i + LEVEL]!;
   }
 
   fillStage2Leaf(w: Vmsav8Walker, ipaHi: number, ipaLo: number, level: number): void {

@@ -3,11 +3,15 @@ import type { Injector } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
-import { opcodes as OP } from '../layout/index.ts';
 import { EL2, l1cdKey, type SmmuCaches } from './caches.ts';
 import type { SmmuFeatures } from './features.ts';
 import { streamTableGeometry } from './stream-table.ts';
 import type { RegisterFile } from './registers.ts';
+
+/** Opcodes as literals, which the dispatch compares without a look-up; a test holds them equal to the layouts. */
+export const OP = {
+  PREFETCH_CONFIG: 0x01, PREFETCH_ADDR: 0x02, CFGI_STE: 0x03, CFGI_STE_RANGE: 0x04, CFGI_CD: 0x05, CFGI_CD_ALL: 0x06, CFGI_VMS_PIDM: 0x07, TLBI_NH_ALL: 0x10, TLBI_NH_ASID: 0x11, TLBI_NH_VA: 0x12, TLBI_NH_VAA: 0x13, TLBI_EL2_ALL: 0x20, TLBI_EL2_ASID: 0x21, TLBI_EL2_VA: 0x22, TLBI_EL2_VAA: 0x23, TLBI_S12_VMALL: 0x28, TLBI_S2_IPA: 0x2a, TLBI_NSNH_ALL: 0x30, ATC_INV: 0x40, PRI_RESP: 0x41, RESUME: 0x44, STALL_TERM: 0x45, SYNC: 0x46,
+} as const;
 
 /** CMDQ_CONS.ERR. Source: Arm IHI 0070, 7.1. */
 export const CERROR_NONE = 0;

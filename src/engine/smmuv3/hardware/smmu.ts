@@ -1,3 +1,4 @@
+import { ATTR, OUT_HI, OUT_LO, SHIFT, UID } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
@@ -72,7 +73,7 @@ export class Smmu {
       d.atc.onRemove = (i) => {
         this.trace.listener?.({
           kind: 'cache.remove', actor: 'device', at: `hw.device.${d.name}`, valid: this.audit.sameAtc(d, i), by: this.caches.by,
-          entry: { cache: 'ATC', id: d.atc.uid[i]!, cells: translationCells(d.atc, i) },
+          entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
         });
       };
   }
@@ -223,19 +224,19 @@ export class Smmu {
     const tag = q.pasid < 0 ? NO_PASID : q.pasid;
     let i = d.atc.lookup(0, tag, hi, lo);
     let reads = 0;
-    const answered = i >= 0 && (need & ~d.atc.attr[i]!) === 0;
+    const answered = i >= 0 && (need & ~d.atc.e[i + ATTR]!) === 0;
     if (answered) {
-      this.trace.listener?.({ kind: 'cache.hit', actor: 'device', at, entry: { cache: 'ATC', id: d.atc.uid[i]!, cells: translationCells(d.atc, i) } });
+      this.trace.listener?.({ kind: 'cache.hit', actor: 'device', at, entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) } });
     } else {
       const r = yield* this.ats(d, q.pasid, q.iova, q.write);
       if (r.fault || !r.ok) return r;
       reads = r.reads;
       i = d.atc.lookup(0, tag, hi, lo);
-      if (i < 0 || (need & ~d.atc.attr[i]!) !== 0) return this.aborted(d, r.hit, reads, 'the completion grants no such access');
+      if (i < 0 || (need & ~d.atc.e[i + ATTR]!) !== 0) return this.aborted(d, r.hit, reads, 'the completion grants no such access');
     }
-    const shift = d.atc.shift[i]!;
-    const outHi = shift >= 32 ? d.atc.outHi[i]! | (hi & ~(-1 << (shift - 32))) : d.atc.outHi[i]!;
-    const outLo = shift >= 32 ? lo : d.atc.outLo[i]! | (lo & ~(-1 << shift));
+    const shift = d.atc.e[i + SHIFT]!;
+    const outHi = shift >= 32 ? d.atc.e[i + OUT_HI]! | (hi & ~(-1 << (shift - 32))) : d.atc.e[i + OUT_HI]!;
+    const outLo = shift >= 32 ? lo : d.atc.e[i + OUT_LO]! | (lo & ~(-1 << shift));
     const done = this.finish(q, outHi, outLo, need, TRANSLATED, answered ? 'ATC' : answers[this.translator.answeredBy]!);
     return { ...done, reads: done.reads + reads };
   }
@@ -297,7 +298,7 @@ export class Smmu {
       const i = d.atc.insert(0, pasid < 0 ? NO_PASID : pasid, hi, lo, shift, shift, Math.floor(base / 4294967296), base | 0, {
         attr: granted, level: 0, granule: 12, sid: d.rid, ssid: pasid, ipaHi: 0, ipaLo: 0,
       });
-      this.trace.listener?.({ kind: 'cache.fill', actor: 'device', at, entry: { cache: 'ATC', id: d.atc.uid[i]!, cells: translationCells(d.atc, i) } });
+      this.trace.listener?.({ kind: 'cache.fill', actor: 'device', at, entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) } });
     }
     return { ok: granted !== 0, pa, hit: answers[t.answeredBy]!, reads: t.reads };
   }

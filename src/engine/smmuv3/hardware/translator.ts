@@ -1,3 +1,4 @@
+import { ATTR, IPA_HI, IPA_LO, OUT_HI, OUT_LO, SHIFT } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import {
   ADDR_SIZE, ACCESS, beyond, EABT, EXEC, FOR_CD, FOR_INPUT, FOR_TABLE, NON_GLOBAL, OK, PERMISSION, PRIV_SHIFT, READ, S2_SHIFT, TRANSLATION,
@@ -218,12 +219,12 @@ export class Translator {
     const c = caches.iotlb;
     caches.hit(c, i);
     this.answeredBy = 1;
-    const shift = c.shift[i]!;
-    const attr = c.attr[i]!;
+    const shift = c.e[i + SHIFT]!;
+    const attr = c.e[i + ATTR]!;
     const lowHi = shift > 32 ? hi & ((1 << (shift - 32)) - 1) : 0;
     const lowLo = shift >= 32 ? lo : lo & ((1 << shift) - 1);
-    this.ipaHi = c.ipaHi[i]! | lowHi;
-    this.ipaLo = c.ipaLo[i]! | lowLo;
+    this.ipaHi = c.e[i + IPA_HI]! | lowHi;
+    this.ipaLo = c.e[i + IPA_LO]! | lowLo;
     if ((need & ~(attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT))) !== 0) {
       this.recorded = cd.record;
       return this.walkFault(EVENT.F_PERMISSION, 1, FOR_INPUT, 0, 0);
@@ -232,7 +233,7 @@ export class Translator {
       this.recorded = ste.s2Record;
       return this.walkFault(EVENT.F_PERMISSION, 2, FOR_INPUT, this.ipaHi, this.ipaLo);
     }
-    return this.done(c.outHi[i]! | lowHi, c.outLo[i]! | lowLo, attr, priv, shift);
+    return this.done(c.e[i + OUT_HI]! | lowHi, c.e[i + OUT_LO]! | lowLo, attr, priv, shift);
   }
 
   private stage2Only(ste: SteConfig, hi: number, lo: number, need: number): number {

@@ -14,9 +14,7 @@ export function* pollEvents(v: VmmContext): Op<void> {
   for (;;) {
     const q = v.state.veventq;
     if (!q) return;
-    const r = yield* v.kernel.read(q.fd, RECORD);
-    const records = r.errno === '0' ? ((r.out['records'] ?? []) as Record<string, unknown>[]) : [];
-    const record = records[0];
+    const record = v.kernel.read(q.fd, RECORD).out.records[0];
     if (!record) return;
     const sequence = Number(record['sequence']);
     if (Number(record['flags']) & LOST_EVENTS) {

@@ -4,7 +4,7 @@ import { readSte } from '../hardware/stream-table.ts';
 import { steLayout } from '../layout/index.ts';
 import { allocNested, attach, freeNested, gbpaHwpt, makeVdevice } from './devices.ts';
 import { CR0 } from './registers.ts';
-import { report, type VmmContext, type VmmDevice } from './state.ts';
+import { ioctl, report, type VmmContext, type VmmDevice } from './state.ts';
 
 /**
  * What CFGI_STE means for a device (smmuv3_accel_install_ste): its vDEVICE at first use, then the nested HWPT that the
@@ -49,7 +49,7 @@ export function* installSte(v: VmmContext, d: VmmDevice): Op<boolean> {
   const errno = yield* attach(v, d, target);
   if (errno !== '0') {
     // The HWPT that nobody uses goes again; the device keeps the one it had.
-    if (nested) yield* v.kernel.ioctl({ call: 'IOMMU_DESTROY', fd: 0, input: { id: nested } });
+    if (nested) yield* ioctl(v, 'IOMMU_DESTROY', { id: nested });
     return refuse(v, `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`);
   }
   yield* freeNested(v, d);

@@ -1,6 +1,7 @@
 import { Injector, type Op, runToEnd } from '../../machine/index.ts';
 import { GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import { Trace } from '../../trace/index.ts';
+import { physicalFeatures } from '../hardware/features.ts';
 import type { HostKernel } from './state.ts';
 import { Vmm, type VmmParts } from './vmm.ts';
 
@@ -16,8 +17,8 @@ export class RecordingKernel implements HostKernel {
   readonly answers = new Map<string, Answer>();
   /** Records that the next reads of the event queue return. */
   readonly events: Record<string, unknown>[] = [];
-  /** IDR0..IDR5 of the physical SMMU. */
-  idr = [0x0d7fff1f, 0x02738410, 0, 0x1404, 0, 0x75];
+  /** IDR0..IDR5 of the physical SMMU: ATS, RIL, 48-bit output, 16-bit SubstreamIDs. */
+  idr = [...physicalFeatures({}).idr];
   private nextId = 1;
   private nextFd = 10;
 
@@ -59,9 +60,9 @@ export class RecordingKernel implements HostKernel {
     return { errno: '0' };
   }
 
-  *read(): Op<{ errno: string; out: Record<string, unknown> }> {
+  read(): { errno: string; out: { records: Record<string, unknown>[] } } {
     const record = this.events.shift();
-    return { errno: '0', out: { bytes: record ? 40 : 0, records: record ? [record] : [] } };
+    return { errno: '0', out: { records: record ? [record] : [] } };
   }
 
   take(): string[] {

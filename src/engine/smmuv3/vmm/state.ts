@@ -11,11 +11,14 @@ export interface HostKernel {
     call: string;
     fd: number;
     input: Readonly<Record<string, unknown>> | null;
+    /** Scene object of the caller. */
+    at?: string;
   }): Op<{ errno: string; out: Record<string, unknown> }>;
   /** A new fd of the device's vfio cdev. */
   openDevice(device: string): number;
   close(fd: number): Op<{ errno: string }>;
-  read(fd: number, count: number): Op<{ errno: string; out: Record<string, unknown> }>;
+  /** Never blocks; whole records. */
+  read(fd: number, count: number): { errno: string; out: { records: readonly Readonly<Record<string, unknown>>[] } };
 }
 
 /** What the VMM is told of a device on its command line. */
@@ -118,8 +121,17 @@ export function* ioctl(
   input: Readonly<Record<string, unknown>>,
   fd = 0,
 ): Op<{ errno: string; out: Record<string, unknown> }> {
-  return yield* v.kernel.ioctl({ call, fd, input });
+  return yield* v.kernel.ioctl({ call, fd, input, at: ofMachine.has(call) ? 'vmm.devices' : 'vmm.vsmmu' });
 }
+
+/** Calls of QEMU's VFIO code; all others come from the vSMMU model. */
+const ofMachine = new Set([
+  'IOMMU_IOAS_ALLOC',
+  'IOMMU_IOAS_MAP',
+  'IOMMU_IOAS_UNMAP',
+  'VFIO_DEVICE_BIND_IOMMUFD',
+  'VFIO_DEVICE_DETACH_IOMMUFD_PT',
+]);
 
 /** A numeric output. */
 export const outputOf = (out: Readonly<Record<string, unknown>>, name: string): number => Number(out[name] ?? 0);

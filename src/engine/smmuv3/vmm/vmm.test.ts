@@ -90,14 +90,14 @@ describe('objects, arm-smmuv3.md 8.2', () => {
     expect([v.vmm.readVirtual('IDR0'), v.vmm.readVirtual('IDR1')]).toEqual([0x0d44141an, 0x02730410n]);
 
     const small = vmmOnRecorder();
-    small.kernel.idr[5] = 0x73;
+    small.kernel.idr[5] = (small.kernel.idr[5]! & ~7) | 3;
     small.run(small.vmm.start());
     const refused = small.run(small.vmm.plug('nic0'));
     expect(refused.ok).toBe(false);
     expect(refused.text).toContain('Host SMMUv3 supports only 42-bit IPA, but the vSMMU OAS implies 44-bit IPA');
 
     const noRil = vmmOnRecorder();
-    noRil.kernel.idr[3] = 0x1004;
+    noRil.kernel.idr[3]! &= ~0x400;
     noRil.run(noRil.vmm.start());
     noRil.run(noRil.vmm.plug('nic0'));
     expect(noRil.vmm.readVirtual('IDR3')).toBe(0x1004n);
@@ -197,7 +197,7 @@ describe('CFGI_STE, arm-smmuv3.md 8.3', () => {
     v.ste(0x10, 9n, 0n);
     v.kernel.take();
     v.post(encodeCommand('CFGI_STE_RANGE', { SID: 0x17, Range: 2 }));
-    expect(v.kernel.take()).toEqual(['VDEVICE_ALLOC viommu_id=4 dev_id=8 virt_id=0x10', 'ATTACH_IOMMUFD_PT pt_id=6']);
+    expect(v.kernel.take()).toEqual(['VDEVICE_ALLOC viommu_id=4 dev_id=7 virt_id=0x10', 'ATTACH_IOMMUFD_PT pt_id=6']);
     v.post(encodeCommand('CFGI_ALL', {}));
     // The list has the newest device first.
     expect(v.kernel.take()).toEqual([
@@ -282,7 +282,7 @@ describe('other commands, arm-smmuv3.md 8.4', () => {
 
   it('without IDR0.ATS an ATC_INV goes nowhere', () => {
     const v = vmmOnRecorder();
-    v.kernel.idr[0] = 0x0d7ffb1f;
+    v.kernel.idr[0]! &= ~0x400;
     v.run(v.vmm.start());
     v.run(v.vmm.plug('nic0'));
     v.enableQueue();
@@ -320,8 +320,9 @@ describe('other commands, arm-smmuv3.md 8.4', () => {
     const v = translating();
     v.write('CR0', 0);
     v.write('CMDQ_BASE', 0x10000008n);
+    v.write('CMDQ_PROD', 3);
     v.write('CR0', 8);
-    expect(v.vmm.readVirtual('CMDQ_CONS')).toBe(0x01000001n | 0x0n);
+    expect(v.vmm.readVirtual('CMDQ_CONS')).toBe(0x02000001n);
   });
 
   it('survives any register value', () => {

@@ -1,0 +1,134 @@
+import type { Errno } from '../../iommufd/index.ts';
+import { atcSpan, type Invalidated, tooBigForRange } from '../guest/range.ts';
+import {
+  asidAll,
+  atcInv,
+  type Command,
+  cfgiCd,
+  cfgiSte,
+  nhAll,
+  prefetchConfig,
+  s1Va,
+  s2Ipa,
+  s12VmAll,
+} from './commands.ts';
+import { cdSafe, cdUsed, type EntryStep, entrySteps, steSafe, steUsed } from './entry.ts';
+import { type Invalidation, isAts } from './invalidation-array.ts';
+import { guestEvent, isHandledEvent, rewriteCommand } from './rewrite.ts';
+import { type AcceptedVste, physicalSte, validateVste, vsteWantsAts } from './vste.ts';
+
+/** What the range rules need to know beside the range. */
+export interface FlushContext {
+  readonly e2h: boolean;
+  /** IDR3.RIL. */
+  readonly ril: boolean;
+  /** log2 of the domain's smallest page. */
+  readonly page: number;
+  /** Only leaf entries must go; false after a table was unlinked. */
+  readonly leaf: boolean;
+}
+
+/**
+ * What the host driver must do, one named function a duty. A deviation replaces one of them; nothing else in the driver
+ * knows of bugs. Names in comments are functions of arm-smmu-v3.c and arm-smmu-v3-iommufd.c.
+ */
+export interface HostRules {
+  /** arm_smmu_get_ste_used */
+  steUsed(ste: readonly bigint[]): bigint[];
+  /** arm_smmu_get_ste_update_safe */
+  steSafe(current: readonly bigint[], target: readonly bigint[]): bigint[];
+  /** arm_smmu_get_cd_used */
+  cdUsed(cd: readonly bigint[]): bigint[];
+  cdSafe(current: readonly bigint[], target: readonly bigint[]): bigint[];
+  /** arm_smmu_write_entry: groups of writes, with an invalidation after each. */
+  entrySteps(
+    current: readonly bigint[],
+    target: readonly bigint[],
+    currentUsed: readonly bigint[],
+    targetUsed: readonly bigint[],
+    safe: readonly bigint[],
+  ): EntryStep[];
+  /** After a group of an STE: arm_smmu_ste_writer_sync_entry. */
+  steSync(sid: number): Command[];
+  /** After a group of a CD, for each stream of the device: arm_smmu_sync_cd. */
+  cdSync(sids: readonly number[], ssid: number): Command[];
+  /** After the whole STE, without CMD_SYNC: arm_smmu_write_ste. */
+  stePrefetch(sid: number): Command[];
+  /** What a device adds to its domain's invalidation array: arm_smmu_master_build_invs. */
+  invalidationsFor(
+    domain: { readonly stage: 1 | 2; readonly nestParent: boolean; readonly tag: number },
+    sid: number,
+    ats: boolean,
+  ): Invalidation[];
+  /** A CMD_SYNC must come between the commands of two entries: arm_smmu_invs_end_batch. */
+  endsBatch(current: Invalidation, next: Invalidation): boolean;
+  /** The commands of one entry for a range: __arm_smmu_domain_inv_range. */
+  invalidate(e: Invalidation, r: Invalidated, c: FlushContext): Command[];
+  /** When the last user of a tag leaves: arm_smmu_inv_flush_iotlb_tag. */
+  tagFlush(e: Invalidation, e2h: boolean): Command[];
+  /** When a device's translation changed, or its ATS goes on or off: arm_smmu_attach_commit. */
+  attachAtc(sid: number, was: boolean, is: boolean): Command[];
+  /** arm_smmu_validate_vste */
+  validateVste(ste: readonly [bigint, bigint]): AcceptedVste | Errno;
+  /** arm_smmu_attach_dev_nested's disable_ats, the other way round. */
+  vsteWantsAts(v: AcceptedVste): boolean;
+  /** arm_smmu_make_nested_domain_ste */
+  physicalSte(s2: readonly bigint[], vste: readonly [bigint, bigint], ats: boolean): bigint[];
+  /** arm_vsmmu_convert_user_cmd */
+  rewriteCommand(words: readonly bigint[], vmid: number, sidOf: (vsid: number) => number | null): bigint[] | null;
+  /** Does the guest get this record? arm_smmu_handle_event; stalled ones take another way. */
+  eventGoesToGuest(evt: readonly bigint[]): boolean;
+  /** arm_vmaster_report_event */
+  guestEvent(evt: readonly bigint[], vsid: number): bigint[];
+}
+
+const S2_FAULT = 1n << 39n;
+const STALL = 1n << 31n;
+
+export const hostRules: HostRules = {
+  steUsed,
+  steSafe,
+  cdUsed,
+  cdSafe,
+  entrySteps,
+  steSync: (sid) => [cfgiSte(sid)],
+  cdSync: (sids, ssid) => sids.map((sid) => cfgiCd(sid, ssid, true)),
+  stePrefetch: (sid) => [prefetchConfig(sid)],
+  invalidationsFor: (domain, sid, ats) => {
+    const out: Invalidation[] = [{ type: domain.stage === 1 ? 'S1_ASID' : 'S2_VMID', id: domain.tag, ssid: 0 }];
+    // Entries of every guest ASID hang on the parent's mappings, and no one knows which guest address leads to an IPA.
+    if (domain.nestParent) out.push({ type: 'S2_VMID_S1_CLEAR', id: domain.tag, ssid: 0 });
+    if (ats) out.push({ type: domain.nestParent ? 'ATS_FULL' : 'ATS', id: sid, ssid: 0 });
+    return out;
+  },
+  // Stage 2 first, then what was built on it, then the devices, which would ask again.
+  endsBatch: (current, next) =>
+    (current.type !== 'S2_VMID_S1_CLEAR' && next.type === 'S2_VMID_S1_CLEAR') || (!isAts(current) && isAts(next)),
+  invalidate: (e, r, c) => {
+    const all = tooBigForRange(r, c.ril);
+    switch (e.type) {
+      case 'S1_ASID':
+        return all ? [asidAll(e.id, c.e2h)] : s1Va(e.id, c.e2h, r, c.leaf, c.page, c.ril);
+      case 'S2_VMID':
+        return all ? [s12VmAll(e.id)] : s2Ipa(e.id, r, c.leaf, c.page, c.ril);
+      case 'S2_VMID_S1_CLEAR':
+        // S12_VMALL has taken stage 1 with it.
+        return all ? [] : [nhAll(e.id)];
+      case 'ATS':
+        return [atcInv(e.id, atcSpan(r.iova, r.size), e.ssid)];
+      case 'ATS_FULL':
+        return [atcInv(e.id, atcSpan(0, 0))];
+    }
+  },
+  tagFlush: (e, e2h) => {
+    if (e.type === 'S1_ASID') return [asidAll(e.id, e2h)];
+    return e.type === 'S2_VMID' ? [s12VmAll(e.id)] : [];
+  },
+  attachAtc: (sid, was, is) => (was || is ? [atcInv(sid, atcSpan(0, 0))] : []),
+  validateVste,
+  vsteWantsAts,
+  physicalSte,
+  rewriteCommand,
+  eventGoesToGuest: (evt) => isHandledEvent(evt) && !(evt[1]! & (S2_FAULT | STALL)),
+  guestEvent,
+};
