@@ -23,7 +23,15 @@ export function Tabs<T extends string>({ label, name, items, selected, onSelect,
     const tabs = [...e.currentTarget.querySelectorAll<HTMLElement>('[role=tab]')];
     const at = tabs.indexOf(document.activeElement as HTMLElement);
     const to =
-      e.key === 'ArrowRight' ? at + 1 : e.key === 'ArrowLeft' ? at - 1 : e.key === 'Home' ? 0 : e.key === 'End' ? tabs.length - 1 : null;
+      e.key === 'ArrowRight'
+        ? at + 1
+        : e.key === 'ArrowLeft'
+          ? at - 1
+          : e.key === 'Home'
+            ? 0
+            : e.key === 'End'
+              ? tabs.length - 1
+              : null;
     if (to === null || at < 0) return;
     e.preventDefault();
     e.stopPropagation();

@@ -13,7 +13,11 @@ export function Term({ term, children }: { term: string; children?: string }) {
   const show = (el: HTMLElement): void => {
     const r = el.getBoundingClientRect();
     const above = r.bottom + 120 > window.innerHeight;
-    setAt({ left: Math.max(8, Math.min(r.left, window.innerWidth - 280)), top: above ? r.top - 6 : r.bottom + 6, above });
+    setAt({
+      left: Math.max(8, Math.min(r.left, window.innerWidth - 280)),
+      top: above ? r.top - 6 : r.bottom + 6,
+      above,
+    });
   };
   return (
     <>

@@ -45,7 +45,7 @@ async function text(pieces: AsyncIterable<Uint8Array>, limit: number, fatal: boo
   let total = 0;
   for await (const piece of pieces) {
     total += piece.length;
-    if (total > limit) throw new InputError(`is larger than ${limit / 1048576} MiB`);
+    if (total > limit) throw new InputError(`is larger than ${Math.round(limit / 104857.6) / 10} MiB`);
     chunks.push(piece);
   }
   try {

@@ -33,7 +33,7 @@ function pieceLength(raw: string): number {
 const COLOUR = /\u001b\[[0-9;]{0,20}[A-Za-z]/g;
 const MARGIN = /^(?:[ \t]*(?:>|(?:\||\+|=>|#|\*)(?=[ \t>|])))+/;
 const HEAD =
-  /^[ \t]*(?:<\d{1,3}>|\[[ ]{0,8}\+?\d{1,10}\.\d{1,9}\]|\[[ ]{0,8}[TC]\d{1,9}\]|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d:]{4,16} ?\d{4}\]|[A-Z][a-z]{2}[ ]{1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ \t]{0,20}|\d\d:\d\d:\d\d(?:\.\d{1,9})?(?=[ \t])|kern[ ]{0,3}:[a-z]{1,8}[ ]{0,4}:|(?:[\w.-]{1,64}[ \t]+)?kernel(?:\[\d{0,9}\])?:|\(XEN\))[ \t]*/;
+  /^[ \t]*(?:<\d{1,3}>|\[[ ]{0,8}\+?\d{1,10}\.\d{1,9}\]|\[[ ]{0,8}[TC]\d{1,9}\]|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d:]{4,16} ?\d{4}\]|[A-Z][a-z]{2}[ ]{1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ \t]{0,20}|(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{3,9})?(?=[ \t])|kern[ ]{0,3}:[a-z]{1,8}[ ]{0,4}:|(?:[\w.-]{1,64}[ \t]+)?kernel(?:\[\d{0,9}\])?:|\(XEN\))[ \t]*/;
 
 /** Makes a line from raw text. */
 export function textLine(number: number, raw: string): TextLine {
@@ -43,6 +43,9 @@ export function textLine(number: number, raw: string): TextLine {
   const margin = MARGIN.exec(text);
   if (margin) text = text.slice(margin[0].length);
   text = text.trimEnd();
+  // Quoted-printable mail: `=` at the end of a full line is a line break that the mail program made.
+  if (text.includes('=3D')) text = text.replaceAll('=3D', '=');
+  if (raw.length >= 70 && text.endsWith('=')) text = text.slice(0, -1);
   let body = text;
   let xen = false;
   for (let i = 0; i < 6; i++) {
@@ -51,7 +54,7 @@ export function textLine(number: number, raw: string): TextLine {
     if (m[0].includes('(XEN)')) xen = true;
     body = body.slice(m[0].length);
   }
-  return { number, text, body: body.trimStart(), headed: body.length !== text.length, xen };
+  return { number, text, body: body.trimStart(), headed: body.length < text.length, xen };
 }
 
 /** A forward-only cursor over the lines with lookahead. */

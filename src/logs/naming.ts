@@ -29,6 +29,10 @@ const kinds: readonly (readonly [RegExp, string])[] = [
     /\b(?:Address Translation Service|Page Request Interface|Process Address Space ID)\b/,
     'lspci capability: not read yet',
   ],
+  [
+    /\barm_smmu_(?:context_fault|global_fault|tlb_\w{1,40}): \d+ callbacks suppressed/,
+    'SMMUv2 (arm-smmu) message: not an SMMUv3, not read',
+  ],
   [/\barm-smmu-v3-pmcg\b|\barm_smmuv3_pmu\b/, 'performance monitor of an SMMUv3: no fault'],
 ];
 

@@ -11,6 +11,7 @@ import {
   whyNotRunnable,
 } from '../engine/document/index.ts';
 import type { Inspection, Operation, Platform, Scene, Vendor } from '../engine/machine/index.ts';
+import { findVendor } from '../engine/machine/vendors.ts';
 import type { Place } from './place.ts';
 
 export type { ScenarioDocument as Doc, Step, StepRecord } from '../engine/document/index.ts';
@@ -19,8 +20,17 @@ export type { Operation } from '../engine/machine/index.ts';
 type Doc = ScenarioDocument;
 export type Hazards = StepRecord['hazards'];
 
-/** Something that was read, or what is wrong with it: one line a problem, with its place. */
-export type Parsed<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly problems: readonly string[] };
+/** What is wrong, and where: `steps[3].iova`, `iova`; '' for the whole. */
+export interface Problem {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** Something that was read, or the first thing that is wrong with it. */
+export type Parsed<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly problem: Problem };
+
+/** A problem in one line. */
+export const problemLine = (p: Problem): string => (p.path === '' ? p.text : `${p.path}: ${p.text}`);
 
 /** Part of a scene object: a cache row or a queue entry. */
 export interface Part {
@@ -59,9 +69,9 @@ export interface Engine {
   check(document: Doc, at: number, step: unknown): Parsed<{ readonly step: Step }>;
 }
 
-function problemLine(e: DocumentError): string {
+function problemOf(e: DocumentError): Problem {
   const at = e.line === undefined ? '' : ` (line ${e.line}, column ${e.column})`;
-  return `${e.path === '' ? '' : `${e.path}: `}${e.message}${at}`;
+  return { path: e.path, text: `${e.message}${at}` };
 }
 
 /** Everything that decides how the machine is made. */
@@ -81,8 +91,8 @@ class SessionSimulation implements Simulation {
   private readonly machine: string;
   private shown: { place: Place; scene: Scene } | null = null;
 
-  constructor(document: Doc) {
-    this.session = new Session(document);
+  constructor(document: Doc, find: FindVendor) {
+    this.session = new Session(document, find);
     this.machine = machineOf(document);
     this.session.runAll();
   }
@@ -133,20 +143,23 @@ class SessionSimulation implements Simulation {
   }
 }
 
-export const engine: Engine = {
+type FindVendor = (name: string) => Vendor | null;
+
+/** @param find  the vendors that are modelled; tests have their own */
+export const createEngine = (find: FindVendor = findVendor): Engine => ({
   parse(text) {
-    const r = parseDocument(text);
-    if (!r.ok) return { ok: false, problems: [problemLine(r.error)] };
-    const why = whyNotRunnable(r.document);
-    return why ? { ok: false, problems: [problemLine(why)] } : r;
+    const r = parseDocument(text, find);
+    if (!r.ok) return { ok: false, problem: problemOf(r.error) };
+    const why = whyNotRunnable(r.document, find);
+    return why ? { ok: false, problem: problemOf(why) } : r;
   },
   serialize: serializeDocument,
-  start: (document) => new SessionSimulation(document),
+  start: (document) => new SessionSimulation(document, find),
   check(document, at, step) {
-    const r = validateOperation(step, { document, at });
-    return r.ok ? r : { ok: false, problems: [problemLine(r.error)] };
+    const r = validateOperation(step, { document, at }, find);
+    return r.ok ? r : { ok: false, problem: problemOf(r.error) };
   },
-};
+});
 
 /** An operation that the engine proposes, as a step of a document. */
 export const stepOf = (operation: Operation): Step => toStep(operation);

@@ -1,4 +1,4 @@
-import type { Doc, Engine } from './engine.ts';
+import { type Doc, type Engine, problemLine } from './engine.ts';
 import type { History, HistoryEntry } from './history.ts';
 import type { Place } from './place.ts';
 import { readSettings, type Settings } from './settings.ts';
@@ -54,7 +54,7 @@ function decodeHistory(text: string, parse: Engine['parse']): { history: History
   saved.entries.forEach((s: Partial<SavedEntry>, i) => {
     const outcome = parse(String(s.text));
     if (!outcome.ok) {
-      if (i === saved.at) refused = outcome.problems;
+      if (i === saved.at) refused = [problemLine(outcome.problem)];
       return;
     }
     entries.push({
@@ -115,7 +115,10 @@ export function keepSaved(app: AppStore, storage: Storage, later: (run: () => vo
     try {
       storage.setItem(key, value);
     } catch {
-      if (!warned) app.notify('error', 'This browser does not keep the document', ['Its storage is full or switched off. Export the document to a file.']);
+      if (!warned)
+        app.notify('error', 'This browser does not keep the document', [
+          'Its storage is full or switched off. Export the document to a file.',
+        ]);
       warned = true;
     }
   };

@@ -41,7 +41,9 @@ export function previousEvent(p: Place, lengths: Lengths): Place {
   if (p.step === 0) return p;
   if (p.event === 1) return { step: p.step - 1, event: lengths[p.step - 1]! };
   const step = p.step - 1;
-  return lengths[step]! > 1 ? { step, event: lengths[step]! - 1 } : previousEvent({ step, event: lengths[step]! }, lengths);
+  return lengths[step]! > 1
+    ? { step, event: lengths[step]! - 1 }
+    : previousEvent({ step, event: lengths[step]! }, lengths);
 }
 
 /** The end of this step, or of the next one when it is reached. */

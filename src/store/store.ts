@@ -1,6 +1,6 @@
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import { advance, restMs, singleMs } from './clock.ts';
-import type { Doc, Engine, Simulation, Step, StepRecord } from './engine.ts';
+import { type Doc, type Engine, problemLine, type Simulation, type Step, type StepRecord } from './engine.ts';
 import { currentEntry, emptyHistory, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
 import {
   clampPlace,
@@ -106,6 +106,8 @@ export function createAppStore(engine: Engine) {
   const { getState: get, setState: set } = store;
   let simulation: Simulation | null = null;
   let rested = 0;
+  /** Playing stops after this step; infinity: at the end of the document. */
+  let until = Number.POSITIVE_INFINITY;
   let noticeKey = 0;
 
   const notify = (tone: Notice['tone'], title: string, details: readonly string[] = []): void => {
@@ -139,12 +141,14 @@ export function createAppStore(engine: Engine) {
     });
     if (!shown) {
       const before = get().document;
-      if (before && simulation) attempt('Going back', () => simulation?.show(before) || (simulation = engine.start(before)));
+      if (before && simulation)
+        attempt('Going back', () => simulation?.show(before) || (simulation = engine.start(before)));
       return false;
     }
     simulation = shown.next;
     const lengths = shown.records.map((r) => r.eventCount);
-    const at = place === 'start' ? startPlace(lengths) : place === 'end' ? endPlace(lengths) : clampPlace(place, lengths);
+    const at =
+      place === 'start' ? startPlace(lengths) : place === 'end' ? endPlace(lengths) : clampPlace(place, lengths);
     settle();
     set({
       history,
@@ -168,10 +172,15 @@ export function createAppStore(engine: Engine) {
    * Opens a document from its text. A bad one is refused with the places in it; what was open stays.
    * @param name  what the person called it, for the message
    */
-  const open = (text: string, name: string, scenario: string | null = null, place: Place | 'start' = 'start'): boolean => {
+  const open = (
+    text: string,
+    name: string,
+    scenario: string | null = null,
+    place: Place | 'start' = 'start',
+  ): boolean => {
     const outcome = engine.parse(text);
     if (!outcome.ok) {
-      notify('error', `${name} was not opened`, outcome.problems);
+      notify('error', `${name} was not opened`, [problemLine(outcome.problem)]);
       return false;
     }
     const label = `Open "${outcome.document.title}"`;
@@ -204,6 +213,7 @@ export function createAppStore(engine: Engine) {
     if (s.playing || s.lengths.length === 0) return;
     const place = isAtEnd(s.place, s.lengths) ? startPlace(s.lengths) : s.place;
     rested = restMs;
+    until = Number.POSITIVE_INFINITY;
     head.setState({ progress: head.getState().flying ? head.getState().progress : 1, flying: false });
     set({ place, playing: true, fresh: false });
   };
@@ -211,6 +221,16 @@ export function createAppStore(engine: Engine) {
   const pause = (): void => {
     settle();
     set({ playing: false });
+  };
+
+  /** Plays the current step once more, and only it. */
+  const replayStep = (): void => {
+    const s = get();
+    if (s.lengths.length === 0) return;
+    rested = 0;
+    until = s.place.step;
+    head.setState({ progress: 0, flying: false });
+    set({ place: { step: until, event: 0 }, playing: true, fresh: false });
   };
 
   /** One frame: `ms` since the last one, at the wall's clock. */
@@ -225,6 +245,11 @@ export function createAppStore(engine: Engine) {
     }
     const { head: after, done } = advance({ place: s.place, progress, rested }, ms * s.settings.speed, s.lengths);
     rested = after.rested;
+    if (after.place.step > until) {
+      settle();
+      set({ place: clampPlace({ step: until, event: Number.POSITIVE_INFINITY }, s.lengths), playing: false });
+      return;
+    }
     head.setState({ progress: after.progress, flying: false });
     if (done && s.settings.loop && s.lengths.length > 1) set({ place: startPlace(s.lengths) });
     else if (done) {
@@ -240,7 +265,7 @@ export function createAppStore(engine: Engine) {
     const at = s.place.step;
     const checked = engine.check(s.document, at, step);
     if (!checked.ok) {
-      notify('error', `${label} was not added`, checked.problems);
+      notify('error', `${label} was not added`, [problemLine(checked.problem)]);
       return;
     }
     const lost = s.document.steps.length - at;
@@ -257,6 +282,7 @@ export function createAppStore(engine: Engine) {
     );
     if (!done || (get().lengths[at + 1] ?? 0) === 0) return;
     head.setState({ progress: 0, flying: false });
+    until = Number.POSITIVE_INFINITY;
     set({ playing: true });
   };
 
@@ -290,10 +316,10 @@ export function createAppStore(engine: Engine) {
     stepEvent,
     nextStep: () => moveTo(nextStep(get().place, get().lengths)),
     previousStep: () => moveTo(previousStep(get().place, get().lengths)),
-    toStart: () => moveTo({ step: 0, event: 0 }),
     toEnd: () => moveTo(endPlace(get().lengths)),
     play,
     pause,
+    replayStep,
     togglePlay: () => (get().playing ? pause() : play()),
     tick,
     runOperation,

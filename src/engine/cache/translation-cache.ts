@@ -114,7 +114,7 @@ export class TranslationCache {
   private hashMask = 0;
   private top = 0;
   private free = -1;
-  private nextUid = 1;
+  private nextUid: number;
   private oldest = -1;
   private newest = -1;
   private globals = 0;
@@ -132,8 +132,10 @@ export class TranslationCache {
   private readonly shifts = new SizeList();
   private readonly blocks = new SizeList();
 
-  constructor(name: string, capacity = 0) {
+  /** `firstUid`: where the entries' ids begin, so that several caches of one name share an id space. */
+  constructor(name: string, capacity = 0, firstUid = 1) {
     this.name = name;
+    this.nextUid = firstUid;
     this.capacity = capacity;
     this.allocate(16);
   }

@@ -125,4 +125,6 @@ export interface DriverUpcalls {
   reportEvent(viommu: number, type: number, data: Uint8Array): Errno;
   /** Scene object of the vIOMMU, for trace events. */
   viommuSceneId(viommu: number): string;
+  /** Scene object of the page table that has this domain. */
+  domainSceneId(domain: DomainHandle): string;
 }

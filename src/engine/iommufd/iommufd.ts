@@ -100,6 +100,7 @@ export class Iommufd {
         const v = this.viommuOf(key);
         return v ? sceneId(v.ctx, v.viommu.id) : 'kernel.driver';
       },
+      domainSceneId: (domain) => this.domainSceneId(domain),
     });
     this.openIommufd();
   }
@@ -286,6 +287,13 @@ export class Iommufd {
     if (!v || !entry) return null;
     const vdev = findAs(v.ctx, entry.vdevice, 'VDEVICE')!;
     return findAs(v.ctx, vdev.device, 'DEVICE')!.device;
+  }
+
+  private domainSceneId(domain: number): string {
+    for (const ctx of this.state.contexts.values())
+      for (const o of ctx.objects.values())
+        if ((o?.type === 'HWPT_PAGING' || o?.type === 'HWPT_NESTED') && o.domain === domain) return sceneId(ctx, o.id);
+    return 'kernel.driver';
   }
 
   private virtualId(key: number, device: string): bigint | null {

@@ -52,14 +52,17 @@ export class Vmsav8Table {
   /** High half of the descriptor that `read` read last. */
   private high = 0;
 
-  /** @throws RangeError when there are no pages for the start table */
-  constructor(bus: Bus, pages: PageAllocator, cfg: TableConfig) {
+  /**
+   * @param root address of a start table that exists already; a new one is made when left out
+   * @throws RangeError when there are no pages for the start table
+   */
+  constructor(bus: Bus, pages: PageAllocator, cfg: TableConfig, root?: number) {
     this.bus = bus;
     this.pages = pages;
     this.cfg = cfg;
     this.geometry = tableGeometry(cfg);
     this.walk = walkParameters(cfg);
-    this.rootAddress = this.allocTable(this.rootBytes);
+    this.rootAddress = root ?? this.allocTable(this.rootBytes);
   }
 
   /** Physical address of the start table: TTB0 or S2TTB. */

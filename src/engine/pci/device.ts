@@ -19,14 +19,15 @@ export class PciDevice {
   /** Tag b is the PASID, or `NO_PASID`. */
   readonly atc: TranslationCache;
 
-  constructor(d: { name: string; rid: number; vrid: number; pasidBits: number; ats: boolean; pri: boolean }, atcEntries = 0) {
+  /** `index` among the devices keeps the ids of all ATCs apart. */
+  constructor(d: { name: string; rid: number; vrid: number; pasidBits: number; ats: boolean; pri: boolean }, atcEntries = 0, index = 0) {
     this.name = d.name;
     this.rid = d.rid;
     this.vrid = d.vrid;
     this.pasidBits = d.pasidBits;
     this.atsCapable = d.ats;
     this.priCapable = d.pri;
-    this.atc = new TranslationCache('ATC', atcEntries);
+    this.atc = new TranslationCache('ATC', atcEntries, 1 + index * 0x1000000);
   }
 
   save(): { atsEnabled: boolean; atc: CacheSnapshot } {

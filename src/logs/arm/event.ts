@@ -162,9 +162,9 @@ function what(f: EventFacts): string {
 /** What stage 2 was translating. */
 function stage2Target(f: EventFacts): string {
   const ipa = f.ipa === undefined ? 'an IPA' : `IPA page ${hex(f.ipa)}`;
-  if (f.class === 0) return `${ipa}, where the context descriptor lies`;
-  if (f.class === 1) return `${ipa}, where a stage-1 table entry lies`;
-  return `${ipa}, the output of stage 1 or the input of a stage-2-only stream`;
+  if (f.class === 0) return `${ipa} (where the context descriptor lies)`;
+  if (f.class === 1) return `${ipa} (where a stage-1 table entry lies)`;
+  return `${ipa} (the output of stage 1, or the input where only stage 2 translates)`;
 }
 
 const ending = (f: EventFacts): string => {
@@ -175,7 +175,8 @@ const ending = (f: EventFacts): string => {
 
 /** One sentence: what failed, at which stage, for whom, what that usually means, and what became of the transaction. */
 export function explainEvent(f: EventFacts): string {
-  const cap = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);
+  /** A device's name keeps its case at the start of a sentence. */
+  const cap = (s: string): string => (s.startsWith('a device') ? `A${s.slice(1)}` : s);
   switch (f.event) {
     case 'F_TRANSLATION':
       if (f.stage === 2)

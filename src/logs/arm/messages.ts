@@ -6,6 +6,7 @@
  */
 
 import { Cursor } from './cursor.ts';
+import { rawWords } from './words.ts';
 
 export interface EventHeader {
   readonly kind: 'event';
@@ -91,8 +92,7 @@ const done = (c: Cursor, content: Content, score: number, complete: boolean): Me
 });
 
 function eventHeader(c: Cursor): Message | null {
-  if (!c.lit('event 0x')) return null;
-  c.pos -= 2;
+  if (!c.lit('event ')) return null;
   const id = c.hex('received');
   if (id === null || id > 0xffn) return null;
   return done(c, { kind: 'event', id: Number(id) }, c.lit('received') ? 2 : 1, c.lit(':'));
@@ -116,7 +116,7 @@ function eventLine(c: Cursor): Message | null {
   if (c.lit('client:')) {
     const raw = c.until('sid:', 100);
     if (raw !== null) {
-      client = raw.startsWith('(') ? raw.replace(/\s+/g, ' ') : raw.replaceAll('\n', '');
+      client = raw.replace(/\s/g, '') === '(unassignedsid)' ? '(unassigned sid)' : raw.replaceAll('\n', '');
       score++;
       if (c.lit('sid:')) sid = c.hex('ssid:');
       if (sid !== null) score++;
@@ -253,8 +253,7 @@ function syncTimeout(c: Cursor): Message | null {
 }
 
 function priDetail(c: Cursor): Message | null {
-  if (!c.lit('sid 0x')) return null;
-  c.pos -= 2;
+  if (!c.lit('sid ')) return null;
   const sid = c.hex('.');
   if (sid === null || !c.lit('.')) return null;
   const ssid = c.hex(':');
@@ -276,37 +275,9 @@ function priDetail(c: Cursor): Message | null {
   );
 }
 
-/** Sixteen-digit words after `0x`; a word may be broken by blanks or a line end. */
-function rawWords(c: Cursor): Message | null {
-  const words: bigint[] = [];
-  let cut: string | null = null;
-  let end = c.pos;
-  for (;;) {
-    c.skipSpace();
-    const first = /^0x([0-9a-fA-F]{1,17})(?![0-9a-zA-Z_])/.exec(c.text.slice(c.pos, c.pos + 24));
-    const digitsOnly =
-      words.length === 0 && !first ? /^([0-9a-fA-F]{16})(?=\s|$)/.exec(c.text.slice(c.pos, c.pos + 20)) : null;
-    const m = first ?? digitsOnly;
-    if (!m || (m[1] as string).length > 16) break;
-    c.pos += m[0].length;
-    let digits = m[1] as string;
-    while (digits.length < 16) {
-      const more = /^[ \t\n_]{1,8}([0-9a-fA-F]{1,15})(?![0-9a-zA-Z_:.])/.exec(c.text.slice(c.pos, c.pos + 32));
-      if (!more || digits.length + (more[1] as string).length > 16) break;
-      digits += more[1];
-      c.pos += more[0].length;
-    }
-    end = c.pos;
-    if (digits.length < 16) {
-      cut = digits;
-      break;
-    }
-    words.push(BigInt(`0x${digits}`));
-    c.lit(',');
-  }
-  c.pos = end;
-  if (words.length === 0 && cut === null) return null;
-  return done(c, { kind: 'words', words, cut }, words.length * 2 + Number(cut !== null), cut === null);
+function words(c: Cursor): Message | null {
+  const w = rawWords(c);
+  return w && done(c, { kind: 'words', ...w }, w.words.length * 2 + Number(w.cut !== null), w.cut === null);
 }
 
 function probe(c: Cursor): Message | null {
@@ -373,13 +344,15 @@ function suppressed(c: Cursor): Message | null {
   if (!c.lit('arm_smmu_')) return null;
   const name = c.until(':', 60);
   if (name === null || !c.lit(':')) return null;
+  // These functions are the SMMUv2 driver's.
+  if (/^(?:context_fault|global_fault|tlb_)/.test(name)) return null;
   const count = c.dec();
   return count !== null && c.lit('callbacks suppressed') ? done(c, { kind: 'suppressed', count }, 2, true) : null;
 }
 
 const parsers = [
   eventHeader,
-  rawWords,
+  words,
   eventLine,
   accessLine,
   gerror,
@@ -406,5 +379,9 @@ export function parseMessage(text: string, pos = 0): Message | null {
 const START =
   /\bevent 0x[0-9a-f]{1,2}\b(?=\s|$)|\bevent: (?:[CFE]_[A-Z]|UNKNOWN\b)|\b(?:un)?priv (?:inst|data)\b|\bunexpected global error|\bunexpected error reported\. vintf_map|\bCMDQ error \(|\bskipping command in error|\bretrying command fetch|\bCMD_SYNC timeout|\b(?:EVTQ|PRIQ) overflow|\bunexpected PRI request|\bsid 0x[0-9a-f]{8}\.0x|\bdevice has entered Service Failure|\b(?:GERROR|PRIQ|EVTQ|CMDQ) (?:MSI )?write aborted|\barm_smmu_\w{1,40}: \d|\bias \d{1,3}-bit, oas|\ballocated \d{1,9} entries for (?:cmdq|evtq|priq)\b/;
 
+/** The first words of a message at the end of a line that was wrapped early. */
+const START_CUT =
+  /\b(?:event:?|CMDQ|CMDQ error|CMD_SYNC|EVTQ|PRIQ|unexpected|unexpected global|unexpected PRI|skipping|skipping command|(?:un)?priv)$/;
+
 /** Index of the first message in a line without a driver name, or -1. */
-export const findMessage = (body: string): number => START.exec(body)?.index ?? -1;
+export const findMessage = (body: string): number => START.exec(body)?.index ?? START_CUT.exec(body)?.index ?? -1;

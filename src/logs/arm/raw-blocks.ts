@@ -11,6 +11,7 @@ import { rawItems } from './raw.ts';
 interface Block {
   readonly lines: { readonly line: TextLine; readonly count: number }[];
   readonly bytes: number[];
+  readonly straight: number[];
   hint: Hint;
 }
 
@@ -74,16 +75,21 @@ export class RawBlocks {
     // A label, or a gap, starts a new record.
     if (open && (hex.hint !== null || (last !== undefined && line.number > last + 1) || open.bytes.length > 1 << 16))
       this.close();
-    this.#open ??= { lines: [], bytes: [], hint: hex.hint };
+    this.#open ??= { lines: [], bytes: [], straight: [], hint: hex.hint };
     this.#open.lines.push({ line, count: hex.bytes.length });
-    for (const b of hex.bytes) this.#open.bytes.push(b);
+    this.#open.bytes.push(...hex.bytes);
+    this.#open.straight.push(...hex.straight);
   }
 
   close(): void {
     const block = this.#open;
     this.#open = null;
     if (!block) return;
-    const items = rawItems(block.bytes, block.hint, false);
+    let items = rawItems(block.bytes, block.hint, false);
+    if (typeof items === 'string') {
+      const other = rawItems(block.straight, block.hint, false);
+      if (typeof other !== 'string') items = other;
+    }
     if (typeof items === 'string') this.#doubtful.push({ block, why: items });
     else this.#emit(block, items);
   }

@@ -9,8 +9,10 @@ import { commandLayout, eventIds, eventLayout, unknownCommandLayout } from '../.
 export type Hint = 'command' | 'event' | null;
 
 export interface HexLine {
-  /** In memory order. */
+  /** In memory order, if the numbers are little-endian words (or bytes). */
   readonly bytes: readonly number[];
+  /** In memory order, if the digits stand as the bytes lie (as `xxd -g8` prints). */
+  readonly straight: readonly number[];
   /** What a label in front says it is. */
   readonly hint: Hint;
 }
@@ -62,25 +64,36 @@ export function hexLine(text: string): HexLine | null {
   switch (width) {
     case 1:
     case 2:
-      return tokens.length >= 8 ? { bytes: digits.flatMap((d) => fromHex(d.padStart(2, '0'))), hint } : null;
+      return tokens.length >= 8
+        ? plain(
+            digits.flatMap((d) => fromHex(d.padStart(2, '0'))),
+            hint,
+          )
+        : null;
     case 4:
       if (tokens.length % 8 !== 0) return null;
-      return { bytes: digits.flatMap((d) => (od ? littleEndian(d) : fromHex(d))), hint };
+      return plain(
+        digits.flatMap((d) => (od ? littleEndian(d) : fromHex(d))),
+        hint,
+      );
     case 8:
       return tokens.length % 4 === 0 || hint ? sized(digits, 8, hint) : null;
     case 16:
       return sized(digits, 16, hint);
     case 32:
     case 64:
-      return tokens.length === 1 ? { bytes: fromHex(digits[0] as string), hint } : null;
+      return tokens.length === 1 ? plain(fromHex(digits[0] as string), hint) : null;
     default:
       return null;
   }
 }
 
+const plain = (bytes: readonly number[], hint: Hint): HexLine => ({ bytes, straight: bytes, hint });
+
 function sized(digits: readonly string[], width: 8 | 16, hint: Hint): HexLine | null {
   if (digits.some((d) => d.length > width)) return null;
-  return { bytes: digits.flatMap((d) => littleEndian(d.padStart(width, '0'))), hint };
+  const padded = digits.map((d) => d.padStart(width, '0'));
+  return { bytes: padded.flatMap(littleEndian), straight: padded.flatMap(fromHex), hint };
 }
 
 /** Whether the words can be an event record: a known id, no reserved bit in the first word, and a class that the stage allows. */

@@ -9,7 +9,7 @@ import type { Message } from './messages.ts';
 import { findMessage, parseMessage } from './messages.ts';
 import { hexLine } from './raw.ts';
 import { RawBlocks } from './raw-blocks.ts';
-import { findV2, isV2Detail, parseV2, v2Record } from './smmuv2.ts';
+import { findV2, isV2Detail, isV2DetailRest, parseV2, v2Record } from './smmuv2.ts';
 import { Smmuv3Log } from './smmuv3.ts';
 
 /** `arm-smmu-v3 arm-smmu-v3.2.auto: `, `platform arm-smmu-v3.0.auto: `, `arm-smmu 15000000.iommu: `, `SMMUv3: /iommu@4f000000: ` */
@@ -37,6 +37,8 @@ function segments(body: string): Segment[] {
   if (found.length === 0) return [{ driver: null, smmu: null, body }];
   return found.map((f, i) => ({ driver: f.driver, smmu: f.smmu, body: body.slice(f.start, found[i + 1]?.at).trim() }));
 }
+
+const bigintText = (_: string, v: unknown): unknown => (typeof v === 'bigint' ? v.toString() : v);
 
 /** Most lines that one wrapped message may take after its first. */
 const MOST_JOINED = 5;
@@ -86,13 +88,17 @@ export class ArmSession implements LineReader {
   /** A message behind a driver name. `ahead` is where lookahead begins, -1 for none. Returns how many more lines it took. */
   #prefixed(lines: Lines, line: TextLine, part: Segment, ahead: number): number {
     if (part.driver === 'v2') {
-      const { text, taken, parsed } = this.#join(lines, part.body, ahead, (t) => parseV2(t));
+      if (isV2Detail(part.body)) {
+        const rest = ahead < 0 ? undefined : lines.peek(ahead);
+        return rest && !rest.headed && isV2DetailRest(rest.body) ? 1 : 0;
+      }
+      const { taken, parsed } = this.#join(lines, part.body, ahead, (t) => parseV2(t));
       if (parsed) this.#sink.record(v2Record(parsed, line.number, part.smmu, line.xen));
-      else if (!isV2Detail(text)) this.#sink.unread(line, 'SMMUv2 (arm-smmu) message: not an SMMUv3, not read');
+      else this.#sink.unread(line, 'SMMUv2 (arm-smmu) message: not an SMMUv3, not read');
       return taken;
     }
-    const { taken, parsed } = this.#join(lines, part.body, ahead, (t) => parseMessage(t));
-    const known = parsed ? this.#take(parsed, part.body, part.smmu, line) : false;
+    const { text, taken, parsed } = this.#join(lines, part.body, ahead, (t) => parseMessage(t));
+    const known = parsed ? this.#take(parsed, text, part.smmu, line) : false;
     if (!known)
       this.#sink.unread(
         line,
@@ -113,15 +119,15 @@ export class ArmSession implements LineReader {
     }
     const at = findMessage(line.body);
     if (at >= 0) {
-      const { taken, parsed } = this.#join(lines, line.body.slice(at), 1, (t) => parseMessage(t));
-      if (parsed && (parsed.complete || parsed.score > 1) && this.#take(parsed, line.body.slice(at), null, line)) {
+      const { text, taken, parsed } = this.#join(lines, line.body.slice(at), 1, (t) => parseMessage(t));
+      if (parsed && (parsed.complete || parsed.score > 1) && this.#take(parsed, text, null, line)) {
         this.#raw.close();
         return 1 + taken;
       }
     }
     if (/^\s*0x[0-9a-f]/i.test(line.body) && this.#log.awaitsWords(line.number)) {
-      const { taken, parsed } = this.#join(lines, line.body, 1, (t) => parseMessage(t));
-      if (parsed?.content.kind === 'words' && this.#take(parsed, line.body, null, line)) return 1 + taken;
+      const { text, taken, parsed } = this.#join(lines, line.body, 1, (t) => parseMessage(t));
+      if (parsed?.content.kind === 'words' && this.#take(parsed, text, null, line)) return 1 + taken;
     }
     if (this.#log.policy(line.body)) return 1;
     const bytes = line.headed ? null : hexLine(line.text);
@@ -140,7 +146,8 @@ export class ArmSession implements LineReader {
     for (let i = 0; m && i < 8; i++) {
       any = this.#log.message(m, smmu, line) || any;
       const rest: string = body.slice(m.end);
-      const at: number = rest.trim() === '' ? -1 : findMessage(rest);
+      const words: number = /^[\s:]*0x[0-9a-f]{16}(?=\s|$)/i.test(rest) ? rest.indexOf('0x') : -1;
+      const at: number = words >= 0 ? words : rest.trim() === '' ? -1 : findMessage(rest);
       if (at < 0) break;
       body = rest.slice(at);
       m = parseMessage(body);
@@ -159,7 +166,8 @@ export class ArmSession implements LineReader {
     parse: (text: string) => T | null,
   ): { text: string; taken: number; parsed: T | null } {
     let best = { text: body, taken: 0, parsed: parse(body) };
-    if (ahead < 0 || best.parsed?.complete) return best;
+    if (ahead < 0) return best;
+    if (best.parsed?.complete) return this.#numberRest(lines, best, ahead, parse);
     let text = body;
     for (let k = 0; k < MOST_JOINED; k++) {
       const next = lines.peek(ahead + k);
@@ -168,8 +176,25 @@ export class ArmSession implements LineReader {
       text = text === '' ? next.body : `${text}\n${next.body}`;
       const parsed = parse(text);
       if (parsed && parsed.score > (best.parsed?.score ?? 0)) best = { text, taken: k + 1, parsed };
-      if (parsed?.complete) break;
+      if (parsed?.complete) return this.#numberRest(lines, best, ahead + k + 1, parse);
     }
     return best;
+  }
+
+  /** A message that ends in a number is complete even if the line break cut the number: the rest is a line of digits. */
+  #numberRest<T extends { complete: boolean; score: number }>(
+    lines: Lines,
+    best: { text: string; taken: number; parsed: T | null },
+    ahead: number,
+    parse: (text: string) => T | null,
+  ): { text: string; taken: number; parsed: T | null } {
+    const next = lines.peek(ahead);
+    if (!next || next.headed || !/^[0-9a-f]{1,15}$/.test(next.body) || !/0x[0-9a-f]{0,15}$/.test(best.text))
+      return best;
+    const text = `${best.text}\n${next.body}`;
+    const parsed = parse(text);
+    if (!parsed?.complete || JSON.stringify(parsed, bigintText) === JSON.stringify(best.parsed, bigintText))
+      return best;
+    return { text, taken: best.taken + 1, parsed };
   }
 }

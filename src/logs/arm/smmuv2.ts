@@ -19,10 +19,11 @@ export interface V2Message {
 /** A hexadecimal number as it is printed, with its leading zeros. */
 function printed(c: Cursor): string | null {
   c.skipSpace();
-  const m = /^0x[0-9a-fA-F]{1,16}/.exec(c.text.slice(c.pos, c.pos + 20));
-  if (!m) return null;
+  const m = /^0x([0-9a-fA-F]{0,16})(?:\n([0-9a-fA-F]{1,16})(?=,|\s*$))?/.exec(c.text.slice(c.pos, c.pos + 40));
+  const digits = m ? `${m[1]}${m[2] ?? ''}` : '';
+  if (!m || digits === '' || digits.length > 16) return null;
   c.pos += m[0].length;
-  return m[0].toLowerCase();
+  return `0x${digits.toLowerCase()}`;
 }
 
 function contextFault(c: Cursor): V2Message | null {
@@ -107,6 +108,9 @@ export function parseV2(text: string): V2Message | null {
 /** Lines that only repeat a fault bit by bit, or announce one. */
 export const isV2Detail = (body: string): boolean =>
   /^(?:FSR|FSYNR[01]?|GFSR)\s*=|^Unexpected global fault, this could be serious/.test(body);
+
+/** The rest of such a line, wrapped. */
+export const isV2DetailRest = (body: string): boolean => /^SID=0x[0-9a-f]{1,8}$|^[A-Z0-9= ]{1,40}\]$/.test(body);
 
 /** Where an SMMUv2 message may begin in a line without a driver name. */
 const START = /\bUnhandled context fault: (?:fsr|iova)=|\bBlocked unknown Stream ID 0x|\bGFSR 0x[0-9a-f]{8}, GFSYNR0/;

@@ -1,7 +1,7 @@
 /** Puts the messages of one or several SMMUv3s together into records. */
 
 import { hexPlain } from '../../engine/bits/index.ts';
-import { eventIds, eventLayout, eventName } from '../../engine/smmuv3/layout/index.ts';
+import { eventLayout, eventName } from '../../engine/smmuv3/layout/index.ts';
 import type { TextLine } from '../lines.ts';
 import type { Sink } from '../reader.ts';
 import type { Draft } from '../record.ts';
@@ -20,41 +20,11 @@ import {
 import type { EventFacts } from './event.ts';
 import { eventFields, eventPlace, explainEvent } from './event.ts';
 import type { AccessLine, EventLine, Message, Words } from './messages.ts';
-import { classTexts } from './messages.ts';
+import { accessFields, explainLine, lineFields, omitUndefined } from './printed-line.ts';
 import { plausibleEvent } from './raw.ts';
 import { commandRecord, eventRecord } from './raw-blocks.ts';
-
-/** A message that waits for words: an event record (four) or a dumped command (two). */
-interface Waiting {
-  readonly kind: 'event' | 'command';
-  readonly draft: Draft;
-  /** The id of the header line; null for a dumped command. */
-  readonly id: number | null;
-  readonly words: bigint[];
-  cut: string | null;
-  /** Line of the last part. */
-  last: number;
-}
-
-/** Words whose header line is not in the text. */
-interface Orphans {
-  readonly words: bigint[];
-  readonly lines: TextLine[];
-}
-
-interface SmmuState {
-  readonly smmu: string | null;
-  waiting: Waiting | null;
-  orphans: Orphans | null;
-  /** The last complete event record, for the printed line that repeats it. */
-  lastEvent: Draft | null;
-  /** A printed line whose second half has not come. */
-  halfLine: { draft: Draft; line: EventLine } | null;
-  gerror: Draft | null;
-  cmdq: { draft: Draft; cons: bigint } | null;
-  pri: Draft | null;
-  context: Record<string, number | string> | null;
-}
+import type { SmmuState, Waiting } from './state.ts';
+import { full, newState } from './state.ts';
 
 /** An unprefixed word belongs to a record at most this many lines above. */
 const NEAR = 12;
@@ -84,6 +54,7 @@ export class Smmuv3Log {
     }
     if (c.kind === 'retrying') return true;
     if (c.kind === 'probe') {
+      if (!s.context) s.probed = line.number;
       s.context = { ...s.context, ...c.facts };
       return true;
     }
@@ -215,8 +186,9 @@ export class Smmuv3Log {
       this.#finish(s);
       this.#flushOrphans(s);
     }
+    const any = this.#any;
     this.#endSuppressed();
-    if (!this.#any)
+    if (!any)
       for (const s of this.#states.values()) {
         const context = this.#context(s);
         if (!s.context || !context) continue;
@@ -224,7 +196,7 @@ export class Smmuv3Log {
           type: 'smmuv3_probe',
           vendor: 'arm',
           arch: 'smmuv3',
-          line: 1,
+          line: s.probed,
           ...(s.smmu ? { smmu: s.smmu } : {}),
           ...context,
           explain:
@@ -238,17 +210,7 @@ export class Smmuv3Log {
     const key = smmu ?? '';
     let s = this.#states.get(key);
     if (!s) {
-      s = {
-        smmu,
-        waiting: null,
-        orphans: null,
-        lastEvent: null,
-        halfLine: null,
-        gerror: null,
-        cmdq: null,
-        pri: null,
-        context: null,
-      };
+      s = newState(smmu);
       this.#states.set(key, s);
     }
     return s;
@@ -308,7 +270,8 @@ export class Smmuv3Log {
       for (const word of c.words) if (!full(w)) w.words.push(word);
       w.cut = c.cut;
       w.last = line.number;
-      if (full(w)) this.#finish(s);
+      // Behind a word with digits missing nobody knows which word comes next.
+      if (full(w) || c.cut !== null) this.#finish(s);
       return true;
     }
     if (c.words.length === 0) return false;
@@ -332,7 +295,7 @@ export class Smmuv3Log {
       this.#sink.record(record);
       return;
     }
-    for (const line of o.lines) this.#sink.unread(line, 'words of a record whose first line is missing');
+    for (const line of o.lines) this.#sink.unread(line, 'words that belong to no record in the text');
   }
 
   /** Nothing more comes for the record that waits. */
@@ -347,7 +310,7 @@ export class Smmuv3Log {
   #finishCommand(s: SmmuState, w: Waiting): void {
     const complete = w.words.length === 2;
     if (w.draft.type === 'smmuv3_cmdq_error' && s.cmdq) {
-      if (complete) Object.assign(w.draft, { command: commandFields(w.words) });
+      if (complete) Object.assign(w.draft, commandFields(w.words));
       else w.draft.incomplete = `${w.words.length} of 2 words of the command`;
       w.draft.explain = explainCmdqError(s.cmdq.cons, complete ? w.words : undefined);
       s.cmdq = null;
@@ -390,21 +353,7 @@ export class Smmuv3Log {
   }
 
   #eventLine(c: EventLine, s: SmmuState, line: TextLine): void {
-    const hex = (v: bigint | null): string | undefined => (v === null ? undefined : hexPlain(v));
-    const draft = this.#add(
-      'smmuv3_event_line',
-      s,
-      line,
-      omitUndefined({
-        event: c.event,
-        client: c.client ?? undefined,
-        sid: hex(c.sid),
-        ssid: hex(c.ssid),
-        iova: hex(c.iova),
-        ipa: hex(c.ipa),
-        fetch_addr: hex(c.fetchAddr),
-      }),
-    );
+    const draft = this.#add('smmuv3_event_line', s, line, lineFields(c));
     const raw = s.lastEvent;
     const same =
       raw &&
@@ -413,7 +362,7 @@ export class Smmuv3Log {
       (c.iova === null || raw.input_addr === draft.iova);
     if (same) draft.repeats_line = raw.line;
     s.lastEvent = null;
-    this.#explainLine(draft, c, null);
+    explainLine(draft, c, null);
     s.halfLine = c.iova !== null || c.ipa !== null ? { draft, line: c } : null;
   }
 
@@ -421,48 +370,7 @@ export class Smmuv3Log {
     const half = s.halfLine;
     s.halfLine = null;
     const draft = half?.draft ?? this.#add('smmuv3_event_line', s, line, { event: null });
-    Object.assign(
-      draft,
-      omitUndefined({
-        privileged: c.privileged,
-        instruction: c.instruction ?? undefined,
-        access: c.access ?? undefined,
-        stage: c.stage ?? undefined,
-        class_text: c.classText ?? undefined,
-        ttd_access: c.ttd ?? undefined,
-        stall: c.stall ?? undefined,
-        stag: c.stag === null ? undefined : hexPlain(c.stag),
-      }),
-    );
-    this.#explainLine(draft, half?.line ?? null, c);
-  }
-
-  #explainLine(draft: Draft, line: EventLine | null, access: AccessLine | null): void {
-    const cls = access?.classText ? classTexts.indexOf(access.classText as (typeof classTexts)[number]) : -1;
-    const facts: EventFacts = {
-      event: line?.event ?? 'UNKNOWN',
-      sid: line?.sid ?? undefined,
-      ssid: line?.ssid ?? undefined,
-      client: line?.client ?? undefined,
-      access: access?.access ?? undefined,
-      instruction: access?.instruction ?? undefined,
-      privileged: access?.privileged,
-      stage: access?.stage ?? undefined,
-      class: cls >= 0 ? cls : undefined,
-      address: line?.iova ?? undefined,
-      ipa: access?.stage === 2 ? (line?.ipa ?? undefined) : undefined,
-      fetchAddr: line?.fetchAddr ?? undefined,
-      stall: access?.stall ?? undefined,
-      stag: access?.stag ?? undefined,
-    };
-    draft.explain = line
-      ? explainEvent(facts)
-      : `A fault at stage ${access?.stage ?? '?'} for a ${access?.privileged ? 'privileged ' : ''}${access?.access ?? 'access'}; the line before, which names the event and the device, is not in the text.`;
-    draft.where = eventPlace(facts.event in eventIds || line ? facts : { ...facts, event: 'F_TRANSLATION' });
+    Object.assign(draft, accessFields(c));
+    explainLine(draft, half?.line ?? null, c);
   }
 }
-
-const full = (w: Waiting): boolean => w.words.length >= (w.kind === 'event' ? 4 : 2);
-
-const omitUndefined = (o: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined));

@@ -16,6 +16,8 @@ export function Text({ t, fill, strike }: { t: PlacedText; fill: string; strike?
       textAnchor={t.anchor === 'start' ? undefined : t.anchor}
       textDecoration={strike ? 'line-through' : undefined}
       fill={fill}
+      textLength={t.pressed}
+      lengthAdjust={t.pressed === undefined ? undefined : 'spacingAndGlyphs'}
     >
       {t.text}
       {t.full !== undefined && <title>{t.full}</title>}
@@ -84,7 +86,7 @@ export const Box = memo(function Box(p: BoxProps) {
           // biome-ignore lint/suspicious/noArrayIndexKey: a line has no other identity than its place
           <Text key={i} t={l} fill={colours.ink2} />
         ))}
-        {box.gone && <title>destroyed in this step</title>}
+        <title>{box.label}</title>
       </g>
       {box.heads.map((h) => (
         <Text key={h.text} t={h} fill={colours.ink3} />
@@ -110,15 +112,17 @@ export const Box = memo(function Box(p: BoxProps) {
 /** What the current event does to the object, on its upper edge. */
 function Tag({ box, word, tone }: { box: ObjectBox; word: string; tone: Tone }) {
   const shade = toneShades[tone];
-  const size = 11;
-  const w = Math.ceil(textWidth(word, 'title', size)) + 10;
+  const size = (box.title.size * 11) / 12;
+  const w = Math.ceil(textWidth(word, 'title', size)) + size;
+  const h = Math.round(size * 1.28);
   const x = box.x + box.w - w - 6;
+  const y = box.y - h + 3;
   return (
     <g pointerEvents="none">
-      <rect x={x} y={box.y - 7.5} width={w} height={15} rx={7.5} fill={shade.line} />
+      <rect x={x} y={y} width={w} height={h} rx={h / 2} fill={shade.line} />
       <text
         x={x + w / 2}
-        y={box.y + 4}
+        y={y + h * 0.77}
         fontSize={size}
         fontWeight={600}
         textAnchor="middle"

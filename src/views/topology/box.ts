@@ -1,7 +1,7 @@
 import type { SceneObject, SceneQueue } from '../../engine/machine/index.ts';
 import { type Face, fitText, textWidth } from './measure.ts';
 import type { Metrics } from './metrics.ts';
-import { linesOf, type Slot } from './slots.ts';
+import { linesOf, mergeTables, type Slot } from './slots.ts';
 import { inner, placeTable, type TableShape, tableHeight, tableShape } from './table.ts';
 import type { ObjectBox, PlacedText, Rect, RingCell, RowMarks } from './types.ts';
 
@@ -14,14 +14,34 @@ export function naturalWidth(s: Slot, m: Metrics): number {
   return Math.ceil(widest) + 2 * m.padX + 3;
 }
 
+/** Width that a column must have for the place: a long line does not count, it is cut or its box grows to the right. */
+export function neededWidth(s: Slot, m: Metrics): number {
+  const title = s.title * m.titleSize + 2 * m.padX + 3;
+  return Math.ceil(Math.max(title, Math.min(naturalWidth(s, m), m.longLine)));
+}
+
 const isInline = (s: Slot, width: number, m: Metrics): boolean =>
-  m.compact &&
   s.lines.length > 0 &&
-  s.title * m.titleSize + inlineGap * m.scale + s.lines[0]! * m.textSize <= inner(width, m);
+  (m.density === 'dense' ||
+    (m.density === 'compact' &&
+      s.title * m.titleSize + inlineGap * m.scale + s.lines[0]! * m.textSize <= inner(width, m)));
+
+/** One measure for places that stand in a row, so that all of them hold their text the same way. */
+export function rowSlot(slots: readonly Slot[]): Slot {
+  const all = (f: (s: Slot) => number): number => Math.max(0, ...slots.map(f));
+  const count = all((s) => s.lines.length);
+  return {
+    occupant: '',
+    title: all((s) => s.title),
+    lines: Array.from({ length: count }, (_, i) => all((s) => s.lines[i] ?? 0)),
+    queue: slots.some((s) => s.queue),
+    table: slots.reduce<Slot['table']>((t, s) => (t && s.table ? mergeTables(t, s.table) : (t ?? s.table)), null),
+  };
+}
 
 /** Height of title and lines, upper padding included. */
 export function headHeight(s: Slot, width: number, m: Metrics): number {
-  const lines = s.lines.length - (isInline(s, width, m) ? 1 : 0);
+  const lines = m.density === 'dense' ? 0 : s.lines.length - (isInline(s, width, m) ? 1 : 0);
   return m.padY + m.titleLine + lines * m.textLine;
 }
 
@@ -37,7 +57,12 @@ export function shapeOf(s: Slot, width: number, m: Metrics): TableShape {
   return tableShape(s.table!, s.title * m.titleSize + beside, width, headHeight(s, width, m), m);
 }
 
-function cut(full: string, face: Face, size: number, width: number): { text: string; full?: string } {
+/** Narrowest that letters are pressed to before a text is cut. */
+const pressedTo = 0.92;
+
+function cut(full: string, face: Face, size: number, width: number): { text: string; full?: string; pressed?: number } {
+  const natural = textWidth(full, face, size);
+  if (natural > width && natural * pressedTo <= width) return { text: full, pressed: Math.floor(width) };
   const text = fitText(full, face, size, width);
   return text === full ? { text } : { text, full };
 }
@@ -86,17 +111,22 @@ export function placeBox(
   };
   const inline = isInline(slot, rect.w, m);
   const titleEnd = left + textWidth(title.text, 'title', m.titleSize) + inlineGap * m.scale;
-  const placed = lines.map((l, i): PlacedText => {
+  const placed = (m.density === 'dense' ? lines.slice(0, 1) : lines).map((l, i): PlacedText => {
     const beside = inline && i === 0;
     const x = beside ? titleEnd : left;
     const row = inline ? i - 1 : i;
     const y = beside ? first : rect.y + m.padY + m.titleLine + row * m.textLine + m.textLine * 0.76;
-    return { ...cut(l, 'mono', m.textSize, left + width - x), x, y, size: m.textSize, face: 'mono', anchor: 'start' };
+    const shown = cut(l, 'mono', m.textSize, left + width - x);
+    // A few letters around an ellipsis say nothing.
+    if (shown.full !== undefined && [...shown.text].length < 7) shown.text = '';
+    return { ...shown, x, y, size: m.textSize, face: 'mono', anchor: 'start' };
   });
+  const beside = inline ? placed[0] : undefined;
+  const lineEnd = beside ? beside.x + textWidth(beside.text, 'mono', m.textSize) : titleEnd - inlineGap * m.scale;
   const ringTop = rect.y + headHeight(slot, rect.w, m) + 2;
   const table =
     o.cache && slot.table
-      ? placeTable(o.cache.columns, o.cache.rows, marks, shapeOf(slot, rect.w, m), rect, m)
+      ? placeTable(o.cache.columns, o.cache.rows, marks, shapeOf(slot, rect.w, m), rect, lineEnd - left, m)
       : { heads: [], rows: [], more: null };
   return {
     ...rect,

@@ -1,4 +1,4 @@
-import { naturalWidth } from './box.ts';
+import { neededWidth } from './box.ts';
 import { type Metrics, metricsOf } from './metrics.ts';
 import { isTable } from './place.ts';
 import type { TopologySlots } from './slots.ts';
@@ -24,10 +24,13 @@ const widest = (slots: TopologySlots, m: Metrics, device: boolean): number => {
   let w = m.minColumn;
   for (const g of slots.groups) {
     if ((g.device !== null) !== device || (!device && isTable(g))) continue;
-    for (const s of g.slots) w = Math.max(w, naturalWidth(s, m));
+    for (const s of g.slots) w = Math.max(w, neededWidth(s, m));
   }
   return w;
 };
+
+/** Texts may be pressed a little, so columns may be that much narrower than their texts. */
+const press = 0.94;
 
 /**
  * Which devices have a column: all when there is room, else as many as fit beside a fold, in the document's order,
@@ -40,9 +43,9 @@ export function chooseDevices(
   pinned: readonly string[],
 ): { shown: string[]; folded: string[] } {
   const all = slots.devices;
-  const m = metricsOf(1, true);
-  const deviceWidth = Math.min(widest(slots, m, true), m.maxColumn);
-  const commonWidth = Math.min(widest(slots, m, false), m.maxColumn);
+  const m = metricsOf(1, 'compact');
+  const deviceWidth = Math.min(widest(slots, m, true), m.maxColumn) * press;
+  const commonWidth = Math.min(widest(slots, m, false), m.maxColumn) * press;
   const forDevices = width - 2 * m.edge - 2 * (commonWidth + m.gapX) + m.gapX;
   const fit = Math.floor(forDevices / (deviceWidth + m.gapX));
   if (open || all.length <= Math.max(2, fit)) return { shown: [...all], folded: [] };
@@ -53,9 +56,9 @@ export function chooseDevices(
   return { shown, folded: all.filter((d) => !shown.includes(d)) };
 }
 
-const foldWidthOf = (m: Metrics): number => Math.round(84 * m.scale);
+const foldWidthOf = (m: Metrics): number => Math.round(106 * m.scale);
 
-/** Distributes `width` over `common` columns, the shown devices and a fold. */
+/** Distributes `width` over two to four common columns, the shown devices and a fold. */
 export function planColumns(
   slots: TopologySlots,
   shown: readonly string[],
@@ -63,29 +66,28 @@ export function planColumns(
   width: number,
   m: Metrics,
 ): ColumnPlan {
+  const devices = shown.length;
   const foldWidth = folded.length > 0 ? foldWidthOf(m) : 0;
-  const needDevice = widest(slots, m, true);
-  const needCommon = widest(slots, m, false);
   const forFold = foldWidth > 0 ? foldWidth + m.gapX : 0;
-  let deviceWidth = shown.length === 0 ? 0 : Math.min(needDevice, m.maxColumn);
-  const commonLeast = Math.min(needCommon, m.maxColumn);
-  const rest = (): number => width - 2 * m.edge - shown.length * (deviceWidth + m.gapX) - forFold;
-  const count = (): number => Math.floor((rest() + m.gapX) / (commonLeast + m.gapX));
-  // A device's box with its ATC gains most from width; common columns come before that.
-  const common = Math.max(2, Math.min(4, count()));
-  const least = common * (commonLeast + m.gapX) - m.gapX;
-  const spare = Math.max(0, rest() - least);
-  if (shown.length > 0) deviceWidth += Math.floor(Math.min(spare / (common + shown.length), m.maxColumn - deviceWidth));
-  const commonWidth = Math.floor(
-    Math.max(commonLeast, Math.min(m.maxColumn * 1.15, (rest() + m.gapX) / common - m.gapX)),
-  );
+  const needDevice = Math.min(widest(slots, m, true), m.maxColumn);
+  const needCommon = Math.min(widest(slots, m, false), m.maxColumn);
+  /** For all columns, without the gaps between them. */
+  const room = (common: number): number => width - 2 * m.edge - forFold - (common + devices - 1) * m.gapX;
+  const share = (common: number): number => room(common) / (common * needCommon + devices * needDevice);
+  let common = 4;
+  while (common > 2 && share(common) < (common > 3 ? 1 : press)) common--;
+  // Wider than needed: all grow alike. Narrower: not below what letters can be pressed into; the diagram is wider then.
+  const factor = Math.max(share(common), press);
+  const deviceWidth = devices === 0 ? 0 : Math.floor(Math.min(needDevice * factor, m.maxColumn * 1.1));
+  const rest = (room(common) - devices * deviceWidth) / common;
+  const commonWidth = Math.floor(Math.max(needCommon * press, Math.min(rest, m.maxColumn * 1.2)));
   const commonX = Array.from({ length: common }, (_, i) => m.edge + i * (commonWidth + m.gapX));
-  const total = common * (commonWidth + m.gapX) + shown.length * (deviceWidth + m.gapX) + forFold - m.gapX + 2 * m.edge;
-  const full = Math.max(width, total);
+  const total = common * (commonWidth + m.gapX) + devices * (deviceWidth + m.gapX) + forFold - m.gapX + 2 * m.edge;
+  const full = Math.max(width, Math.ceil(total));
   // What is left over stands between the common columns and the devices, which keep to the right.
-  let x = full - m.edge - forFold - shown.length * (deviceWidth + m.gapX) + m.gapX;
+  let x = full - m.edge - forFold - devices * (deviceWidth + m.gapX) + m.gapX;
   const deviceX = shown.map((_, i) => x + i * (deviceWidth + m.gapX));
-  x += shown.length * (deviceWidth + m.gapX);
+  x += devices * (deviceWidth + m.gapX);
   return {
     shown,
     folded,
@@ -97,6 +99,7 @@ export function planColumns(
     deviceX,
     foldX: x,
     width: full,
-    fits: total <= width && needDevice <= deviceWidth && needCommon <= commonWidth,
+    // Text grows only into room that three common columns leave.
+    fits: full <= width && share(common) >= (m.scale > 1 ? 1 : press) && (m.scale === 1 || common >= 3),
   };
 }

@@ -19,6 +19,7 @@ export function placeFold(
   const boxes = bands.flatMap((b): FoldBox[] => {
     const counts = new Map<string, number>();
     for (const o of scene.objects) if (ids.get(o.id) === b.band) counts.set(o.type, (counts.get(o.type) ?? 0) + 1);
+    if (counts.size === 0) return [];
     const top = b.y + b.lane.h;
     const size = m.textSize;
     const room = Math.floor((b.y + b.h - top - m.bandPad - 2 * m.padY - m.titleLine) / m.textLine);

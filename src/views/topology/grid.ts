@@ -30,6 +30,7 @@ const bendCost = 14;
 const crossCost = 40;
 const shareCost = 6;
 const softCost = 3;
+const gateCost = 30;
 /** Free space that a path keeps from boxes that it passes. */
 const clearance = 2;
 
@@ -85,6 +86,9 @@ export function makeRouter(space: GridSpace): Router {
   const right = new Int32Array(size);
   const down = new Int32Array(size);
 
+  // Who leaves or enters a box at a node, by node.
+  const gates = new Int32Array(size);
+
   const cost = new Float64Array(size * 4);
   const from = new Int32Array(size * 4);
   const seen = new Int32Array(size * 4);
@@ -114,10 +118,10 @@ export function makeRouter(space: GridSpace): Router {
       from[s] = parent;
       heap.push(g + guess(n), s);
     };
-    for (const p of sides(a)) reach(p.node, p.dir, p.bias, -1);
+    for (const p of sides(a, owner)) reach(p.node, p.dir, p.bias, -1);
     // A path ends by running against the direction that leaves the target's port.
     const goals = new Map<number, number>();
-    for (const p of sides(b)) {
+    for (const p of sides(b, owner)) {
       const s = p.node * 4 + ((p.dir + 2) & 3);
       goals.set(s, Math.min(goals.get(s) ?? Number.POSITIVE_INFINITY, p.bias));
     }
@@ -175,6 +179,10 @@ export function makeRouter(space: GridSpace): Router {
   let lastNodes: number[] = [];
 
   function remember(owner: number): void {
+    for (const s of [lastNodes[0]!, lastNodes[lastNodes.length - 1]!]) {
+      const n = s >> 2;
+      gates[n] = gates[n] === 0 || gates[n] === owner ? owner : -1;
+    }
     for (let k = 1; k < lastNodes.length; k++) {
       const a = lastNodes[k - 1]! >> 2;
       const b = lastNodes[k]! >> 2;
@@ -184,13 +192,14 @@ export function makeRouter(space: GridSpace): Router {
     }
   }
 
-  function sides(r: Rect): { node: number; dir: number; bias: number }[] {
+  function sides(r: Rect, owner: number): { node: number; dir: number; bias: number }[] {
     const out: { node: number; dir: number; bias: number }[] = [];
     const add = (x: number, y: number, dir: number, bias: number): void => {
       const i = xOf.get(snap(x));
       const j = yOf.get(snap(y));
       if (i === undefined || j === undefined || blocked[j * nx + i]) return;
-      out.push({ node: j * nx + i, dir, bias });
+      const gate = gates[j * nx + i]!;
+      out.push({ node: j * nx + i, dir, bias: bias + (gate !== 0 && gate !== owner ? gateCost : 0) });
     };
     ports(r.y, r.h).forEach((y, k) => {
       add(r.x + r.w + space.offsetX, y, 0, k * 1.5);

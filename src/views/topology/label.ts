@@ -69,6 +69,7 @@ export interface Occupied {
 
 /**
  * The best place for a label of that size: covers least, then lies nearest to `near`.
+ * @param extra  further cost of a place
  * @param candidates  upper left corners to try, in order of preference
  */
 export function bestPlace(
@@ -77,6 +78,7 @@ export function bestPlace(
   occupied: readonly Occupied[],
   bounds: Rect,
   near: Point,
+  extra: (rect: Rect) => number = () => 0,
 ): { at: Point; covers: number } {
   let best: Point = { x: bounds.x, y: bounds.y };
   let least = Number.POSITIVE_INFINITY;
@@ -88,7 +90,7 @@ export function bestPlace(
     let over = 0;
     for (const o of occupied) over += overlap(rect, o.rect) * o.weight;
     const distance = Math.hypot(x + size.w / 2 - near.x, (y + size.h / 2 - near.y) * 1.5);
-    const cost = over + distance * 4;
+    const cost = over + distance * 4 + (over + distance * 4 < least ? extra(rect) : 0);
     if (cost < least) {
       least = cost;
       best = { x, y };
@@ -96,6 +98,25 @@ export function bestPlace(
     }
   }
   return { at: best, covers };
+}
+
+/** Does the straight line from `a` to `b` run through the box? */
+export function crosses(a: Point, b: Point, r: Rect): boolean {
+  let from = 0;
+  let to = 1;
+  for (const [start, delta, low, high] of [
+    [a.x, b.x - a.x, r.x, r.x + r.w],
+    [a.y, b.y - a.y, r.y, r.y + r.h],
+  ] as const) {
+    if (delta === 0) {
+      if (start <= low || start >= high) return false;
+      continue;
+    }
+    const t = [(low - start) / delta, (high - start) / delta];
+    from = Math.max(from, Math.min(...t));
+    to = Math.min(to, Math.max(...t));
+  }
+  return from < to;
 }
 
 /** Corners of a lattice over `area`, for a label that may stand anywhere in it. */

@@ -21,9 +21,9 @@ const semibold = [
 /** Menlo and DejaVu Sans Mono are the widest of the usual ones: 0.602 em. */
 const mono = 0.606;
 /** Of a character outside ASCII, which may come from any fallback font. */
-const other = 1;
-const otherMono = 0.86;
-const reserve = 1.03;
+const other = 0.95;
+const otherMono = 0.84;
+const reserve = 1.015;
 
 /** Width in CSS pixels at font size `size`; never less than a browser draws with the app's fonts. */
 export function textWidth(text: string, face: Face, size: number): number {

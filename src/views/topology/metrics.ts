@@ -1,8 +1,13 @@
-/** Sizes of everything at one density and scale; whole pixels, so that lines are crisp. */
+/**
+ * How a box holds its text: `roomy` and `compact` have the lines below the title, `compact` has the first one beside it
+ * where it fits, `dense` has one line only and cuts what is too long.
+ */
+export type Density = 'roomy' | 'compact' | 'dense';
+
+/** Sizes of everything at one density and scale; mostly whole pixels, so that lines are crisp. */
 export interface Metrics {
   readonly scale: number;
-  /** Title and first line beside each other where they fit. */
-  readonly compact: boolean;
+  readonly density: Density;
   readonly titleSize: number;
   readonly textSize: number;
   readonly padX: number;
@@ -22,34 +27,47 @@ export interface Metrics {
   /** Narrowest and widest column, of devices and of common objects. */
   readonly minColumn: number;
   readonly maxColumn: number;
+  /** A line longer than this does not widen its column. */
+  readonly longLine: number;
 }
 
 /** `scale` 1 has 12 px titles and 11 px text, the smallest that a projector shows legibly. */
-export function metricsOf(scale: number, compact: boolean): Metrics {
+export function metricsOf(scale: number, density: Density): Metrics {
   const px = (n: number): number => Math.round(n * scale);
+  const of = (roomy: number, compact: number, dense: number): number =>
+    px(density === 'roomy' ? roomy : density === 'compact' ? compact : dense);
   return {
     scale,
-    compact,
+    density,
     titleSize: 12 * scale,
     textSize: 11 * scale,
-    padX: px(8),
-    padY: px(compact ? 3 : 5),
+    padX: of(8, 6, 6),
+    padY: of(5, 3, 2),
     titleLine: px(15),
     textLine: px(13.5),
     ringHeight: px(11),
-    rowHeight: px(compact ? 14 : 16),
-    gapX: px(14),
-    gapY: px(compact ? 6 : 8),
-    lane: px(compact ? 18 : 20),
-    bandPad: px(compact ? 5 : 8),
-    edge: px(10),
-    minColumn: px(100),
+    rowHeight: of(16, 14, 14),
+    gapX: of(14, 12, 12),
+    gapY: of(8, 6, 5),
+    lane: of(20, 18, 17),
+    bandPad: of(8, 5, 4),
+    edge: of(10, 8, 8),
+    minColumn: px(96),
     maxColumn: px(176),
+    longLine: px(124),
   };
 }
 
+export interface Candidate {
+  readonly scale: number;
+  readonly density: Density;
+}
+
 /** Tried in this order; the first that fits the room is taken. The last is used even when it doesn't fit. */
-export const candidates: readonly { readonly scale: number; readonly compact: boolean }[] = [
-  ...[2, 1.8, 1.65, 1.5, 1.4, 1.3, 1.2, 1.1, 1].map((scale) => ({ scale, compact: false })),
-  { scale: 1, compact: true },
+export const candidates: readonly Candidate[] = [
+  ...[3.4, 3, 2.7, 2.4, 2.2, 2, 1.8, 1.65, 1.5, 1.4, 1.3, 1.2, 1.1, 1].flatMap((scale): Candidate[] => [
+    { scale, density: 'roomy' },
+    { scale, density: 'compact' },
+  ]),
+  { scale: 1, density: 'dense' },
 ];

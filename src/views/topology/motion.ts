@@ -3,6 +3,7 @@ import { bandOf } from '../../engine/trace/index.ts';
 import { eventText } from '../trace/text.ts';
 import {
   bestPlace,
+  crosses,
   cutRuns,
   type Label,
   labelSize,
@@ -103,7 +104,11 @@ const fleeting: ReadonlySet<TraceEvent['kind']> = new Set([
 ]);
 
 /** The hops of the events 0..index, null where an event stays in its place. */
-export function hopsOf(events: readonly TraceEvent[], index: number): (Hop | null)[] {
+export function hopsOf(
+  events: readonly TraceEvent[],
+  index: number,
+  bandOfId: (id: string) => string | undefined,
+): (Hop | null)[] {
   const out: (Hop | null)[] = [];
   const calls: { from: string; to: string }[] = [];
   let cursor: string | null = null;
@@ -115,7 +120,10 @@ export function hopsOf(events: readonly TraceEvent[], index: number): (Hop | nul
     else if (e.kind === 'ioctl.exit' && calls.length > 0) {
       const call = calls[calls.length - 1]!;
       if (call.from !== call.to) hop = { from: call.to, to: call.from, lasting };
-    } else if (cursor !== null && cursor !== e.at && arrives.has(e.kind)) hop = { from: cursor, to: e.at, lasting };
+    } else if (cursor !== null && cursor !== e.at && arrives.has(e.kind)) {
+      // Who fills a queue of its own band has been writing tables before: nothing was sent.
+      if (e.kind !== 'command.post' || bandOfId(cursor) !== bandOfId(e.at)) hop = { from: cursor, to: e.at, lasting };
+    }
     if (e.kind === 'ioctl.enter') calls.push({ from: e.at, to: e.to ?? e.at });
     if (e.kind === 'ioctl.exit') calls.pop();
     out.push(hop);
@@ -197,7 +205,8 @@ export function messageRuns(e: TraceEvent): Run[][] {
     case 'register.read':
       return plain(`${e.reg} is 0x${e.value.toString(16)}`);
     case 'cache.remove':
-      return plain(e.by === '' ? 'remove' : e.by);
+      // The command's fields are on the message that brought it.
+      return plain(e.by.split(' ')[0] || 'remove');
     case 'table.write':
     case 'memory.read':
     case 'trap':
@@ -253,7 +262,8 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     const band = layout.fold?.ids.get(id);
     return band !== undefined && places.has(foldId(band)) ? foldId(band) : null;
   };
-  const hops = hopsOf(events, index);
+  const bandIds = new Map(layout.boxes.map((b) => [b.id, b.band]));
+  const hops = hopsOf(events, index, (id) => bandIds.get(id) ?? layout.fold?.ids.get(id));
   const scale = layout.scale;
   const bounds = { x: 0, y: 0, w: layout.width, h: layout.height };
   const fixed: Occupied[] = [
@@ -283,7 +293,8 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
       ...labels,
       ...ends.flatMap((id) => (places.has(id) ? [{ rect: places.get(id)!, weight: 3 }] : [])),
     ];
-    const place = bestPlace(size, alongPath(points, size), occupied, bounds, pointAt(points, 0.5));
+    const candidates = [...alongPath(points, size), ...lattice(around(points, size), size)];
+    const place = bestPlace(size, candidates, occupied, bounds, pointAt(points, 0.5));
     return { label: placeLabel(lines, place.at, scale, eventText(ev)), covers: place.covers };
   };
 
@@ -348,7 +359,13 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     const box: Rect = (at !== null ? places.get(at) : undefined) ?? titleRect(band.title);
     const candidates = [...aroundBox(box, size), ...lattice(reach(box, band, bounds), size)];
     const occupied = [...fixed, ...labels, { rect: box, weight: 4 }];
-    const place = bestPlace(size, candidates, occupied, bounds, { x: box.x + box.w / 2, y: box.y + box.h / 2 });
+    const others = layout.boxes.filter((b) => b.id !== at);
+    const through = (rect: Rect): number => {
+      const [a, b] = connect(box, rect);
+      return a && b ? 900 * others.filter((o) => crosses(a, b, o)).length : 0;
+    };
+    const centre = { x: box.x + box.w / 2, y: box.y + box.h / 2 };
+    const place = bestPlace(size, candidates, occupied, bounds, centre, through);
     const label = placeLabel(lines, place.at, scale, eventText(e));
     note = { id: `${index}`, tone, label, connector: connect(box, label), rewrite };
   }
@@ -378,6 +395,15 @@ const titleRect = (t: {
   w: t.text.length * t.size * 0.82,
   h: t.size * 1.3,
 });
+
+/** The surroundings of a path, where its label may stand when there is no room on it. */
+function around(points: readonly Point[], size: { readonly w: number; readonly h: number }): Rect {
+  const xs = points.map((p) => p.x);
+  const ys = points.map((p) => p.y);
+  const x = Math.min(...xs) - size.w - 20;
+  const y = Math.min(...ys) - 60;
+  return { x, y, w: Math.max(...xs) + size.w + 20 - x, h: Math.max(...ys) + 60 - y };
+}
 
 /** Corners at which a label of that size lies on the path. */
 function alongPath(points: readonly Point[], size: { readonly w: number; readonly h: number }): Point[] {
@@ -422,7 +448,7 @@ function connect(box: Rect, label: Rect): Point[] {
   const grown = { x: box.x - 8, y: box.y - 8, w: box.w + 16, h: box.h + 16 };
   if (overlap(grown, label) > 0) return [];
   const c = { x: label.x + label.w / 2, y: label.y + label.h / 2 };
-  const a = { x: clamp(c.x, box.x + 6, box.x + box.w - 6), y: clamp(c.y, box.y, box.y + box.h) };
+  const a = { x: clamp(c.x, box.x, box.x + box.w), y: clamp(c.y, box.y, box.y + box.h) };
   const b = { x: clamp(a.x, label.x + 6, label.x + label.w - 6), y: clamp(a.y, label.y, label.y + label.h) };
   return [a, b];
 }

@@ -26,9 +26,15 @@ export function depths(groups: readonly SlotGroup[]): Map<string, number> {
 const isQueue = (g: SlotGroup): boolean => g.slots.some((s) => s.queue);
 export const isTable = (g: SlotGroup): boolean => g.slots.some((s) => s.table !== null);
 
+interface Open {
+  readonly key: string;
+  readonly group: SlotGroup;
+  readonly rank: number;
+}
+
 /**
  * Cells of a band's common objects in `n` columns: queues leftmost, then what is referred to left of what refers to it,
- * the last column beside the devices. Places that have a cell keep it.
+ * linked ones near each other and near the devices that they are linked with. Places that have a cell keep it.
  * @param rows  rows that the band has anyway, because its device columns need them
  */
 export function placeCommon(
@@ -38,7 +44,8 @@ export function placeCommon(
   rows: number,
 ): { cells: Map<string, Cell>; memory: Readonly<Record<string, Cell>> } {
   const depth = depths(slots.groups);
-  const mine = slots.groups.filter((g) => g.band === band && g.device === null && !isTable(g));
+  const inBand = slots.groups.filter((g) => g.band === band);
+  const mine = inBand.filter((g) => g.device === null && !isTable(g));
   const cells = new Map<string, Cell>();
   const taken = new Set<string>();
   const memory: Record<string, Cell> = {};
@@ -46,25 +53,35 @@ export function placeCommon(
     cells.set(key, c);
     taken.add(`${c.column},${c.row}`);
   };
-  const open: { key: string; want: number; rank: number }[] = [];
-  const first = mine.some(isQueue) && n > 1 ? 1 : 0;
+  const open: Open[] = [];
   mine.forEach((g, order) => {
-    const d = depth.get(g.key)!;
-    const want = isQueue(g) ? 0 : Math.min(n - 1, first + d);
+    const rank = (isQueue(g) ? -1 : depth.get(g.key)!) * 1000 + order;
     g.slots.forEach((_, i) => {
       const key = placeKey(g, i);
       const known = slots.cells[`${n}/${key}`];
       if (known) put(key, known);
-      else open.push({ key, want, rank: (isQueue(g) ? -1 : d) * 1000 + order + i / 1000 });
+      else open.push({ key, group: g, rank: rank + i / 1000 });
     });
   });
+  const linked = (a: SlotGroup, b: SlotGroup): boolean => a.refs.includes(b.key) || b.refs.includes(a.key);
+  const first = mine.some(isQueue) && n > 1 ? 1 : 0;
   for (const o of open.sort((a, b) => a.rank - b.rank)) {
-    let best: Cell = { column: o.want, row: 0 };
+    const g = o.group;
+    const want = isQueue(g) ? 0 : Math.min(n - 1, first + depth.get(g.key)!);
+    const near = mine
+      .filter((x) => x !== g && linked(x, g))
+      .flatMap((x) => x.slots.map((_, i) => cells.get(placeKey(x, i))));
+    const toDevices = inBand.some((x) => x.device !== null && linked(x, g));
+    let best: Cell = { column: want, row: 0 };
     let least = Number.POSITIVE_INFINITY;
     for (let column = 0; column < n; column++) {
       let row = 0;
       while (taken.has(`${column},${row}`)) row++;
-      const cost = Math.abs(column - o.want) * 1.5 + row + (row >= rows ? 2 * (row - rows + 1) : 0);
+      let cost = Math.abs(column - want) * 0.8 + row * 0.6 + Math.max(0, row - rows + 1) * 2;
+      if (isQueue(g)) cost += column * 3;
+      else if (column < first) cost += 2;
+      if (toDevices) cost += (n - column) * 1.6;
+      for (const c of near) if (c) cost += Math.abs(c.column - column) * 1.6 + Math.abs(c.row - row);
       if (cost < least) {
         least = cost;
         best = { column, row };

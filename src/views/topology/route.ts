@@ -42,7 +42,7 @@ export function routingOf(
     const to = resolve(b);
     if (from !== to && boxes.has(from) && boxes.has(to)) wanted.set(`${from}\n${to}`, { from, to });
   }
-  const key = JSON.stringify([[...boxes], [...wanted.keys()], bands.map(plain), m.scale, m.compact]);
+  const key = JSON.stringify([[...boxes], [...wanted.keys()], bands.map(plain), m.scale, m.density]);
   const known = recent.find((r) => r.key === key);
   if (known) return known;
 
@@ -51,7 +51,7 @@ export function routingOf(
     obstacles: [...boxes.values()],
     bounds: { x: 0, y: 0, w: bands[0]?.w ?? 0, h: last ? last.y + last.h : 0 },
     offsetX: Math.round(m.gapX * 0.36),
-    offsetY: Math.min(5 * m.scale, m.gapY - 2.5),
+    offsetY: m.gapY / 2,
     lanes: bands.flatMap((b) => [b.lane.y + b.lane.h * 0.34, b.lane.y + b.lane.h * 0.66]),
     soft: bands.map((b) => ({
       x: b.title.x - 4,

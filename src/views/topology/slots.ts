@@ -57,7 +57,7 @@ export const groupKey = (o: Pick<SceneObject, 'band' | 'type' | 'device'>): stri
   `${o.band}/${o.device ?? ''}/${o.type}`;
 
 /** Rounded up, so that a text one character longer does not move a column. */
-const step = (w: number): number => Math.ceil(w * 2) / 2;
+const step = (w: number): number => Math.ceil(w * 10) / 10;
 
 function slotOf(o: SceneObject): Slot {
   const c = o.cache;
@@ -88,21 +88,21 @@ export function linesOf(o: SceneObject): readonly string[] {
 const larger = (a: readonly number[], b: readonly number[]): number[] =>
   Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));
 
+/** Room for the rows of both; the columns are those of `b`. */
+export const mergeTables = (a: SlotTable, b: SlotTable): SlotTable => ({
+  columns: b.columns,
+  heads: larger(a.heads, b.heads),
+  cells: larger(a.cells, b.cells),
+  rows: Math.max(a.rows, b.rows),
+});
+
 function merge(a: Slot, b: Slot): Slot {
   return {
     occupant: b.occupant,
     title: Math.max(a.title, b.title),
     lines: larger(a.lines, b.lines),
     queue: a.queue || b.queue,
-    table:
-      a.table && b.table
-        ? {
-            columns: b.table.columns,
-            heads: larger(a.table.heads, b.table.heads),
-            cells: larger(a.table.cells, b.table.cells),
-            rows: Math.max(a.table.rows, b.table.rows),
-          }
-        : (b.table ?? a.table),
+    table: a.table && b.table ? mergeTables(a.table, b.table) : (b.table ?? a.table),
   };
 }
 

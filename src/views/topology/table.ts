@@ -39,7 +39,7 @@ const wordsOf = (r: ShownRow): readonly string[] => {
   return r.fate ? fateWords[r.fate] : [];
 };
 
-const columnGap = (m: Metrics): number => Math.round(9 * m.scale);
+const columnGap = (m: Metrics): number => Math.round(7 * m.scale);
 const wordWidth = (m: Metrics): number => Math.ceil(textWidth('removed', 'title', m.textSize));
 export const inner = (width: number, m: Metrics): number => width - 2 * m.padX - 3;
 
@@ -67,7 +67,7 @@ export function tableShape(
     }
     return x;
   };
-  const gutter = Math.max(wordWidth(m), Math.ceil(titleWidth)) + gap;
+  const gutter = Math.max(wordWidth(m), Math.ceil(titleWidth)) + Math.round(6 * m.scale);
   if (gutter + natural <= room)
     return { kind: 'beside', gutter, lines: all, x: inLine(gutter), w, head: headHeight, row: m.rowHeight };
   if (natural <= room)
@@ -132,13 +132,17 @@ export function chooseRows(rows: readonly ShownRow[], capacity: number, marks: R
   return rows.filter((r) => chosen.has(r.id));
 }
 
-/** Draws a table of `shape` into `rect`: column names, as many rows as fit, and how many more there are. */
+/**
+ * Draws a table of `shape` into `rect`: column names, as many rows as fit, and how many more there are.
+ * @param titleEnd  where the text on the title's line ends, from the left inner edge
+ */
 export function placeTable(
   columns: readonly string[],
   sceneRows: readonly SceneRow[],
   marks: RowMarks | undefined,
   shape: TableShape,
   rect: Rect,
+  titleEnd: number,
   m: Metrics,
 ): { heads: PlacedText[]; rows: RowBox[]; more: PlacedText | null } {
   const left = rect.x + 3 + m.padX;
@@ -153,25 +157,43 @@ export function placeTable(
   }
   const rows = rowsWithGhosts(sceneRows, marks);
   const capacity = tableCapacity(shape, rect.h, m);
-  const cut = rows.length > capacity;
-  // The line that says how many more takes the place of a row, unless there is only one.
-  const shown = chooseRows(rows, cut && capacity > 1 ? capacity - 1 : capacity, marks);
-  const out: RowBox[] = [];
-  let y = rect.y + shape.head;
-  for (const r of shown) {
-    out.push(placeRow(r, columns, shape, { x: left, y, w: right - left, h: shape.row }, m));
-    y += shape.row;
-  }
-  const hidden = rows.length - shown.length;
+  const at = (y: number, x: number, anchor: 'start' | 'end', text: string): PlacedText => ({
+    text,
+    x,
+    y,
+    size: m.textSize,
+    face: 'text',
+    anchor,
+  });
+  const place = (shown: readonly ShownRow[]): RowBox[] =>
+    shown.map((r, i) =>
+      placeRow(
+        r,
+        columns,
+        shape,
+        { x: left, y: rect.y + shape.head + i * shape.row, w: right - left, h: shape.row },
+        m,
+      ),
+    );
+  let out = place(chooseRows(rows, capacity, marks));
   let more: PlacedText | null = null;
-  if (hidden > 0) {
-    const text = `+${hidden} more`;
-    more =
-      capacity > 1
-        ? { text, x: left, y: y + m.rowHeight * 0.72, size: m.textSize, face: 'text', anchor: 'start' }
-        : { text, x: right, y: rect.y + m.padY + m.titleLine * 0.76, size: m.textSize, face: 'text', anchor: 'end' };
+  if (rows.length > out.length) {
+    // How many more: in the gutter beside a row, else at the end of the title's line, else instead of a row.
+    const free = shape.kind === 'beside' ? out.findLast((r) => r.word === null) : undefined;
+    const text = (shown: number): string => `+${rows.length - shown} more`;
+    const last = heads[heads.length - 1];
+    const end = last && shape.kind === 'beside' ? last.x + textWidth(last.text, 'text', m.textSize) : left + titleEnd;
+    const titleY = rect.y + m.padY + m.titleLine * 0.76;
+    if (free && textWidth(text(out.length), 'text', m.textSize) <= shape.gutter - 3)
+      more = at(free.cells[0]?.y ?? free.y, left, 'start', text(out.length));
+    else if (capacity === 1 || end + 8 + textWidth(text(out.length), 'text', m.textSize) <= right)
+      more = at(titleY, right, 'end', text(out.length));
+    else {
+      out = place(chooseRows(rows, capacity - 1, marks));
+      more = at(rect.y + shape.head + out.length * shape.row + m.rowHeight * 0.72, left, 'start', text(out.length));
+    }
   } else if (rows.length === 0) {
-    more = { text: 'empty', x: left, y: y + m.rowHeight * 0.72, size: m.textSize, face: 'text', anchor: 'start' };
+    more = at(rect.y + shape.head + m.rowHeight * 0.72, left, 'start', 'empty');
   }
   return { heads, rows: out, more };
 }
@@ -201,7 +223,7 @@ function placeRow(r: ShownRow, columns: readonly string[], shape: TableShape, re
       if (text !== '') end = x + textWidth(text, 'mono', m.textSize);
     }
     if (word || words.length === 0) return;
-    const room = shape.kind === 'beside' ? shape.gutter - 4 : rect.x + rect.w - end - 5;
+    const room = shape.kind === 'beside' ? shape.gutter - 3 : rect.x + rect.w - end - 5;
     const fits = words.find((t) => textWidth(t, 'title', m.textSize) <= room);
     if (!fits || (fits.length === 1 && k < shape.lines.length - 1)) return;
     word = {

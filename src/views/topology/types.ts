@@ -25,6 +25,8 @@ export interface PlacedText extends Point {
   readonly size: number;
   readonly face: Face;
   readonly anchor: 'start' | 'middle' | 'end';
+  /** Width that the text is pressed into, by a few percent at most; absent when it has room. */
+  readonly pressed?: number;
 }
 
 export interface BandBox extends Rect {

@@ -11,13 +11,16 @@ const NO_CD = new Array<bigint>(8).fill(0n);
  * @param table the CD table that the STE shall point to: the device's own as in Linux, or another's for comparing
  */
 export function* attachStage1(g: Guest, m: Master, domain: Domain, table: CdTable): Op<void> {
-  const left = m.domain;
+  const left = new Set([m.domain]);
   m.joining = domain.name;
   const sharers = usersOf(g, table).filter((o) => o !== m);
   const sids = [m, ...sharers].map((o) => o.vsid);
   yield* writeCd(g, table, 0, stage1Cd(g, domain), sids, m.vsid);
   const moved = sharers.filter((o) => o.domain !== domain.name);
-  for (const o of moved) o.domain = domain.name;
+  for (const o of moved) {
+    left.add(o.domain);
+    o.domain = domain.name;
+  }
   yield* writeSte(g, m, stage1Ste(table, m.ats));
   yield* prefetch(g, m);
   m.cdTable = table;
@@ -25,7 +28,7 @@ export function* attachStage1(g: Guest, m: Master, domain: Domain, table: CdTabl
   m.joining = '';
   yield* commitAts(g, m, m.ats);
   for (const o of moved) yield* commitAts(g, o, o.atsEnabled);
-  yield* leaveDomain(g, left);
+  for (const name of left) yield* leaveDomain(g, name);
 }
 
 /** The own CD table of a device, made at its first attach. */

@@ -1,12 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { wordsToBytes } from '../../bits/index.ts';
 import { encodeCommand } from '../layout/index.ts';
-import { atcInv, type Command, cfgiAll, cfgiCd, cfgiSte, nhAsid, nhVa, nsnhAll, prefetchConfig, sync } from './commands.ts';
+import {
+  atcInv,
+  type Command,
+  cfgiAll,
+  cfgiCd,
+  cfgiSte,
+  nhAsid,
+  nhVa,
+  nsnhAll,
+  prefetchConfig,
+  sync,
+} from './commands.ts';
 import { splitRange } from './range.ts';
 
 const words = (c: Command): string => c.map((w) => w.toString(16).padStart(16, '0')).join(' ');
-const bytes = (c: Command): string =>
-  [...wordsToBytes(c)].map((b) => b.toString(16).padStart(2, '0')).join(' ');
+const bytes = (c: Command): string => [...wordsToBytes(c)].map((b) => b.toString(16).padStart(2, '0')).join(' ');
 
 const va = (iova: number, size: number, granule: number, leaf: boolean, ril = true): string[] =>
   splitRange({ iova, size, granule }, leaf, 12, ril).map((r) => words(nhVa(1, r, leaf)));

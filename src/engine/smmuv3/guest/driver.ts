@@ -22,7 +22,7 @@ import {
   type Perm,
   type VirtualSmmu,
 } from './state.ts';
-import { addMaster } from './stream-table.ts';
+import { addMaster, cdTableBytes } from './stream-table.ts';
 import { type GuestViews, viewsOf } from './views.ts';
 
 export interface GuestParts {
@@ -107,14 +107,25 @@ export class GuestDriver implements Guest {
     const table = owner === m ? ownTable(this, m) : (owner?.cdTable ?? null);
     if (!table) return refused(`${o.cdTable} has no CD table: attach it to a DMA domain first`);
     const domain = this.domain(o.domain);
-    if (m.domain !== domain.name || m.cdTable?.address !== table.address)
-      yield* attachStage1(this, m, domain, table);
+    if (m.domain !== domain.name || m.cdTable?.address !== table.address) yield* attachStage1(this, m, domain, table);
     return this.result(`${m.name} is attached to ${domain.name} (ASID ${domain.asid})`);
   }
 
   /** The kernel's way to take a device off its domain: it ends up blocked. */
   *detach(o: { device: string }): Op<OpResult> {
     return yield* this.attach({ device: o.device, domain: 'blocked' });
+  }
+
+  /** The device is about to be unplugged (iommu_release_device): blocked, then forgotten. Call it before the VMM takes it. */
+  *remove(o: { device: string }): Op<OpResult> {
+    const m = this.find(o.device);
+    if (!m) return refused(`the guest knows no device ${o.device}`);
+    this.begin();
+    if (m.domain !== '' && m.domain !== 'blocked') yield* attachWithoutTable(this, m, 'blocked');
+    this.state.masters = this.state.masters.filter((x) => x !== m);
+    if (m.ownTable && !this.state.masters.some((x) => x.cdTable?.address === m.ownTable?.address))
+      this.pages.release(m.ownTable.address, cdTableBytes(m.ownTable));
+    return this.result(`the guest has let go of ${m.name}`);
   }
 
   /** Maps guest physical memory for DMA. `gpa` may be any address; whether stage 2 has it shows at the access. */
@@ -235,7 +246,6 @@ export class GuestDriver implements Guest {
     this.state.domains.push(d);
     return d;
   }
-
 }
 
 const tableConfig = (s: GuestState) => ({ stage: 1, inputBits: 48, outputBits: s.features?.oas ?? 44 }) as const;
@@ -245,7 +255,8 @@ function* withMemory(op: Op<OpResult>): Op<OpResult> {
   try {
     return yield* op;
   } catch (e) {
-    if (e instanceof RangeError && e.message.startsWith('no free pages')) return refused(`the guest has ${e.message}`, 'ENOMEM');
+    if (e instanceof RangeError && e.message.startsWith('no free pages'))
+      return refused(`the guest has ${e.message}`, 'ENOMEM');
     throw e;
   }
 }

@@ -1,8 +1,8 @@
 import { hex } from '../../bits/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import { Prot, sizeText, type TableFlush, type TableStep, type TableWrite } from '../../pagetable/vmsav8-table.ts';
-import type { Invalidated } from './range.ts';
 import { submit } from './queue.ts';
+import type { Invalidated } from './range.ts';
 import { type Domain, type Guest, type Mapping, mastersOf, type Perm } from './state.ts';
 
 /** How an unmap is flushed: at once, later by the flush queue, or never (a driver that forgets). */

@@ -43,5 +43,5 @@ export function* writeRegisterSync(g: Guest, reg: string, ack: string, value: nu
 
 /** A line of the guest's kernel log. */
 export function log(g: Guest, at: string, text: string): void {
-  g.trace.listener?.({ kind: 'note', actor: 'guest', at, text });
+  g.trace.listener?.({ kind: 'note', actor: 'guest', at, text: `guest kernel log: ${text}` });
 }

@@ -37,22 +37,27 @@ describe('splitRange with range support', () => {
 
   it('covers leaves exactly and tables with at most one page more, without a gap', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 2 ** 30 }), fc.integer({ min: 1, max: 2 ** 24 }), fc.boolean(), (at, n, leaf) => {
-        const iova = at * KiB4;
-        const list = splitRange({ iova, size: n * KiB4, granule: KiB4 }, leaf, 12, true);
-        let next = iova;
-        for (const p of list) {
-          expect(p.address).toBe(next);
-          expect(p.num).toBeGreaterThanOrEqual(0);
-          expect(p.num).toBeLessThanOrEqual(31);
-          expect(p.scale).toBeLessThanOrEqual(31);
-          // The reserved form: all of NUM, SCALE and TTL zero with a granule given.
-          expect(p.num + p.scale + p.ttl).toBeGreaterThan(0);
-          next += (p.num + 1) * 2 ** p.scale * KiB4;
-        }
-        const extra = (next - iova) / KiB4 - n;
-        expect(leaf ? extra === 0 : extra === 0 || extra === 1).toBe(true);
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 2 ** 30 }),
+        fc.integer({ min: 1, max: 2 ** 24 }),
+        fc.boolean(),
+        (at, n, leaf) => {
+          const iova = at * KiB4;
+          const list = splitRange({ iova, size: n * KiB4, granule: KiB4 }, leaf, 12, true);
+          let next = iova;
+          for (const p of list) {
+            expect(p.address).toBe(next);
+            expect(p.num).toBeGreaterThanOrEqual(0);
+            expect(p.num).toBeLessThanOrEqual(31);
+            expect(p.scale).toBeLessThanOrEqual(31);
+            // The reserved form: all of NUM, SCALE and TTL zero with a granule given.
+            expect(p.num + p.scale + p.ttl).toBeGreaterThan(0);
+            next += (p.num + 1) * 2 ** p.scale * KiB4;
+          }
+          const extra = (next - iova) / KiB4 - n;
+          expect(leaf ? extra === 0 : extra === 0 || extra === 1).toBe(true);
+        },
+      ),
     );
   });
 });

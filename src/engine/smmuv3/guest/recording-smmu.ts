@@ -1,6 +1,5 @@
-import { type Op, runToEnd } from '../../machine/index.ts';
+import { Injector, type Op, pause, runToEnd } from '../../machine/index.ts';
 import { type Bus, GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
-import { Injector } from '../../machine/index.ts';
 import { Trace, type TraceEvent } from '../../trace/index.ts';
 import { commandText } from '../layout/index.ts';
 import { GuestDriver } from './driver.ts';
@@ -26,6 +25,7 @@ export class RecordingSmmu implements VirtualSmmu {
   }
 
   *writeVirtual(reg: string, value: bigint): Op<void> {
+    yield pause('vmm', 'trap');
     this.registers[reg] = value;
     if (reg !== 'CMDQ_PROD') this.seen.push(`${reg}=0x${value.toString(16)}`);
     if (reg === 'CR0') this.registers['CR0ACK'] = value;

@@ -41,9 +41,7 @@ export interface GuestRules {
 }
 
 const tlbiByRange = (f: RangeFlush, leaf: boolean): Command[] =>
-  tooBigForRange(f, f.ril)
-    ? [nhAsid(f.asid)]
-    : splitRange(f, leaf, f.page, f.ril).map((r) => nhVa(f.asid, r, leaf));
+  tooBigForRange(f, f.ril) ? [nhAsid(f.asid)] : splitRange(f, leaf, f.page, f.ril).map((r) => nhVa(f.asid, r, leaf));
 
 /** As the kernel does today. Sources: arm-smmu-v3.c, the functions named at each rule. */
 export const guestRules: GuestRules = {

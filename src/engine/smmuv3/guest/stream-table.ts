@@ -60,9 +60,14 @@ export function* addMaster(g: Guest, d: GuestDevice): Op<Master> {
 
 /** arm_smmu_alloc_cd_tables for a linear table: no descriptor is valid yet and no command is needed. */
 export function allocateCdTable(g: Guest, m: Master): CdTable {
-  m.ownTable ??= { owner: m.name, address: allocateZeroed(g, 2 ** m.ssidBits * STE_BYTES), s1cdmax: m.ssidBits };
+  if (!m.ownTable) {
+    const shape = { owner: m.name, s1cdmax: m.ssidBits };
+    m.ownTable = { ...shape, address: allocateZeroed(g, cdTableBytes(shape)) };
+  }
   return m.ownTable;
 }
+
+export const cdTableBytes = (t: Pick<CdTable, 's1cdmax'>): number => 2 ** t.s1cdmax * STE_BYTES;
 
 /** Abort or bypass; the vSMMU has no attribute override, so bypass is word 0 alone. */
 export const abortSte = (): bigint[] => encode(steLayout, { V: 1, Config: 0 });
@@ -138,7 +143,14 @@ function* writeEntry(
   }
 }
 
-function tableWrite(g: Guest, at: string, address: number, words: readonly bigint[], layout: string, text: string): void {
+function tableWrite(
+  g: Guest,
+  at: string,
+  address: number,
+  words: readonly bigint[],
+  layout: string,
+  text: string,
+): void {
   g.trace.listener?.({ kind: 'table.write', actor: 'guest', at, space: 'guest', address, words, layout, text });
 }
 

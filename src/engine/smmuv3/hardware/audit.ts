@@ -1,4 +1,4 @@
-import { A, ATTR, B, GLOBAL, IN_HI, IN_LO, LEVEL, OUT_HI, OUT_LO, SHIFT, SID, SSID, type TranslationCache } from '../../cache/index.ts';
+import { A, ATTR, B, GLOBAL, IN_HI, IN_LO, IPA_HI, IPA_LO, LEVEL, OUT_HI, OUT_LO, SHIFT, SID, SSID, type TranslationCache } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import { FOR_INPUT, OK, PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT, type WalkCaches } from '../../pagetable/vmsav8.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
@@ -17,6 +17,8 @@ export interface Verdict {
   readonly now: string;
   /** Physical addresses of the words that decide it. */
   readonly depends: readonly number[];
+  /** The guest's own tables still say the same: stage 2 is what changed. */
+  readonly stage2?: boolean;
 }
 
 const SAME: Verdict = { state: 'same', now: '', depends: [] };
@@ -130,12 +132,13 @@ export class Audit {
       if (seen.found && seen.hi === c.e[i + OUT_HI] && seen.lo === c.e[i + OUT_LO]) return SAME;
       return { state: 'differs', now: seen.found ? `table 0x${address(seen.hi, seen.lo).toString(16)}` : 'no table', depends: this.depends };
     }
-    if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends };
+    if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends, stage2: w.faultStage === 2 };
     const entryPerms = (c.e[i + ATTR]! >> shift) & mask;
     const nowPerms = (w.perms >> shift) & mask;
     if (w.outHi === c.e[i + OUT_HI] && w.outLo === c.e[i + OUT_LO] && entryPerms === nowPerms && w.leafShift >= c.e[i + SHIFT]!) return SAME;
     const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${entryPerms === nowPerms ? '' : ' with other permissions'}`;
-    return { state: 'differs', now, depends: this.depends };
+    const stage2 = entryPerms === nowPerms && w.ipaHi === c.e[i + IPA_HI] && w.ipaLo === c.e[i + IPA_LO];
+    return { state: 'differs', now, depends: this.depends, stage2 };
   }
 
   /** Verdict on a translation that a device holds. A device whose ATS is off cannot use it. */

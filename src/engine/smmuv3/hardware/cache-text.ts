@@ -14,10 +14,7 @@ export const cacheColumns: Readonly<Record<string, readonly string[]>> = {
   'S2 TLB': ['VMID', 'IPA', 'PA', 'size', 'perm'],
   'S2 walk': ['VMID', 'IPA', 'table', 'level'],
   ATC: ['PASID', 'VA', 'PA', 'size', 'perm'],
-  STE: ['SID', 'Config', 'VMID'],
-  CD: ['SID', 'SSID', 'ASID', 'TTB0'],
-  L1STD: ['index', 'L2Ptr'],
-  L1CD: ['SID', 'index', 'L2Ptr'],
+  config: ['record', 'tag', 'content'],
 };
 
 const address = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
@@ -70,19 +67,19 @@ export function configCells(cache: ConfigCacheName, e: SteConfig | CdConfig | L1
   switch (cache) {
     case 'STE': {
       const s = e as SteConfig;
-      return [hex(s.sid), s.bad ? 'illegal' : configNames[s.config]!, String(s.vmid)];
+      return ['STE', hex(s.sid), s.bad ? 'illegal' : `${configNames[s.config]!}${s.config >= 6 ? ` vmid ${s.vmid}` : ''}`];
     }
     case 'CD': {
       const d = e as CdConfig;
-      return [hex(d.sid), String(d.ssid), d.bad ? 'illegal' : String(d.asid), d.ttb0 ? hex(address(d.ttb0.baseHi, d.ttb0.baseLo)) : 'off'];
+      return ['CD', `${hex(d.sid)}${d.ssid === 0 ? '' : `.${d.ssid}`}`, d.bad ? 'illegal' : `asid ${d.asid}`];
     }
     case 'L1STD': {
       const l = e as L1Entry;
-      return [hex(l.key), hex(l.word & 0xfffffffffffc0n)];
+      return ['L1STD', hex(l.key), hex(l.word & 0xfffffffffffc0n)];
     }
     case 'L1CD': {
       const l = e as L1Entry;
-      return [hex(l.sid), hex(l.key % 16384), hex(l.word & 0xffffffffff000n)];
+      return ['L1CD', `${hex(l.sid)}.${l.key % 16384}`, hex(l.word & 0xffffffffff000n)];
     }
   }
 }

@@ -308,7 +308,9 @@ function tableShift(level: number, granule: number): number {
   return granule + (4 - level) * (granule - 3);
 }
 
+const cacheScene: Readonly<Record<string, string>> = { IOTLB: 'hw.iotlb', 'S1 walk': 'hw.s1walk', 'S2 TLB': 'hw.s2tlb', 'S2 walk': 'hw.s2walk' };
+
 /** Scene object that shows a translation cache. */
 export function sceneOf(c: TranslationCache): string {
-  return c.name === 'IOTLB' ? 'hw.iotlb' : c.name === 'S1 walk' ? 'hw.s1walk' : 'hw.s2tlb';
+  return cacheScene[c.name]!;
 }

@@ -21,8 +21,14 @@ export const s2Ipa = (vmid: number, r: Invalidated, leaf: boolean, page: number,
   byRange('TLBI_S2_IPA', { VMID: vmid }, r, leaf, page, ril);
 
 /** A range of a host domain's input addresses. */
-export const s1Va = (asid: number, e2h: boolean, r: Invalidated, leaf: boolean, page: number, ril: boolean): Command[] =>
-  byRange(e2h ? 'TLBI_EL2_VA' : 'TLBI_NH_VA', { ASID: asid }, r, leaf, page, ril);
+export const s1Va = (
+  asid: number,
+  e2h: boolean,
+  r: Invalidated,
+  leaf: boolean,
+  page: number,
+  ril: boolean,
+): Command[] => byRange(e2h ? 'TLBI_EL2_VA' : 'TLBI_NH_VA', { ASID: asid }, r, leaf, page, ril);
 
 function byRange(
   name: string,

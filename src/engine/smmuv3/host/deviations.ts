@@ -1,5 +1,4 @@
-import { opcodes } from '../layout/index.ts';
-import { atcInv, encodeSingle } from './commands.ts';
+import { encodeCommand, opcodes } from '../layout/index.ts';
 import { type HostRules, hostRules } from './rules.ts';
 import { vsteWantsAtsV619 } from './vste.ts';
 
@@ -27,7 +26,8 @@ export const hostDeviations: readonly HostDeviation[] = [
   {
     name: 'host.ste-in-one-go',
     rule: 'entrySteps',
-    about: 'All words of an entry are written in one group: hardware may read a mixture of the old entry and the new one.',
+    about:
+      'All words of an entry are written in one group: hardware may read a mixture of the old entry and the new one.',
     instead: (_current, target) => [target.map((w, i) => [i, w] as const)],
   },
   {
@@ -42,7 +42,8 @@ export const hostDeviations: readonly HostDeviation[] = [
     about:
       'Unmapping from a nest parent sends TLBI_S2_IPA only. That leaves combined stage-1 and stage-2 entries in the IOTLB, ' +
       'so the guest’s devices still reach the page. VT-d had the same gap (VTD-01).',
-    instead: (domain, sid, ats) => hostRules.invalidationsFor(domain, sid, ats).filter((e) => e.type !== 'S2_VMID_S1_CLEAR'),
+    instead: (domain, sid, ats) =>
+      hostRules.invalidationsFor(domain, sid, ats).filter((e) => e.type !== 'S2_VMID_S1_CLEAR'),
   },
   {
     name: 'host.unmap-no-atc-inv',
@@ -78,7 +79,8 @@ export const hostDeviations: readonly HostDeviation[] = [
   {
     name: 'host.no-tag-flush',
     rule: 'tagFlush',
-    about: 'The last device leaves a domain and its VMID is not flushed: the next owner of the number finds old entries.',
+    about:
+      'The last device leaves a domain and its VMID is not flushed: the next owner of the number finds old entries.',
     instead: () => [],
   },
   {
@@ -100,29 +102,25 @@ export const hostDeviations: readonly HostDeviation[] = [
   {
     name: 'host.nsnh-all-as-is',
     rule: 'rewriteCommand',
-    about: 'A guest’s TLBI_NSNH_ALL goes out unchanged: it empties the TLB of every virtual machine. Correct, but costly.',
+    about:
+      'A guest’s TLBI_NSNH_ALL goes out unchanged: it empties the TLB of every virtual machine. Correct, but costly.',
     instead: (words, vmid, sidOf) =>
       Number(words[0]! & 0xffn) === opcodes.TLBI_NSNH_ALL
-        ? encodeSingle('TLBI_NSNH_ALL')
+        ? encodeCommand('TLBI_NSNH_ALL')
         : hostRules.rewriteCommand(words, vmid, sidOf),
-  },
-  {
-    name: 'host.atc-inv-global',
-    rule: 'attachAtc',
-    about: 'At an attach only the translations without PASID leave the ATC; those with a PASID stay.',
-    instead: (sid, was, is) =>
-      hostRules.attachAtc(sid, was, is).length ? [atcInv(sid, { address: 0n, size: 52 }, 1)] : [],
   },
   {
     name: 'host.stage2-faults-to-guest',
     rule: 'eventGoesToGuest',
-    about: 'Stage-2 faults are reported to the guest, which learns where its memory is missing and can do nothing about it.',
+    about:
+      'Stage-2 faults are reported to the guest, which learns where its memory is missing and can do nothing about it.',
     instead: (evt) => hostRules.eventGoesToGuest([evt[0]!, evt[1]! & ~(1n << 39n), ...evt.slice(2)]),
   },
   {
     name: 'host.v6.19-ats',
     rule: 'vsteWantsAts',
-    about: 'ATS is off under every vSTE that does not translate with EATS=1, also under bypass and abort. Linux up to v6.19.',
+    about:
+      'ATS is off under every vSTE that does not translate with EATS=1, also under bypass and abort. Linux up to v6.19.',
     instead: vsteWantsAtsV619,
   },
 ];

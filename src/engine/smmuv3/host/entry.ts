@@ -51,7 +51,8 @@ const STE_S2S = 1n << 57n;
 export function steSafe(current: readonly bigint[], target: readonly bigint[]): bigint[] {
   const safe = each(() => 0n);
   safe[1] = STE_MEV;
-  if (!((current[1]! | target[1]!) & STE_EATS_S1CHK) && !((current[2]! | target[2]!) & STE_S2S)) safe[1] |= STE_EATS_TRANS;
+  if (!((current[1]! | target[1]!) & STE_EATS_S1CHK) && !((current[2]! | target[2]!) & STE_S2S))
+    safe[1] |= STE_EATS_TRANS;
   return safe;
 }
 

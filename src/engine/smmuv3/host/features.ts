@@ -54,9 +54,11 @@ export function probeFeatures(idr: readonly number[]): { features: HostFeatures 
   const stage2 = on(0, 'S2P');
   if (!stage1 && !stage2) return { error: 'no translation support!' };
   if (field(0, 'TTF') < 2) return { error: 'AArch64 table format not supported!' };
-  if (on(1, 'TABLES_PRESET') || on(1, 'QUEUES_PRESET') || on(1, 'REL')) return { error: 'embedded implementation not supported' };
+  if (on(1, 'TABLES_PRESET') || on(1, 'QUEUES_PRESET') || on(1, 'REL'))
+    return { error: 'embedded implementation not supported' };
   const cmdqLog2 = Math.min(field(1, 'CMDQS'), QUEUE_BYTES_LOG2 - 4);
-  if (cmdqLog2 < MIN_CMDQ_LOG2) return { error: `command queue size <= ${2 ** (MIN_CMDQ_LOG2 - 1)} entries not supported` };
+  if (cmdqLog2 < MIN_CMDQ_LOG2)
+    return { error: `command queue size <= ${2 ** (MIN_CMDQ_LOG2 - 1)} entries not supported` };
   const stallModel = field(0, 'STALL_MODEL');
   const hyp = on(0, 'HYP');
   return {

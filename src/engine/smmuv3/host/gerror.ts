@@ -52,7 +52,11 @@ function skipFailedCommand(h: Host): void {
   const index = (cons & 0xfffff) % 2 ** q.log2;
   const at = q.base + index * 16;
   const words = [h.memory.readWord(at), h.memory.readWord(at + 8)];
-  log(h, 'hw.cmdq', `skipping command in error state: ${words.map((w) => `0x${w.toString(16).padStart(16, '0')}`).join(' ')}`);
+  log(
+    h,
+    'hw.cmdq',
+    `skipping command in error state: ${words.map((w) => `0x${w.toString(16).padStart(16, '0')}`).join(' ')}`,
+  );
   const sync = cmdSync(null);
   h.memory.writeWord(at, sync[0]!);
   h.memory.writeWord(at + 8, sync[1]!);

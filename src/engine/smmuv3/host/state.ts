@@ -132,7 +132,24 @@ export interface Host {
   upcalls: DriverUpcalls | null;
 }
 
-export function newHostState(): HostState {
+/** What a host driver is made of. */
+export interface HostOptions {
+  readonly smmu: SmmuPort;
+  readonly memory: Memory;
+  /** Host pages for tables and queues. */
+  readonly pages: PageAllocator;
+  readonly devices: readonly HostPciDevice[];
+  readonly trace: Trace;
+  readonly injector: Injector;
+  /** See `hostRules` and `hostRulesWith`. */
+  readonly rules: HostRules;
+}
+
+export function createHost(o: HostOptions): Host {
+  return { ...o, state: newHostState(), tables: new Map(), upcalls: null };
+}
+
+function newHostState(): HostState {
   return {
     features: null,
     error: '',

@@ -16,9 +16,16 @@ const ABT = 2;
 
 /** Commands that may go to the host (arm-smmuv3.md 8.4). */
 const forwardable = new Set(
-  ['CFGI_CD', 'CFGI_CD_ALL', 'TLBI_NH_ALL', 'TLBI_NH_ASID', 'TLBI_NH_VA', 'TLBI_NH_VAA', 'TLBI_NSNH_ALL', 'ATC_INV'].map(
-    (n) => opcodes[n],
-  ),
+  [
+    'CFGI_CD',
+    'CFGI_CD_ALL',
+    'TLBI_NH_ALL',
+    'TLBI_NH_ASID',
+    'TLBI_NH_VA',
+    'TLBI_NH_VAA',
+    'TLBI_NSNH_ALL',
+    'ATC_INV',
+  ].map((n) => opcodes[n]),
 );
 /** Commands that the model names and drops. */
 const ignored = new Set(

@@ -64,13 +64,15 @@ export const vmmDeviations: readonly VmmDeviation[] = [
   {
     name: 'vmm.ste-unmasked',
     rule: 'nestedWords',
-    about: 'The guest’s STE goes to the kernel as it is: a field outside the allowed set (SHCFG, say) makes HWPT_ALLOC fail with EIO.',
+    about:
+      'The guest’s STE goes to the kernel as it is: a field outside the allowed set (SHCFG, say) makes HWPT_ALLOC fail with EIO.',
     instead: (ste) => [ste[0]!, ste[1]!],
   },
   {
     name: 'vmm.no-vdevice',
     rule: 'makesVdevice',
-    about: 'No vDEVICE is made: attaching a translating nested HWPT fails with ENOENT, and the guest sees its CFGI_STE refused.',
+    about:
+      'No vDEVICE is made: attaching a translating nested HWPT fails with ENOENT, and the guest sees its CFGI_STE refused.',
     instead: () => false,
   },
   {

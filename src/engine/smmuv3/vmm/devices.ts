@@ -1,6 +1,5 @@
 import type { Op } from '../../machine/index.ts';
-import { finaliseAuto, incompatibility, type Registers } from './registers.ts';
-import { CR0, GBPA, ringOf } from './registers.ts';
+import { CR0, finaliseAuto, GBPA, incompatibility, type Registers, ringOf } from './registers.ts';
 import { ioctl, outputOf, report, type VmmContext, type VmmDevice, type VmmDeviceSpec } from './state.ts';
 
 /** IOMMU_HW_INFO_TYPE_ARM_SMMUV3, IOMMU_VIOMMU_TYPE_ARM_SMMUV3, IOMMU_HWPT_DATA_ARM_SMMUV3, IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 */
@@ -158,7 +157,11 @@ export function* makeVeventq(v: VmmContext): Op<Failure> {
 /** smmuv3_accel_alloc_vdev: tells the kernel which vSID the device has. Done once, kept for the device's life. */
 export function* makeVdevice(v: VmmContext, d: VmmDevice): Op<Failure> {
   if (d.vdevice || !v.rules.makesVdevice()) return DONE;
-  const r = yield* ioctl(v, 'IOMMU_VDEVICE_ALLOC', { viommu_id: v.state.viommu, dev_id: d.devid, virt_id: BigInt(d.vsid) });
+  const r = yield* ioctl(v, 'IOMMU_VDEVICE_ALLOC', {
+    viommu_id: v.state.viommu,
+    dev_id: d.devid,
+    virt_id: BigInt(d.vsid),
+  });
   if (r.errno !== '0') return `IOMMU_VDEVICE_ALLOC: ${r.errno}`;
   d.vdevice = outputOf(r.out, 'out_vdevice_id');
   return DONE;

@@ -76,7 +76,13 @@ function refuse(v: VmmContext, why: string): boolean {
 }
 
 /** The guest's STE on its way down: what the VMM leaves out of it. */
-function showRewrite(v: VmmContext, d: VmmDevice, ste: readonly bigint[], words: readonly bigint[], hwpt: number): void {
+function showRewrite(
+  v: VmmContext,
+  d: VmmDevice,
+  ste: readonly bigint[],
+  words: readonly bigint[],
+  hwpt: number,
+): void {
   const changes = [0, 1].flatMap((i) =>
     ste[i] === words[i] ? [] : [{ field: `DW${i}`, from: hexPlain(ste[i]!), to: hexPlain(words[i]!) }],
   );

@@ -1,4 +1,4 @@
-import { Injector, type Op, runToEnd } from '../../machine/index.ts';
+import { Injector, type Op, pause, runToEnd } from '../../machine/index.ts';
 import { GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { physicalFeatures } from '../hardware/features.ts';
@@ -56,6 +56,7 @@ export class RecordingKernel implements HostKernel {
   }
 
   *close(fd: number): Op<{ errno: string }> {
+    yield pause('iommufd', 'close');
     this.seen.push(`close ${fd}`);
     return { errno: '0' };
   }

@@ -111,7 +111,7 @@ export const slotText = (s: MemorySlot): string => `0x${s.gpa.toString(16)} to 0
 /** error_report of the model: a line on the VMM's standard error. */
 export function report(v: VmmContext, text: string): void {
   v.state.errors.push(text);
-  v.trace.listener?.({ kind: 'note', actor: 'vmm', at: 'vmm.vsmmu', text });
+  v.trace.listener?.({ kind: 'note', actor: 'vmm', at: 'vmm.vsmmu', text: `VMM log: ${text}` });
 }
 
 /** An ioctl, on /dev/iommu unless another fd is named. */

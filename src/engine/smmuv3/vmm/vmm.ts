@@ -10,7 +10,17 @@ import { pollEvents } from './events.ts';
 import { installRange } from './install.ts';
 import { CR0, GBPA, isWritable, readRegister, resetRegisters, storeRegister } from './registers.ts';
 import type { VmmRules } from './rules.ts';
-import { freshState, type HostKernel, ioctl, outputOf, report, slotText, type VmmContext, type VmmDeviceSpec, type VmmState } from './state.ts';
+import {
+  freshState,
+  type HostKernel,
+  ioctl,
+  outputOf,
+  report,
+  slotText,
+  type VmmContext,
+  type VmmDeviceSpec,
+  type VmmState,
+} from './state.ts';
 
 export interface VmmParts {
   readonly kernel: HostKernel;
@@ -149,7 +159,8 @@ export class Vmm implements VmmContext {
     const text = `guest memory 0x${o.gpa.toString(16)}, ${sizeText(o.size)}`;
     if (r.errno !== '0') return refused(`IOMMU_IOAS_UNMAP of ${text}: ${r.errno}`, r.errno);
     const { slots } = this.memory;
-    for (const s of slots.filter((x) => x.gpa >= o.gpa && x.gpa + x.size <= o.gpa + o.size)) slots.splice(slots.indexOf(s), 1);
+    for (const s of slots.filter((x) => x.gpa >= o.gpa && x.gpa + x.size <= o.gpa + o.size))
+      slots.splice(slots.indexOf(s), 1);
     return { ...this.result(`${text} removed`), out: { length: r.out['length'] } };
   }
 
@@ -247,4 +258,3 @@ export class Vmm implements VmmContext {
 }
 
 const refused = (text: string, errno?: string): OpResult => ({ ok: false, text, ...(errno ? { errno } : {}) });
-

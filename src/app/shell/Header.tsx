@@ -1,0 +1,118 @@
+import { useApp, useAppStore } from '../context.ts';
+import { appCommand } from '../commands/app-commands.ts';
+import { keyText, runCommand } from '../commands/registry.ts';
+import { isEdited, type Theme } from '../../store/index.ts';
+import { Icon, type IconName } from '../Icon.tsx';
+
+const later = 'Comes in a later version';
+const vendors = [
+  { id: 'smmuv3', title: 'Arm SMMUv3', short: 'SMMUv3' },
+  { id: 'vtd', title: 'Intel VT-d', short: 'VT-d' },
+  { id: 'amdvi', title: 'AMD-Vi', short: 'AMD-Vi' },
+  { id: 'compare', title: 'Compare', short: 'Compare' },
+] as const;
+
+function VendorTabs() {
+  const vendor = useApp((s) => s.document?.platform.iommu ?? 'smmuv3');
+  return (
+    <ul aria-label="Architecture" className="hidden items-center gap-1 lg:flex">
+      {vendors.map((v) => {
+        const on = v.id === vendor;
+        return (
+          <li key={v.id}>
+            <button
+              type="button"
+              aria-current={on ? 'true' : undefined}
+              aria-disabled={on ? undefined : true}
+              title={on ? undefined : `${v.title}: ${later.toLowerCase()}`}
+              className={`btn ${on ? 'border-accent bg-accent-soft font-semibold text-accent-ink' : 'border-transparent bg-transparent'}`}
+            >
+              {v.title}
+              {!on && <span className="text-2xs text-ink-3">later</span>}
+            </button>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+const themeIcon: Readonly<Record<Theme, IconName>> = { system: 'system', light: 'sun', dark: 'moon' };
+const nextTheme: Readonly<Record<Theme, Theme>> = { system: 'light', light: 'dark', dark: 'system' };
+
+function ThemeButton() {
+  const app = useAppStore();
+  const theme = useApp((s) => s.settings.theme);
+  const text = `Colours: ${theme}. Change to ${nextTheme[theme]}`;
+  return (
+    <button
+      type="button"
+      className="btn px-1.5"
+      aria-label={text}
+      title={text}
+      onClick={() => app.setSettings({ theme: nextTheme[theme] })}
+    >
+      <Icon name={themeIcon[theme]} />
+    </button>
+  );
+}
+
+function CommandButton({ id, label, icon }: { id: string; label: string; icon?: IconName }) {
+  const app = useAppStore();
+  const command = appCommand(id);
+  const enabled = useApp((s) => command.when?.(s) ?? true);
+  const key = command.keys?.[0];
+  return (
+    <button
+      type="button"
+      className={icon ? 'btn px-1.5' : 'btn'}
+      disabled={!enabled}
+      title={key ? `${command.title} (${keyText(key)})` : command.title}
+      aria-label={icon ? label : undefined}
+      onClick={() => runCommand(app, command)}
+    >
+      {icon ? <Icon name={icon} /> : label}
+    </button>
+  );
+}
+
+export function Header() {
+  const app = useAppStore();
+  const title = useApp((s) => s.document?.title ?? 'No document');
+  const edited = useApp((s) => isEdited(s.history));
+  return (
+    <header className="shell-header flex items-center gap-3 border-b border-line bg-panel px-3.5">
+      <div className="flex min-w-0 flex-1 items-center gap-2.5">
+        <span aria-hidden="true" className="grid size-5 place-items-center rounded-[5px] bg-solid text-2xs font-bold text-on-solid">
+          io
+        </span>
+        <h1 className="text-sm font-bold">iommuscope</h1>
+        <span className="h-5 w-px bg-line" />
+        <span className="truncate text-sm font-medium" title={title}>
+          {title}
+        </span>
+        {edited && <span className="text-2xs text-ink-3">edited</span>}
+        <div className="flex gap-0.5">
+          <CommandButton id="edit.undo" label="Undo" icon="undo" />
+          <CommandButton id="edit.redo" label="Redo" icon="redo" />
+        </div>
+      </div>
+      <VendorTabs />
+      <div className="flex min-w-0 flex-1 items-center justify-end gap-1.5">
+        <button
+          type="button"
+          className="btn w-44 shrink justify-start text-ink-3"
+          onClick={() => app.showDialog({ kind: 'palette' })}
+        >
+          <Icon name="search" className="size-3.5" />
+          <span className="truncate">Search or run…</span>
+          <kbd className="ml-auto font-sans text-2xs">Ctrl K</kbd>
+        </button>
+        <CommandButton id="log.paste" label="Paste a log" />
+        <CommandButton id="document.open" label="Open" />
+        <CommandButton id="document.export" label="Export" />
+        <ThemeButton />
+      </div>
+    </header>
+  );
+}

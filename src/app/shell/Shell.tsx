@@ -1,0 +1,57 @@
+import { Suspense } from 'react';
+import { useApp, useAppStore } from '../context.ts';
+import { InspectorPanel } from '../inspector/InspectorPanel.tsx';
+import { late } from '../lazy.ts';
+import { Player } from '../player/Player.tsx';
+import type { LibraryScenario } from '../start.ts';
+import { Strip } from '../strip/Strip.tsx';
+import { TopologyPane } from '../topology/TopologyPane.tsx';
+import { Announcer } from './Announcer.tsx';
+import { Header } from './Header.tsx';
+import { LeftPanel } from './LeftPanel.tsx';
+import { Notices } from './Notices.tsx';
+
+const Palette = late(() => import('../palette/Palette.tsx').then((m) => m.Palette));
+const KeysDialog = late(() => import('./KeysDialog.tsx').then((m) => m.KeysDialog));
+const LogDialog = late(() => import('../logs/LogDialog.tsx').then((m) => m.LogDialog));
+const OperationDialog = late(() => import('../operations/OperationDialog.tsx').then((m) => m.OperationDialog));
+const CutDialog = late(() => import('./CutDialog.tsx').then((m) => m.CutDialog));
+
+function Dialogs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
+  const dialog = useApp((s) => s.dialog);
+  const cut = useApp((s) => s.cut);
+  return (
+    <Suspense>
+      {dialog?.kind === 'palette' && <Palette scenarios={scenarios} />}
+      {dialog?.kind === 'keys' && <KeysDialog />}
+      {dialog?.kind === 'log' && <LogDialog text={dialog.text ?? ''} />}
+      {dialog?.kind === 'operation' && <OperationDialog key={dialog.name} name={dialog.name} values={dialog.values} />}
+      {cut && <CutDialog question={cut} />}
+    </Suspense>
+  );
+}
+
+/** The page: header, steps, topology with the strip and the player below it, inspector. Only its panels scroll. */
+export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
+  const app = useAppStore();
+  const inspector = useApp((s) => s.settings.inspectorOpen);
+  const strip = useApp((s) => s.settings.stripOpen);
+  return (
+    <div className="shell" data-inspector={inspector} data-strip={strip}>
+      <Header />
+      <LeftPanel scenarios={scenarios} />
+      <main className="shell-main" aria-label="Topology">
+        <TopologyPane />
+        <Strip />
+        <Player />
+      </main>
+      {inspector && <InspectorPanel onClose={() => app.setSettings({ inspectorOpen: false })} />}
+      <Notices />
+      <Announcer />
+      <Dialogs scenarios={scenarios} />
+      <div className="drop-hint" aria-hidden="true">
+        Drop a document or a log
+      </div>
+    </div>
+  );
+}

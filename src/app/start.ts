@@ -1,0 +1,91 @@
+import { type AppStore, hashToPlace, keepSaved, placeToHash, readSaved, type Storage } from '../store/index.ts';
+import { busy } from './idle.ts';
+
+/** A scenario of the library. */
+export interface LibraryScenario {
+  readonly id: string;
+  readonly title: string;
+  /** One or two sentences. */
+  readonly about: string;
+  readonly load: () => string | Promise<string>;
+}
+
+/** Each tab keeps its own document over a reload; a new tab begins with the one that was saved last. */
+const tabStorage: Storage = {
+  getItem: (key) => sessionStorage.getItem(key) ?? localStorage.getItem(key),
+  setItem(key, value) {
+    localStorage.setItem(key, value);
+    sessionStorage.setItem(key, value);
+  },
+};
+
+/** Runs its argument when nothing was asked for `ms`, but at the latest after four times as long. */
+function quiet(ms: number): (run: () => void) => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let first = 0;
+  return (run) => {
+    const now = performance.now();
+    if (timer === undefined) first = now;
+    else clearTimeout(timer);
+    timer = setTimeout(
+      () => {
+        timer = undefined;
+        run();
+      },
+      now - first > ms * 4 ? 0 : ms,
+    );
+  };
+}
+
+export async function openScenario(app: AppStore, s: LibraryScenario): Promise<boolean> {
+  try {
+    return app.open(await busy(Promise.resolve(s.load())), `Scenario "${s.title}"`, s.id);
+  } catch (e) {
+    app.notify('error', `Scenario "${s.title}" could not be loaded`, [e instanceof Error ? e.message : String(e)]);
+    return false;
+  }
+}
+
+/** Brings back what was open, goes where the address bar says, and from then on keeps both up to date. */
+export async function startApp(app: AppStore, library: readonly LibraryScenario[]): Promise<void> {
+  const state = app.store.getState;
+  const saved = readSaved(tabStorage, app.engine);
+  app.setSettings(saved.settings);
+  if (saved.refused.length > 0) app.notify('error', 'The document of the last visit cannot be opened any more', saved.refused);
+  if (saved.history) app.restore(saved.history, saved.place ?? saved.history.entries[saved.history.at]!.place);
+
+  const goTo = async (hash: string): Promise<void> => {
+    const asked = hashToPlace(hash);
+    const scenario = library.find((s) => s.id === asked.scenario);
+    if (asked.scenario !== null && !scenario) app.notify('error', `There is no scenario "${asked.scenario}"`);
+    if (scenario && scenario.id !== state().scenario) {
+      if (!(await openScenario(app, scenario))) return;
+    } else if (asked.scenario !== null && !scenario) return;
+    if (asked.step !== null) app.moveTo({ step: asked.step, event: asked.event ?? Number.POSITIVE_INFINITY });
+  };
+  await goTo(location.hash);
+  const first = library[0];
+  if (!state().document && first) await openScenario(app, first);
+
+  const { flush } = keepSaved(app, tabStorage, quiet(400));
+  flush();
+  window.addEventListener('pagehide', flush);
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'hidden') flush();
+  });
+
+  const later = quiet(200);
+  const writeHash = (): void => {
+    const s = state();
+    const hash = s.document ? placeToHash(s.scenario, s.place) : '';
+    if (hash !== location.hash && hash !== '') history.replaceState(null, '', hash);
+  };
+  writeHash();
+  app.store.subscribe((s, before) => {
+    if (s.place !== before.place || s.scenario !== before.scenario) later(writeHash);
+  });
+  window.addEventListener('hashchange', () => {
+    const s = state();
+    if (location.hash !== placeToHash(s.scenario, s.place)) void goTo(location.hash);
+  });
+}

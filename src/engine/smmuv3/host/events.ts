@@ -1,0 +1,90 @@
+import { wordsToBytes } from '../../bits/index.ts';
+import { type Op, pause } from '../../machine/index.ts';
+import { eventLayout, eventName } from '../layout/index.ts';
+import { isHandledEvent } from './rewrite.ts';
+import { type Host, log, type Master } from './state.ts';
+
+/** The event queue's thread (arm-smmu-v3.c arm_smmu_evtq_thread, arm_smmu_handle_event, arm_smmu_dump_event). */
+
+const VEVENTQ_TYPE_ARM_SMMUV3 = 1;
+const ENTRY = 32;
+const OVERFLOW = 0x80000000;
+const STALL = 1n << 31n;
+
+/** Takes all records out of the queue; each goes to the guest or into the log. */
+export function* drainEvents(h: Host): Op<void> {
+  const q = h.state.evtq!;
+  h.smmu.irq.evtq = false;
+  const size = 2 ** q.log2;
+  for (;;) {
+    const prodReg = Number(h.smmu.readRegister('EVENTQ_PROD'));
+    const consReg = Number(h.smmu.readRegister('EVENTQ_CONS'));
+    const overflow = (prodReg & OVERFLOW) !== (consReg & OVERFLOW);
+    q.prod = (prodReg & 0xfffff) % (2 * size);
+    if (q.cons === q.prod) {
+      if (!overflow) return;
+      log(h, 'hw.evtq', 'EVTQ overflow detected -- events lost');
+      yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((prodReg & OVERFLOW) | q.cons) >>> 0));
+      continue;
+    }
+    const at = q.base + (q.cons % size) * ENTRY;
+    const evt = [0, 8, 16, 24].map((o) => h.memory.readWord(at + o));
+    q.cons = (q.cons + 1) % (2 * size);
+    yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((consReg & OVERFLOW) | q.cons) >>> 0));
+    const m = h.state.masters.find((x) => x.sid === Number(evt[0]! >> 32n));
+    if (!deliver(h, m, evt)) dump(h, m, evt);
+    yield pause('driver', 'event');
+  }
+}
+
+/** True when the record reached the guest. A stalled transaction has no fault handler here, so it is only logged. */
+function deliver(h: Host, m: Master | undefined, evt: readonly bigint[]): boolean {
+  if (!isHandledEvent(evt) || !m?.vmaster || evt[1]! & STALL || !h.rules.eventGoesToGuest(evt)) return false;
+  const words = h.rules.guestEvent(evt, m.vmaster.vsid);
+  const errno = h.upcalls!.reportEvent(m.vmaster.viommu, VEVENTQ_TYPE_ARM_SMMUV3, wordsToBytes(words));
+  if (errno !== '0') return false;
+  const hex = (w: bigint): string => `0x${(w >> 32n).toString(16)}`;
+  h.trace.listener?.({
+    kind: 'record.rewrite',
+    actor: 'driver',
+    at: 'hw.evtq',
+    to: h.upcalls!.viommuSceneId(m.vmaster.viommu),
+    layout: eventLayout(words).id,
+    words,
+    changes: [{ field: 'sid', from: hex(evt[0]!), to: hex(words[0]!) }],
+    text: `${eventName(Number(evt[0]! & 0xffn))}: sid ${hex(evt[0]!)} → ${hex(words[0]!)}`,
+  });
+  return true;
+}
+
+const classTexts = ['CD fetch', 'Stage 1 translation table fetch', 'Input address caused fault', 'Reserved'];
+
+/** The lines that the kernel prints of a record nobody took. */
+function dump(h: Host, m: Master | undefined, evt: readonly bigint[]): void {
+  const id = Number(evt[0]! & 0xffn);
+  log(h, 'hw.evtq', `event 0x${id.toString(16).padStart(2, '0')} received:`);
+  for (const w of evt) log(h, 'hw.evtq', `\t0x${w.toString(16).padStart(16, '0')}`);
+  const hex = (n: bigint | number): string => (BigInt(n) === 0n ? '0' : `0x${n.toString(16)}`);
+  const name = eventName(id);
+  const known = name.startsWith('IMPDEF') || name.startsWith('RESERVED') ? 'UNKNOWN' : name;
+  const client = m?.name ?? '(unassigned sid)';
+  const ssid = evt[0]! & 0x800n ? (evt[0]! >> 12n) & 0xfffffn : 0n;
+  const head = `event: ${known} client: ${client} sid: ${hex(evt[0]! >> 32n)} ssid: ${hex(ssid)}`;
+  const bit = (n: bigint): boolean => ((evt[1]! >> n) & 1n) !== 0n;
+  const address = evt[3]! & 0xffffffffff000n;
+  if (id >= 0x10 && id <= 0x13) {
+    log(h, 'hw.evtq', `${head} iova: ${hex(evt[2]!)} ipa: ${hex(address)}`);
+    const cls = Number((evt[1]! >> 40n) & 3n);
+    const ttd = id === 0x13 && cls === 1 ? (bit(44n) ? ' ttd_read' : ' ttd_write') : '';
+    const how = [
+      bit(33n) ? 'priv' : 'unpriv',
+      bit(34n) ? 'inst' : 'data',
+      bit(35n) ? 'read' : 'write',
+      bit(39n) ? 's2' : 's1',
+    ];
+    const stall = bit(31n) ? ' stall' : '';
+    log(h, 'hw.evtq', `event: ${how.join(' ')} "${classTexts[cls]}"${ttd}${stall} stag: ${hex(evt[1]! & 0xffffn)}`);
+  } else if (id === 0x03 || id === 0x09 || id === 0x25)
+    log(h, 'hw.evtq', `${head} fetch_addr: ${hex(evt[3]! & 0xffffffffffff8n)}`);
+  else log(h, 'hw.evtq', head);
+}
