@@ -271,6 +271,11 @@ describe('printed lines', () => {
     ]);
   });
 
+  test('the rest of a PCI address is not taken for a time of day', () => {
+    const text = `${P}event: F_TRANSLATION client: 00\n00:05:00.1 sid: 0x500 ssid: 0x0 iova: 0x1000 ipa: 0x0`;
+    expect(decodeLog(text)).toMatchObject({ records: [{ client: '0000:05:00.1', iova: '0x1000' }], unread: [] });
+  });
+
   test('cut off: what stands is read, what is missing is absent', () => {
     const r = decodeLog(`${P}event: F_TRANSLATION client: 0002:21:00.0 sid: 0x2100 ssid: 0x0 io`).records[0];
     expect(r).toMatchObject({ event: 'F_TRANSLATION', sid: '0x2100', ssid: '0x0' });

@@ -10,7 +10,9 @@ const inlineGap = 8;
 
 /** Width that shows title and lines of whatever has stood in the place without cutting. */
 export function naturalWidth(s: Slot, m: Metrics): number {
-  const widest = Math.max(s.title * m.titleSize, ...s.lines.map((l) => l * m.textSize));
+  const beside = s.title * m.titleSize + inlineGap * m.scale + (s.lines[0] ?? 0) * m.textSize;
+  const widest =
+    m.density === 'dense' ? beside : Math.max(s.title * m.titleSize, ...s.lines.map((l) => l * m.textSize));
   return Math.ceil(widest) + 2 * m.padX + 3;
 }
 

@@ -40,6 +40,8 @@ const wordsOf = (r: ShownRow): readonly string[] => {
 };
 
 const columnGap = (m: Metrics): number => Math.round(7 * m.scale);
+/** Width of a cell that nobody has seen yet, at font size 1: eight digits. */
+const unknown = 4.9;
 const wordWidth = (m: Metrics): number => Math.ceil(textWidth('removed', 'title', m.textSize));
 export const inner = (width: number, m: Metrics): number => width - 2 * m.padX - 3;
 
@@ -54,7 +56,7 @@ export function tableShape(
   const room = inner(width, m);
   const gap = columnGap(m);
   const w = t.columns.map((_, i) =>
-    Math.max(Math.ceil((t.heads[i] ?? 0) * m.textSize), Math.ceil((t.cells[i] ?? 0) * m.textSize)),
+    Math.ceil(Math.max(t.heads[i] ?? 0, t.rows > 0 ? (t.cells[i] ?? 0) : unknown) * m.textSize),
   );
   const natural = w.reduce((a, b) => a + b, 0) + gap * Math.max(0, w.length - 1);
   const all = [w.map((_, i) => i)];

@@ -1,0 +1,58 @@
+/** A scenario of the library. `load` gives the document's text. */
+export interface LibraryScenario {
+  /** Stable: links name it. */
+  readonly id: string;
+  readonly iommu: string;
+  readonly title: string;
+  /** One line for the list. */
+  readonly about: string;
+  readonly load: () => Promise<string>;
+}
+
+const text = (load: () => Promise<{ default: string }>) => async (): Promise<string> => (await load()).default;
+
+/** In the order in which a newcomer reads them. The first one opens on a first visit. */
+export const scenarios: readonly LibraryScenario[] = [
+  {
+    id: 'smmuv3-unmap-without-atc-inv',
+    iommu: 'smmuv3',
+    title: 'Unmap without an ATC invalidation',
+    about: 'The IOTLB entry goes, the device keeps its own copy.',
+    load: text(() => import('./smmuv3/unmap-without-atc-inv.json?raw')),
+  },
+  {
+    id: 'smmuv3-first-dma',
+    iommu: 'smmuv3',
+    title: 'First DMA',
+    about: 'From a guest’s STE to a physical one, and the walk that the first access costs.',
+    load: text(() => import('./smmuv3/first-dma.json?raw')),
+  },
+  {
+    id: 'smmuv3-map-unmap',
+    iommu: 'smmuv3',
+    title: 'Map and unmap with invalidation',
+    about: 'TLBI_NH_VA and ATC_INV on their way down, rewritten by the host.',
+    load: text(() => import('./smmuv3/map-unmap.json?raw')),
+  },
+  {
+    id: 'smmuv3-shared-cd-table',
+    iommu: 'smmuv3',
+    title: 'Two devices on one CD table',
+    about: 'One descriptor, two StreamIDs, two CFGI_CD.',
+    load: text(() => import('./smmuv3/shared-cd-table.json?raw')),
+  },
+  {
+    id: 'smmuv3-host-unmaps-stage2',
+    iommu: 'smmuv3',
+    title: 'The host unmaps stage 2 under a running guest',
+    about: 'What TLBI_S2_IPA leaves, and what the rest costs.',
+    load: text(() => import('./smmuv3/host-unmaps-stage2.json?raw')),
+  },
+  {
+    id: 'smmuv3-bypass-and-abort',
+    iommu: 'smmuv3',
+    title: 'From translation to bypass and to abort',
+    about: 'Three kinds of vSTE, and what the host makes of each.',
+    load: text(() => import('./smmuv3/bypass-and-abort.json?raw')),
+  },
+];

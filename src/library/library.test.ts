@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { parseDocument, Session } from '../engine/document/index.ts';
+import { scenarios } from './index.ts';
+
+const open = async (load: () => Promise<string>): Promise<Session> => {
+  const parsed = parseDocument(await load());
+  if (!parsed.ok) throw new Error(`${parsed.error.path}: ${parsed.error.message}`);
+  return new Session(parsed.document);
+};
+
+describe('scenario library', () => {
+  it('has the six SMMUv3 scenarios, each with an id of its own', () => {
+    expect(scenarios.filter((s) => s.iommu === 'smmuv3').length).toBeGreaterThanOrEqual(6);
+    expect(new Set(scenarios.map((s) => s.id)).size).toBe(scenarios.length);
+  });
+
+  for (const s of scenarios) {
+    it(`${s.title}: every expectation holds`, async () => {
+      const session = await open(s.load);
+      session.runAll();
+      const failed = session.steps.flatMap((r, i) => r.failures.map((f) => `step ${i} ${f.path}: expected ${f.expected}, found ${f.actual}`));
+      expect(failed).toEqual([]);
+      expect(session.steps.every((r) => r.crash === undefined)).toBe(true);
+    });
+
+    it(`${s.title}: every step is told, and some are checked`, async () => {
+      const { document } = await open(s.load);
+      expect(document.title).toBe(s.title);
+      for (const step of document.steps) expect(step.say, JSON.stringify(step)).toBeTruthy();
+      expect(document.steps.filter((x) => x.expect !== undefined).length).toBeGreaterThan(2);
+    });
+
+    it(`${s.title}: a broken expectation is noticed`, async () => {
+      const session = await open(s.load);
+      const broken = { ...session.document, steps: session.document.steps.map((x) => ({ ...x, expect: { ...x.expect, exits: 987654 } })) };
+      const again = new Session(broken);
+      again.runAll();
+      expect(again.steps.slice(1).every((r) => r.failures.length > 0)).toBe(true);
+    });
+  }
+});
