@@ -18,7 +18,9 @@ describe('scenario library', () => {
     it(`${s.title}: every expectation holds`, async () => {
       const session = await open(s.load);
       session.runAll();
-      const failed = session.steps.flatMap((r, i) => r.failures.map((f) => `step ${i} ${f.path}: expected ${f.expected}, found ${f.actual}`));
+      const failed = session.steps.flatMap((r, i) =>
+        r.failures.map((f) => `step ${i} ${f.path}: expected ${f.expected}, found ${f.actual}`),
+      );
       expect(failed).toEqual([]);
       expect(session.steps.every((r) => r.crash === undefined)).toBe(true);
     });
@@ -32,8 +34,11 @@ describe('scenario library', () => {
 
     it(`${s.title}: a broken expectation is noticed`, async () => {
       const session = await open(s.load);
-      const broken = { ...session.document, steps: session.document.steps.map((x) => ({ ...x, expect: { ...x.expect, exits: 987654 } })) };
-      const again = new Session(broken);
+      const steps = session.document.steps.map((x) => ({
+        ...x,
+        expect: { ...x.expect, exits: 987654 },
+      })) as typeof session.document.steps;
+      const again = new Session({ ...session.document, steps });
       again.runAll();
       expect(again.steps.slice(1).every((r) => r.failures.length > 0)).toBe(true);
     });

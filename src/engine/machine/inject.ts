@@ -1,9 +1,15 @@
-import { type Trace } from '../trace/index.ts';
+import type { Trace } from '../trace/index.ts';
 
 export type InjectAction = 'drop' | 'delay' | 'reorder' | 'corrupt';
 
 /** Named points of the path that a message passes. */
-export const injectPoints = ['guest.command', 'vmm.forward', 'host.command', 'atc.invalidation', 'event.record'] as const;
+export const injectPoints = [
+  'guest.command',
+  'vmm.forward',
+  'host.command',
+  'atc.invalidation',
+  'event.record',
+] as const;
 export type InjectPoint = (typeof injectPoints)[number];
 
 export interface Injection {
@@ -48,7 +54,14 @@ export class Injector {
     }
     inj.count--;
     this.active = this.active.filter((i) => i.count > 0);
-    this.trace.listener?.({ kind: 'inject', actor: 'device', at: where, point: at, action: inj.action, text: `${inj.action} at ${at}` });
+    this.trace.listener?.({
+      kind: 'inject',
+      actor: 'device',
+      at: where,
+      point: at,
+      action: inj.action,
+      text: `${inj.action} at ${at}`,
+    });
     if (inj.action === 'drop') return after;
     if (inj.action === 'corrupt') return [words.map((w, i) => (i < 2 ? w ^ inj.xor[i]! : w)), ...after];
     this.held.push({ at, words, until: inj.action === 'delay' ? 'step' : 'next' });

@@ -35,7 +35,11 @@ export interface SceneQueue {
   readonly prod: number;
   readonly cons: number;
   /** The last few entries, oldest first. */
-  readonly slots: readonly { readonly index: number; readonly text: string; readonly state: 'done' | 'pending' | 'error' }[];
+  readonly slots: readonly {
+    readonly index: number;
+    readonly text: string;
+    readonly state: 'done' | 'pending' | 'error';
+  }[];
 }
 
 export interface SceneCache {

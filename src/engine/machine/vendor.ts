@@ -1,6 +1,6 @@
 import type { Layout } from '../bits/index.ts';
 import type { Trace } from '../trace/index.ts';
-import type { InjectPoint, Injector } from './inject.ts';
+import type { Injector, InjectPoint } from './inject.ts';
 import type { Op } from './pause.ts';
 import type { Inspection, Scene } from './scene.ts';
 
@@ -88,7 +88,10 @@ export interface Platform {
   inspect(id: string, part?: { row?: number; index?: number }): Inspection | null;
   hazards(): Hazard[];
   /** Operations that make sense on a scene object, with fields filled in. */
-  actionsFor(id: string, part?: { row?: number; index?: number }): { readonly title: string; readonly operation: Operation }[];
+  actionsFor(
+    id: string,
+    part?: { row?: number; index?: number },
+  ): { readonly title: string; readonly operation: Operation }[];
   /** Entries now cached, by cache name: for `cached` and `notCached`. Fields by tag name, values as bigint. */
   cached(): { readonly cache: string; readonly fields: Readonly<Record<string, bigint | string>> }[];
   save(): unknown;

@@ -236,11 +236,3 @@ export function descriptorLayout(stage: 1 | 2, level: number, low: number | bigi
     return find(`vmsav8.s${stage}.block${names[granule]}${level === 2 ? '' : `.l${level}`}`);
   return find(`vmsav8.s${stage}.invalid`);
 }
-
-/** The common 4 KiB granule descriptors by name. */
-export const s1PageLayout: Layout = find('vmsav8.s1.page');
-export const s1BlockLayout: Layout = find('vmsav8.s1.block');
-export const s1TableLayout: Layout = find('vmsav8.s1.table');
-export const s2PageLayout: Layout = find('vmsav8.s2.page');
-export const s2BlockLayout: Layout = find('vmsav8.s2.block');
-export const s2TableLayout: Layout = find('vmsav8.s2.table');

@@ -65,13 +65,42 @@ export interface EntryText {
 
 export type TraceEvent = Base &
   (
-    | { readonly kind: 'table.write'; readonly space: 'guest' | 'host'; readonly address: number; readonly words: readonly bigint[]; readonly layout: string; readonly text: string }
-    | { readonly kind: 'register.write'; readonly iommu: 'physical' | 'virtual'; readonly reg: string; readonly value: bigint }
-    | { readonly kind: 'register.read'; readonly iommu: 'physical' | 'virtual'; readonly reg: string; readonly value: bigint }
+    | {
+        readonly kind: 'table.write';
+        readonly space: 'guest' | 'host';
+        readonly address: number;
+        readonly words: readonly bigint[];
+        readonly layout: string;
+        readonly text: string;
+      }
+    | {
+        readonly kind: 'register.write';
+        readonly iommu: 'physical' | 'virtual';
+        readonly reg: string;
+        readonly value: bigint;
+      }
+    | {
+        readonly kind: 'register.read';
+        readonly iommu: 'physical' | 'virtual';
+        readonly reg: string;
+        readonly value: bigint;
+      }
     /** A VM exit: an access that the VMM emulates. */
     | { readonly kind: 'trap'; readonly text: string }
-    | { readonly kind: 'ioctl.enter'; readonly call: string; readonly fd: number; readonly input: Readonly<Record<string, unknown>>; readonly text: string }
-    | { readonly kind: 'ioctl.exit'; readonly call: string; readonly errno: string; readonly output: Readonly<Record<string, unknown>>; readonly text: string }
+    | {
+        readonly kind: 'ioctl.enter';
+        readonly call: string;
+        readonly fd: number;
+        readonly input: Readonly<Record<string, unknown>>;
+        readonly text: string;
+      }
+    | {
+        readonly kind: 'ioctl.exit';
+        readonly call: string;
+        readonly errno: string;
+        readonly output: Readonly<Record<string, unknown>>;
+        readonly text: string;
+      }
     | { readonly kind: 'object.create'; readonly type: string; readonly id: number; readonly text: string }
     | { readonly kind: 'object.destroy'; readonly type: string; readonly id: number; readonly text: string }
     | { readonly kind: 'attach'; readonly device: string; readonly hwpt: number; readonly text: string }
@@ -80,25 +109,74 @@ export type TraceEvent = Base &
     /** The queue's consumer reads an entry. */
     | { readonly kind: 'command.fetch'; readonly queue: string; readonly index: number; readonly command: CommandText }
     /** A command is rewritten on the way down; `changes` says what. */
-    | { readonly kind: 'command.rewrite'; readonly from: CommandText; readonly command: CommandText; readonly changes: readonly Change[] }
-    | { readonly kind: 'command.error'; readonly queue: string; readonly index: number; readonly error: string; readonly text: string }
+    | {
+        readonly kind: 'command.rewrite';
+        readonly from: CommandText;
+        readonly command: CommandText;
+        readonly changes: readonly Change[];
+      }
+    | {
+        readonly kind: 'command.error';
+        readonly queue: string;
+        readonly index: number;
+        readonly error: string;
+        readonly text: string;
+      }
     | { readonly kind: 'sync'; readonly queue: string; readonly text: string }
     /** A record is rewritten (vSTE to STE, physical event to virtual one). */
-    | { readonly kind: 'record.rewrite'; readonly layout: string; readonly words: readonly bigint[]; readonly changes: readonly Change[]; readonly text: string }
-    | { readonly kind: 'memory.read'; readonly address: number; readonly words: readonly bigint[]; readonly layout: string; readonly step: ReadStep; readonly text: string }
+    | {
+        readonly kind: 'record.rewrite';
+        readonly layout: string;
+        readonly words: readonly bigint[];
+        readonly changes: readonly Change[];
+        readonly text: string;
+      }
+    | {
+        readonly kind: 'memory.read';
+        readonly address: number;
+        readonly words: readonly bigint[];
+        readonly layout: string;
+        readonly step: ReadStep;
+        readonly text: string;
+      }
     | { readonly kind: 'cache.fill'; readonly entry: EntryText }
     | { readonly kind: 'cache.hit'; readonly entry: EntryText }
     /** `valid`: a fresh walk would still have given the same, so the removal cost something and gained nothing. */
     | { readonly kind: 'cache.remove'; readonly entry: EntryText; readonly valid: boolean; readonly by: string }
-    | { readonly kind: 'dma'; readonly device: string; readonly access: 'read' | 'write'; readonly iova: bigint; readonly pasid: number; readonly text: string }
+    | {
+        readonly kind: 'dma';
+        readonly device: string;
+        readonly access: 'read' | 'write';
+        readonly iova: bigint;
+        readonly pasid: number;
+        readonly text: string;
+      }
     | { readonly kind: 'dma.done'; readonly device: string; readonly pa: number; readonly text: string }
     | { readonly kind: 'dma.abort'; readonly device: string; readonly text: string }
     /** A message between IOMMU and device: translation request, completion, invalidation request. */
-    | { readonly kind: 'ats'; readonly message: 'request' | 'completion' | 'invalidate' | 'invalidated' | 'timeout'; readonly device: string; readonly text: string }
+    | {
+        readonly kind: 'ats';
+        readonly message: 'request' | 'completion' | 'invalidate' | 'invalidated' | 'timeout';
+        readonly device: string;
+        readonly text: string;
+      }
     /** A fault or configuration error; `words` is the record as hardware writes it, `recorded` says whether it reached the queue. */
-    | { readonly kind: 'fault'; readonly name: string; readonly words: readonly bigint[]; readonly layout: string; readonly recorded: boolean; readonly text: string }
+    | {
+        readonly kind: 'fault';
+        readonly name: string;
+        readonly words: readonly bigint[];
+        readonly layout: string;
+        readonly recorded: boolean;
+        readonly text: string;
+      }
     /** A record reaches the guest's event queue. */
-    | { readonly kind: 'guest.event'; readonly name: string; readonly words: readonly bigint[]; readonly layout: string; readonly text: string }
+    | {
+        readonly kind: 'guest.event';
+        readonly name: string;
+        readonly words: readonly bigint[];
+        readonly layout: string;
+        readonly text: string;
+      }
     | { readonly kind: 'inject'; readonly point: string; readonly action: string; readonly text: string }
     | { readonly kind: 'note'; readonly text: string }
   );
@@ -127,5 +205,9 @@ export class Trace {
 
 /** One event as a line of JSON: bigints and numbers of addresses become hexadecimal strings. */
 export function eventToJson(e: TraceEvent): string {
-  return JSON.stringify(e, (key, v) => (typeof v === 'bigint' || (key === 'address' && typeof v === 'number') || (key === 'pa' && typeof v === 'number') ? `0x${v.toString(16)}` : v));
+  return JSON.stringify(e, (key, v) =>
+    typeof v === 'bigint' || (key === 'address' && typeof v === 'number') || (key === 'pa' && typeof v === 'number')
+      ? `0x${v.toString(16)}`
+      : v,
+  );
 }

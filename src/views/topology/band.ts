@@ -1,5 +1,5 @@
 import type { Band } from '../../engine/trace/index.ts';
-import { naturalHeight, naturalWidth, neededWidth, rowSlot, shapeOf } from './box.ts';
+import { headHeight, naturalHeight, naturalWidth, neededWidth, rowSlot, shapeOf } from './box.ts';
 import type { ColumnPlan } from './columns.ts';
 import type { Metrics } from './metrics.ts';
 import { type DeviceRow, deviceRows, isTable, placeCommon } from './place.ts';
@@ -19,6 +19,9 @@ export interface BandPlan {
   /** Cells that were chosen here, to be remembered. */
   readonly cells: Readonly<Record<string, Cell>>;
 }
+
+/** A device's cache is not drawn higher than for that many rows, unless it has more. */
+const calmRows = 4;
 
 interface Drawing {
   readonly slots: TopologySlots;
@@ -146,10 +149,13 @@ function planDevices(d: Drawing, rows: readonly DeviceRow[], height: number, tab
     const groups = mine.filter((g) => g.type === row.type && g.slots.length > row.index);
     const slot = rowSlot(groups.map((g) => g.slots[row.index]!));
     const tall = (n: number): number => naturalHeight(slot, plan.deviceWidth, m, n);
-    let h = tall(tableRows);
+    let h = tall(0);
     if (row.table) {
+      // The height must not depend on how wide the entries happen to be: two lines a row are reckoned with.
+      const reckoned = (n: number): number => headHeight(slot, plan.deviceWidth, m) + m.padY + n * 2 * m.rowHeight;
       const share = (height - y - m.gapY * (left - 1)) / left;
-      h = Math.max(h, Math.min(share, tall(Math.max(tableRows, slot.table?.rows ?? 0))));
+      const want = Math.max(reckoned(calmRows), tall(slot.table?.rows ?? 0));
+      h = Math.max(reckoned(tableRows), tall(1), Math.min(share, want));
       left--;
     }
     for (const g of groups) {

@@ -29,6 +29,18 @@ const reserve = 1.015;
 
 /** Width in CSS pixels at font size `size`; never less than a browser draws with the app's fonts. */
 export function textWidth(text: string, face: Face, size: number): number {
+  const key = face + text;
+  let unit = units.get(key);
+  if (unit === undefined) {
+    if (units.size > 4000) units.clear();
+    units.set(key, (unit = measure(text, face)));
+  }
+  return unit * size;
+}
+
+const units = new Map<string, number>();
+
+function measure(text: string, face: Face): number {
   let sum = 0;
   const table = face === 'title' ? semibold : regular;
   for (const char of text) {
@@ -39,7 +51,7 @@ export function textWidth(text: string, face: Face, size: number): number {
     else if (code >= 48 && code < 58) sum += digit[face] * reserve;
     else sum += (plain ? table[code - 32]! / 100 : other) * reserve;
   }
-  return sum * size;
+  return sum;
 }
 
 /** The text, or as much of its beginning and end around an ellipsis as fits `width`; '' when not even that fits. */

@@ -3,8 +3,16 @@ import { type Cell, placeKey, type SlotGroup, type TopologySlots } from './slots
 
 export const bandOrder: readonly Band[] = ['guest', 'vmm', 'kernel', 'hardware'];
 
+const depthsOf = new WeakMap<readonly SlotGroup[], Map<string, number>>();
+
 /** Longest chain of references below each group, counted within its band; a cycle ends where it began. */
 export function depths(groups: readonly SlotGroup[]): Map<string, number> {
+  let d = depthsOf.get(groups);
+  if (!d) depthsOf.set(groups, (d = chains(groups)));
+  return d;
+}
+
+function chains(groups: readonly SlotGroup[]): Map<string, number> {
   const byKey = new Map(groups.map((g) => [g.key, g]));
   const out = new Map<string, number>();
   const depth = (g: SlotGroup, path: ReadonlySet<string>): number => {
@@ -88,8 +96,27 @@ export function placeCommon(
       }
     }
     put(o.key, best);
-    memory[`${n}/${o.key}`] = best;
   }
+  // Those of a column that are linked with devices stand in the order of the devices' rows, so that their arrows don't cross.
+  const order = deviceRows(slots, band);
+  const aim = (g: SlotGroup): number => {
+    const linkedRows = order.flatMap((r, i) =>
+      inBand.some((x) => x.device !== null && x.type === r.type && linked(x, g)) ? [i] : [],
+    );
+    return linkedRows.length === 0 ? -1 : linkedRows.reduce((a, b) => a + b, 0) / linkedRows.length;
+  };
+  for (let column = 0; column < n; column++) {
+    const mixed = open
+      .filter((o) => !isQueue(o.group) && cells.get(o.key)!.column === column && aim(o.group) >= 0)
+      .sort((a, b) => cells.get(a.key)!.row - cells.get(b.key)!.row);
+    const free = mixed.map((o) => cells.get(o.key)!);
+    [...mixed]
+      .sort((a, b) => aim(a.group) - aim(b.group))
+      .forEach((o, i) => {
+        cells.set(o.key, free[i]!);
+      });
+  }
+  for (const o of open) memory[`${n}/${o.key}`] = cells.get(o.key)!;
   return { cells, memory };
 }
 
@@ -108,6 +135,16 @@ export interface DeviceRow {
  * stands last and grows.
  */
 export function deviceRows(slots: TopologySlots, band: Band): DeviceRow[] {
+  let known = rowsOf.get(slots.groups);
+  if (!known) rowsOf.set(slots.groups, (known = new Map()));
+  let rows = known.get(band);
+  if (!rows) known.set(band, (rows = orderRows(slots, band)));
+  return rows;
+}
+
+const rowsOf = new WeakMap<readonly SlotGroup[], Map<Band, DeviceRow[]>>();
+
+function orderRows(slots: TopologySlots, band: Band): DeviceRow[] {
   const mine = slots.groups.filter((g) => g.band === band && g.device !== null);
   const depth = depths(mine);
   const types = new Map<string, { count: number; depth: number; order: number; table: boolean }>();

@@ -53,8 +53,10 @@ export const noSlots: TopologySlots = { devices: [], groups: [], links: [], cell
 /** Name of a place: the group and the position in it. */
 export const placeKey = (group: { readonly key: string }, index: number): string => `${group.key}#${index}`;
 
-export const groupKey = (o: Pick<SceneObject, 'band' | 'type' | 'device'>): string =>
-  `${o.band}/${o.device ?? ''}/${o.type}`;
+/** Caches stand apart from other objects, even of the same type. */
+const kindOf = (o: SceneObject): string => (o.cache ? `${o.type}*` : o.type);
+
+export const groupKey = (o: SceneObject): string => `${o.band}/${o.device ?? ''}/${kindOf(o)}`;
 
 /** Rounded up, so that a text one character longer does not move a column. */
 const step = (w: number): number => Math.ceil(w * 10) / 10;
@@ -123,7 +125,7 @@ export function extendSlots(slots: TopologySlots, scene: Scene): TopologySlots {
     const key = groupKey(o);
     let g = groups.get(key);
     if (!g) {
-      const group: SlotGroup = { key, band: o.band, type: o.type, device: o.device ?? null, slots: [], refs: [] };
+      const group: SlotGroup = { key, band: o.band, type: kindOf(o), device: o.device ?? null, slots: [], refs: [] };
       groups.set(key, (g = { group, slots: [], refs: new Set() }));
     }
     for (const r of o.refs) {

@@ -26,11 +26,9 @@ export {
   eventLayouts,
   eventName,
   eventText,
-  priLayout,
-  unknownEventLayout,
 } from './events.ts';
 export type { RegisterInfo } from './registers.ts';
-export { registerAt, registerByName, registers } from './registers.ts';
+export { registerByName, registers } from './registers.ts';
 export { l1stdLayout, steLayout } from './ste.ts';
 
 /** Every layout of this room, page-table descriptors included. */

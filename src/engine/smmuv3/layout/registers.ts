@@ -382,10 +382,6 @@ export const registers: readonly RegisterInfo[] = table.map(([name, offset, widt
 }));
 
 const byName = new Map(registers.map((r) => [r.name, r]));
-const byOffset = new Map(registers.map((r) => [r.offset, r]));
 
 /** The register of that architectural name (without SMMU_), or undefined. */
 export const registerByName = (name: string): RegisterInfo | undefined => byName.get(name);
-
-/** The register that starts at a byte offset, or undefined. */
-export const registerAt = (offset: number): RegisterInfo | undefined => byOffset.get(offset);

@@ -1,5 +1,12 @@
 import { bytesToWords, hexPlain } from '../../bits/index.ts';
-import { type Injection, type InjectPoint, type Op, type Operation, type OpResult, pause } from '../../machine/index.ts';
+import {
+  type Injection,
+  type InjectPoint,
+  type Op,
+  type Operation,
+  type OpResult,
+  pause,
+} from '../../machine/index.ts';
 import { PAGE_SIZE } from '../../memory/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import type { DmaOutcome } from '../hardware/index.ts';
@@ -7,7 +14,8 @@ import { encodeCommand } from '../layout/index.ts';
 import type { Parts } from './parts.ts';
 
 type Fields = Operation & Record<string, never>;
-type Handler = (p: Parts, op: Fields) => Op<OpResult>;
+/** An operation at which nobody else could act gives its result at once. */
+type Handler = (p: Parts, op: Fields) => Op<OpResult> | OpResult;
 
 const done = (text: string, more: Partial<OpResult> = {}): OpResult => ({ ok: true, text, ...more });
 const refused = (text: string, errno?: string): OpResult => ({ ok: false, text, ...(errno ? { errno } : {}) });
@@ -27,15 +35,21 @@ export function* probed(p: Parts): Op<void> {
   if (!isProbed(p)) yield* p.driver.probe();
 }
 
-function* onKernel(p: Parts, op: () => Op<OpResult>): Op<OpResult> {
+function* onKernel(p: Parts, op: () => Op<OpResult> | OpResult): Op<OpResult> {
   yield* probed(p);
-  return yield* op();
+  return yield* run(op());
+}
+
+/** Runs an operation of either kind. */
+export function* run(r: Op<OpResult> | OpResult): Op<OpResult> {
+  return 'next' in r ? yield* r : r;
 }
 
 function* memoryWrite(p: Parts, op: Fields): Op<OpResult> {
   const { space, at, bytes } = op as unknown as { space: 'host' | 'guest'; at: number; bytes: Uint8Array };
   const bus = space === 'host' ? p.memory : p.guestMemory;
-  if (!bus.contains(at, bytes.length)) return refused(`${hexPlain(at)} to ${hexPlain(at + bytes.length - 1)} is not ${space} memory`, 'EFAULT');
+  if (!bus.contains(at, bytes.length))
+    return refused(`${hexPlain(at)} to ${hexPlain(at + bytes.length - 1)} is not ${space} memory`, 'EFAULT');
   // One event a page: a large image is then still readable in the trace.
   for (let from = 0; from < bytes.length; ) {
     const n = Math.min(bytes.length - from, PAGE_SIZE - ((at + from) % PAGE_SIZE));
@@ -43,8 +57,14 @@ function* memoryWrite(p: Parts, op: Fields): Op<OpResult> {
     const first = at + from - ((at + from) % 8);
     const last = at + from + n;
     p.trace.listener?.({
-      kind: 'table.write', actor: space === 'host' ? 'driver' : 'guest', at: space === 'host' ? 'kernel.driver' : 'guest.cmdq', space, address: first,
-      words: bytesToWords(bus.readBytes(first, Math.ceil((last - first) / 8) * 8)), layout: '', text: `${n} bytes at ${hexPlain(at + from)}`,
+      kind: 'table.write',
+      actor: space === 'host' ? 'driver' : 'guest',
+      at: space === 'host' ? 'kernel.driver' : 'guest.cmdq',
+      space,
+      address: first,
+      words: bytesToWords(bus.readBytes(first, Math.ceil((last - first) / 8) * 8)),
+      layout: '',
+      text: `${n} bytes at ${hexPlain(at + from)}`,
     });
     yield pause('any', 'memory.write');
     from += n;
@@ -52,7 +72,7 @@ function* memoryWrite(p: Parts, op: Fields): Op<OpResult> {
   return done(`${bytes.length} bytes written at ${space} ${hexPlain(at)}`);
 }
 
-function* memoryRead(p: Parts, op: Fields): Op<OpResult> {
+function memoryRead(p: Parts, op: Fields): OpResult {
   const { space, at, length } = op as unknown as { space: 'host' | 'guest'; at: number; length?: number };
   const bus = space === 'host' ? p.memory : p.guestMemory;
   const n = length ?? 8;
@@ -65,32 +85,73 @@ function* registerWrite(p: Parts, op: Fields): Op<OpResult> {
   const { iommu, reg, value } = op as unknown as { iommu: 'physical' | 'virtual'; reg: string; value: bigint };
   if (iommu === 'physical') {
     if (p.trace.listener && reg.endsWith('_PROD'))
-      p.trace.listener({ kind: 'register.write', actor: 'driver', at: 'kernel.driver', to: 'hw.smmu', iommu, reg, value });
+      p.trace.listener({
+        kind: 'register.write',
+        actor: 'driver',
+        at: 'kernel.driver',
+        to: 'hw.smmu',
+        iommu,
+        reg,
+        value,
+      });
     yield* p.smmu.writeRegister(reg, value);
   } else {
-    p.trace.listener?.({ kind: 'register.write', actor: 'guest', at: 'guest.cmdq', to: 'vmm.vsmmu', iommu, reg, value });
+    p.trace.listener?.({
+      kind: 'register.write',
+      actor: 'guest',
+      at: 'guest.cmdq',
+      to: 'vmm.vsmmu',
+      iommu,
+      reg,
+      value,
+    });
     yield* p.vmm.writeVirtual(reg, value);
   }
   return done(`${iommu} ${reg} = ${hexPlain(value)}`);
 }
 
-function* registerRead(p: Parts, op: Fields): Op<OpResult> {
+function registerRead(p: Parts, op: Fields): OpResult {
   const { iommu, reg } = op as unknown as { iommu: 'physical' | 'virtual'; reg: string };
   const value = iommu === 'physical' ? p.smmu.readRegister(reg) : p.vmm.readVirtual(reg);
   return done(`${iommu} ${reg} is ${hexPlain(value)}`, { out: { value }, main: value });
 }
 
 function* ioctl(p: Parts, op: Fields): Op<OpResult> {
-  const o = op as unknown as { call: string; in?: Record<string, unknown> | null; fd?: number; size?: number; tail?: string };
-  const tail = (o.tail as unknown) instanceof Uint8Array ? [...(o.tail as unknown as Uint8Array)].map((b) => b.toString(16).padStart(2, '0')).join('') : o.tail;
-  const r = yield* p.iommufd.ioctl({ call: o.call, fd: o.fd ?? 0, input: o.in === undefined ? {} : o.in, size: o.size, tail });
-  return { ok: r.errno === '0', text: r.errno === '0' ? `${o.call} succeeds` : `${o.call}: ${r.errno}`, errno: r.errno, out: r.out, main: r.main };
+  const o = op as unknown as {
+    call: string;
+    in?: Record<string, unknown> | null;
+    fd?: number;
+    size?: number;
+    tail?: string;
+  };
+  const tail =
+    (o.tail as unknown) instanceof Uint8Array
+      ? [...(o.tail as unknown as Uint8Array)].map((b) => b.toString(16).padStart(2, '0')).join('')
+      : o.tail;
+  const r = yield* p.iommufd.ioctl({
+    call: o.call,
+    fd: o.fd ?? 0,
+    input: o.in === undefined ? {} : o.in,
+    size: o.size,
+    tail,
+  });
+  return {
+    ok: r.errno === '0',
+    text: r.errno === '0' ? `${o.call} succeeds` : `${o.call}: ${r.errno}`,
+    errno: r.errno,
+    out: r.out,
+    main: r.main,
+  };
 }
 
-function* fdOpen(p: Parts, op: Fields): Op<OpResult> {
+function fdOpen(p: Parts, op: Fields): OpResult {
   const { device } = op as unknown as { device?: string };
   const fd = device === undefined ? p.iommufd.openIommufd() : p.iommufd.openDevice(device);
-  return done(`${device === undefined ? '/dev/iommu' : `the VFIO file of ${device}`} is fd ${fd}`, { out: { fd }, main: fd, errno: '0' });
+  return done(`${device === undefined ? '/dev/iommu' : `the VFIO file of ${device}`} is fd ${fd}`, {
+    out: { fd },
+    main: fd,
+    errno: '0',
+  });
 }
 
 function* fdClose(p: Parts, op: Fields): Op<OpResult> {
@@ -99,34 +160,68 @@ function* fdClose(p: Parts, op: Fields): Op<OpResult> {
   return { ok: errno === '0', errno, text: errno === '0' ? `fd ${fd} closed` : `close of fd ${fd}: ${errno}` };
 }
 
-function* fdRead(p: Parts, op: Fields): Op<OpResult> {
+function fdRead(p: Parts, op: Fields): OpResult {
   const { fd, count } = op as unknown as { fd: number; count: number };
   const r = p.iommufd.read(fd, count);
-  return { ok: r.errno === '0', errno: r.errno, out: { bytes: r.out.bytes, records: r.out.records }, text: `${r.out.records.length} records read`, main: r.out.bytes };
+  return {
+    ok: r.errno === '0',
+    errno: r.errno,
+    out: { bytes: r.out.bytes, records: r.out.records },
+    text: `${r.out.records.length} records read`,
+    main: r.out.bytes,
+  };
 }
 
-function dmaResult(p: Parts, d: PciDevice, what: string, r: DmaOutcome): OpResult {
-  const text = r.ok ? `${what} reaches PA ${hexPlain(r.pa)}` : r.fault ? `${what} ends in ${r.fault.name}` : `${what} is aborted`;
-  void p;
+function dmaResult(d: PciDevice, what: string, r: DmaOutcome): OpResult {
+  const text = r.ok
+    ? `${what} reaches PA ${hexPlain(r.pa)}`
+    : r.fault
+      ? `${what} ends in ${r.fault.name}`
+      : `${what} is aborted`;
   return {
-    ok: r.ok, text: `${d.name}: ${text}`, hit: r.hit, reads: r.reads, ...(r.ok ? { pa: r.pa, main: r.pa } : {}),
+    ok: r.ok,
+    text: `${d.name}: ${text}`,
+    hit: r.hit,
+    reads: r.reads,
+    ...(r.ok ? { pa: r.pa, main: r.pa } : {}),
     ...(r.fault ? { fault: { name: r.fault.name, fields: r.fault.fields } } : {}),
   };
 }
 
 function* dma(p: Parts, op: Fields): Op<OpResult> {
-  const o = op as unknown as { device: string; pasid?: number; iova: bigint; access: 'read' | 'write'; length: number; ats: 'untranslated' | 'translated' };
+  const o = op as unknown as {
+    device: string;
+    pasid?: number;
+    iova: bigint;
+    access: 'read' | 'write';
+    length: number;
+    ats: 'untranslated' | 'translated';
+  };
   const device = deviceOf(p, o.device);
   const what = `${o.access} of ${hexPlain(o.iova)}`;
   let first: DmaOutcome | null = null;
   // A transaction does not cross a page; a longer access is several.
   const end = o.iova + BigInt(Math.max(o.length, 1));
   for (let at = o.iova; at < end; at = (at & ~0xfffn) + 0x1000n) {
-    const r = yield* p.smmu.dma({ device, pasid: o.pasid ?? -1, iova: at, write: o.access === 'write', translated: o.ats === 'translated' });
-    first = first === null ? r : { ...(first as DmaOutcome), reads: (first as DmaOutcome).reads + r.reads, ok: r.ok, ...(r.fault ? { fault: r.fault } : {}) };
+    const r = yield* p.smmu.dma({
+      device,
+      pasid: o.pasid ?? -1,
+      iova: at,
+      write: o.access === 'write',
+      translated: o.ats === 'translated',
+    });
+    first =
+      first === null
+        ? r
+        : {
+            ...(first as DmaOutcome),
+            reads: (first as DmaOutcome).reads + r.reads,
+            ok: r.ok,
+            ...(r.fault ? { fault: r.fault } : {}),
+          };
     if (!r.ok) break;
   }
-  return dmaResult(p, device, what, first!);
+  return dmaResult(device, what, first!);
 }
 
 function* ats(p: Parts, op: Fields): Op<OpResult> {
@@ -137,13 +232,13 @@ function* ats(p: Parts, op: Fields): Op<OpResult> {
   for (let i = 0; i < pages; i++) {
     const r = yield* p.smmu.ats(device, o.pasid ?? -1, o.iova + BigInt(i * PAGE_SIZE), o.access === 'write');
     first ??= r;
-    if (!r.ok) return dmaResult(p, device, `translation request for ${hexPlain(o.iova)}`, r);
+    if (!r.ok) return dmaResult(device, `translation request for ${hexPlain(o.iova)}`, r);
   }
-  const r = dmaResult(p, device, `translation request for ${hexPlain(o.iova)}`, first!);
+  const r = dmaResult(device, `translation request for ${hexPlain(o.iova)}`, first!);
   return { ...r, text: `${device.name}: translation of ${hexPlain(o.iova)} is PA ${hexPlain(first!.pa)}` };
 }
 
-function* inject(p: Parts, op: Fields): Op<OpResult> {
+function inject(p: Parts, op: Fields): OpResult {
   const o = op as unknown as { at: InjectPoint; action: Injection['action']; count: number; xor: [bigint, bigint] };
   p.injector.active.push({ at: o.at, action: o.action, count: o.count, xor: o.xor });
   return done(`the next ${o.count === 1 ? 'message' : `${o.count} messages`} at ${o.at}: ${o.action}`);
@@ -151,7 +246,9 @@ function* inject(p: Parts, op: Fields): Op<OpResult> {
 
 function* invalidate(p: Parts, op: Fields): Op<OpResult> {
   const o = op as unknown as { command?: { name: string; fields: Record<string, bigint> }; bytes?: Uint8Array };
-  const words = o.command ? encodeCommand(o.command.name, o.command.fields) : bytesToWords(o.bytes ?? new Uint8Array(16));
+  const words = o.command
+    ? encodeCommand(o.command.name, o.command.fields)
+    : bytesToWords(o.bytes ?? new Uint8Array(16));
   return yield* p.guest.invalidate([words[0] ?? 0n, words[1] ?? 0n]);
 }
 

@@ -41,7 +41,12 @@ export function wire(spec: PlatformSpec, specs: readonly DeviceSpec[], trace: Tr
   const process = new ProcessMemory();
   const guestMemory = new GuestMemory(memory, process);
   const ramBase = placeGuestRam(spec);
-  process.add({ uva: GUEST_UVA, size: spec.guest.memory, base: ramBase, chunk: Math.min(spec.guest.backing, spec.guest.memory) });
+  process.add({
+    uva: GUEST_UVA,
+    size: spec.guest.memory,
+    base: ramBase,
+    chunk: Math.min(spec.guest.backing, spec.guest.memory),
+  });
   guestMemory.addSlot({ gpa: spec.guest.base, size: spec.guest.memory, uva: GUEST_UVA });
   const hostStart = ramBase > 512 * MiB ? 256 * MiB : 4096;
   const hostPages = new PageAllocator(hostStart, ramBase);
@@ -49,26 +54,71 @@ export function wire(spec: PlatformSpec, specs: readonly DeviceSpec[], trace: Tr
   const quarter = Math.floor(spec.guest.memory / 4 / MiB) * MiB;
   const guestPages = new PageAllocator(spec.guest.base + quarter, spec.guest.base + spec.guest.memory);
   const devices = specs.map((d, i) => new PciDevice(d, Number(spec.features.atcEntries ?? 0), i));
-  const smmu = new Smmu(memory, physicalFeatures(spec.features), devices, trace, injector, Number(spec.features.iotlbEntries ?? 0));
-  const driver = new HostDriver({ smmu, memory, pages: hostPages, devices, trace, injector, rules: hostRulesWith(spec.deviations) });
+  const smmu = new Smmu(
+    memory,
+    physicalFeatures(spec.features),
+    devices,
+    trace,
+    injector,
+    Number(spec.features.iotlbEntries ?? 0),
+  );
+  const driver = new HostDriver({
+    smmu,
+    memory,
+    pages: hostPages,
+    devices,
+    trace,
+    injector,
+    rules: hostRulesWith(spec.deviations),
+  });
   const iommufd = new Iommufd({ driver, process, trace });
   const vmm = new Vmm({
-    kernel: iommufd, memory: guestMemory, process, hostPages, devices: specs, trace, injector, deviations: spec.deviations,
-    batch: Number(spec.policy.batch ?? 1), chunk: spec.guest.backing,
+    kernel: iommufd,
+    memory: guestMemory,
+    process,
+    hostPages,
+    devices: specs,
+    trace,
+    injector,
+    deviations: spec.deviations,
+    batch: Number(spec.policy.batch ?? 1),
+    chunk: spec.guest.backing,
   });
   const guest = new GuestDriver({
-    memory: guestMemory, pages: guestPages, smmu: vmm,
-    devices: specs.map((d) => ({ name: d.name, vrid: d.vrid, pasidBits: d.pasidBits, atsCapable: d.ats })), present: (name) => vmm.isPlugged(name), trace, injector,
+    memory: guestMemory,
+    pages: guestPages,
+    smmu: vmm,
+    devices: specs.map((d) => ({ name: d.name, vrid: d.vrid, pasidBits: d.pasidBits, atsCapable: d.ats })),
+    present: (name) => vmm.isPlugged(name),
+    trace,
+    injector,
     deviations: spec.deviations,
   });
-  return { spec, memory, process, guestMemory, hostPages, guestPages, devices, smmu, driver, iommufd, vmm, guest, trace, injector };
+  return {
+    spec,
+    memory,
+    process,
+    guestMemory,
+    hostPages,
+    guestPages,
+    devices,
+    smmu,
+    driver,
+    iommufd,
+    vmm,
+    guest,
+    trace,
+    injector,
+  };
 }
 
 /** The guest's RAM takes the top of host memory, aligned as far as there is room. */
 function placeGuestRam(spec: PlatformSpec): number {
   const room = spec.memory - spec.guest.memory;
   if (room < 16 * MiB)
-    throw new RangeError(`platform.guest.memory: ${spec.guest.memory} bytes of guest memory need at least 16 MiB more of host memory, which has ${spec.memory}`);
+    throw new RangeError(
+      `platform.guest.memory: ${spec.guest.memory} bytes of guest memory need at least 16 MiB more of host memory, which has ${spec.memory}`,
+    );
   const align = room >= 2 * GiB ? GiB : room >= 64 * MiB ? 2 * MiB : 4096;
   return Math.floor(room / align) * align;
 }

@@ -1,10 +1,10 @@
-import { type Hazard, type InjectPoint, type Inspection, type Op, type Operation, type OpResult, type Platform, type Scene } from '../../machine/index.ts';
+import type { Hazard, InjectPoint, Inspection, Op, Operation, OpResult, Platform, Scene } from '../../machine/index.ts';
 import type { MemorySnapshot } from '../../memory/index.ts';
 import { actionsFor } from './actions.ts';
 import { cachedEntries } from './cached.ts';
 import { hazardsOf } from './hazards.ts';
 import { inspect } from './inspect.ts';
-import { handlers, isProbed, probed } from './operations.ts';
+import { handlers, isProbed, probed, run } from './operations.ts';
 import type { Parts } from './parts.ts';
 import { sceneOf } from './scene.ts';
 
@@ -53,7 +53,7 @@ export class Smmuv3Platform implements Platform {
   *operation(op: Operation): Op<OpResult> {
     const handler = handlers[op.do];
     if (!handler) throw new Error(`no operation ${op.do}`);
-    const result = yield* handler(this.parts, op as never);
+    const result = yield* run(handler(this.parts, op as never));
     yield* this.interrupts();
     return result;
   }
@@ -109,7 +109,10 @@ export class Smmuv3Platform implements Platform {
     return hazardsOf(this.parts);
   }
 
-  actionsFor(id: string, part?: { row?: number; index?: number }): { readonly title: string; readonly operation: Operation }[] {
+  actionsFor(
+    id: string,
+    part?: { row?: number; index?: number },
+  ): { readonly title: string; readonly operation: Operation }[] {
     return actionsFor(this.parts, id, part);
   }
 
@@ -120,8 +123,15 @@ export class Smmuv3Platform implements Platform {
   save(): Saved {
     const p = this.parts;
     return {
-      memory: p.memory.save(), smmu: p.smmu.save(), driver: p.driver.save(), iommufd: p.iommufd.save(), vmm: p.vmm.save(), guest: p.guest.save(),
-      injector: p.injector.save(), hostPages: p.hostPages.save(), guestPages: p.guestPages.save(),
+      memory: p.memory.save(),
+      smmu: p.smmu.save(),
+      driver: p.driver.save(),
+      iommufd: p.iommufd.save(),
+      vmm: p.vmm.save(),
+      guest: p.guest.save(),
+      injector: p.injector.save(),
+      hostPages: p.hostPages.save(),
+      guestPages: p.guestPages.save(),
     };
   }
 
