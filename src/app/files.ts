@@ -1,7 +1,8 @@
 import type { AppStore } from '../store/index.ts';
 
 /** Log text and documents are told apart by what they are, not by their names. */
-export const looksLikeDocument = (text: string): boolean => /^\s*\{/.test(text) && /"format"\s*:/.test(text.slice(0, 4000));
+export const looksLikeDocument = (text: string): boolean =>
+  /^\s*\{/.test(text) && /"format"\s*:/.test(text.slice(0, 4000));
 
 /** More than any document or log that a person would drop here. */
 const mostBytes = 32 * 1024 * 1024;

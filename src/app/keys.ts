@@ -9,7 +9,8 @@ const isText = (el: Element): boolean =>
   (el instanceof HTMLInputElement && !['checkbox', 'radio', 'range', 'button'].includes(el.type));
 
 /** Elements that the space bar presses. */
-const pressed = 'button, a[href], summary, input, [role=button], [role=tab], [role=menuitem], [role=option], [role=switch]';
+const pressed =
+  'button, a[href], summary, input, [role=button], [role=tab], [role=menuitem], [role=option], [role=switch]';
 
 /** One listener for all keys; the commands say which are theirs. */
 export function listenToKeys(app: AppStore): void {

@@ -51,7 +51,8 @@ export async function startApp(app: AppStore, library: readonly LibraryScenario[
   const state = app.store.getState;
   const saved = readSaved(tabStorage, app.engine);
   app.setSettings(saved.settings);
-  if (saved.refused.length > 0) app.notify('error', 'The document of the last visit cannot be opened any more', saved.refused);
+  if (saved.refused.length > 0)
+    app.notify('error', 'The document of the last visit cannot be opened any more', saved.refused);
   if (saved.history) app.restore(saved.history, saved.place ?? saved.history.entries[saved.history.at]!.place);
 
   const goTo = async (hash: string): Promise<void> => {

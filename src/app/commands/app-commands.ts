@@ -1,4 +1,4 @@
-import { isAtEnd, type Speed, samePlace, type State, startPlace, type Theme } from '../../store/index.ts';
+import { isAtEnd, type Speed, type State, samePlace, startPlace, type Theme } from '../../store/index.ts';
 import { exportDocument, pickFile } from '../files.ts';
 import { prefersStill } from '../motion.ts';
 import type { Command } from './registry.ts';
@@ -133,7 +133,13 @@ export const appCommands: readonly Command[] = [
     always: true,
     run: (app) => app.showDialog({ kind: 'palette' }),
   },
-  { id: 'app.keys', title: 'Show the keys', words: 'help shortcuts keyboard', keys: ['?'], run: (app) => app.showDialog({ kind: 'keys' }) },
+  {
+    id: 'app.keys',
+    title: 'Show the keys',
+    words: 'help shortcuts keyboard',
+    keys: ['?'],
+    run: (app) => app.showDialog({ kind: 'keys' }),
+  },
   theme('light', 'Light colours'),
   theme('dark', 'Dark colours'),
   theme('system', 'Colours as the system has them'),

@@ -21,7 +21,9 @@ export function CostSection({ record, step }: { record: StepRecord; step: number
             <dt className="text-2xs text-ink-2">
               <Term term={name} />
             </dt>
-            <dd className={`text-base font-semibold tabular-nums ${name === 'still valid' && value > 0 ? 'text-wasted-ink' : ''}`}>
+            <dd
+              className={`text-base font-semibold tabular-nums ${name === 'still valid' && value > 0 ? 'text-wasted-ink' : ''}`}
+            >
               {value}
             </dd>
           </div>

@@ -40,11 +40,7 @@ function Entry({ hazard }: { hazard: Hazard }) {
             {stepTitle(step)}
           </button>
         )}
-        <button
-          type="button"
-          className="btn"
-          onClick={() => app.select({ id: hazard.at, row: hazard.entry })}
-        >
+        <button type="button" className="btn" onClick={() => app.select({ id: hazard.at, row: hazard.entry })}>
           Show the entry
         </button>
       </div>

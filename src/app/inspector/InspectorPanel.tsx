@@ -107,7 +107,9 @@ function useShown(place: Place, records: readonly StepRecord[], selection: Selec
     if (!simulation || records.length === 0) return null;
     if (selection) {
       const inspection = simulation.inspect(place, selection.id, partOf(selection));
-      return inspection && { inspection, changes: [], actions: simulation.actions(place, selection.id, partOf(selection)) };
+      return (
+        inspection && { inspection, changes: [], actions: simulation.actions(place, selection.id, partOf(selection)) }
+      );
     }
     const event = records[place.step]?.events[place.event - 1];
     if (!event) return null;

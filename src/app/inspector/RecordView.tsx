@@ -33,7 +33,9 @@ function FieldRow({ f, active, onActive }: { f: Explained; active: boolean; onAc
           {field.word > 0 ? `w${field.word} ` : ''}[{bitsText(field)}]
         </span>
       </th>
-      <td className={`py-0.5 pr-2 font-mono text-xs break-all ${f.value !== 0n && f.applies ? 'font-semibold' : ''}`}>{f.text}</td>
+      <td className={`py-0.5 pr-2 font-mono text-xs break-all ${f.value !== 0n && f.applies ? 'font-semibold' : ''}`}>
+        {f.text}
+      </td>
       <td className="py-0.5 text-2xs text-ink-2">
         {f.valueName !== '' && <span className="block font-semibold">{f.valueName}</span>}
         <span className={f.valueName === '' ? '' : 'text-ink-3'}>{field.meaning}</span>
@@ -112,7 +114,11 @@ export function RecordView({ record, open = true }: { record: InspectedRecord; o
         </tbody>
       </table>
       {folds && (
-        <button type="button" className="mt-1 rounded-sm text-2xs text-accent-ink underline" onClick={() => setAll(!all)}>
+        <button
+          type="button"
+          className="mt-1 rounded-sm text-2xs text-accent-ink underline"
+          onClick={() => setAll(!all)}
+        >
           {all ? 'Only fields that are set' : `All ${fields.length} fields`}
         </button>
       )}

@@ -16,7 +16,8 @@ interface Props {
 const percent = (bits: number): string => `${(bits / 64) * 100}%`;
 
 function titleOf(s: Segment): string {
-  if (!s.field) return s.reserved === 0n ? `[${bitsText(s)}] reserved` : `[${bitsText(s)}] reserved, but ${hex(s.reserved)}`;
+  if (!s.field)
+    return s.reserved === 0n ? `[${bitsText(s)}] reserved` : `[${bitsText(s)}] reserved, but ${hex(s.reserved)}`;
   const f = s.field;
   const name = f.valueName === '' ? '' : ` (${f.valueName})`;
   return `${f.field.name} [${bitsText(s)}] = ${f.text}${name}\n${f.field.meaning}`;
@@ -35,7 +36,10 @@ export function Ruler({ word, segments, at, active, onActive, characters }: Prop
             const lit = shown && i * 8 <= shown.hi && i * 8 + 7 >= shown.lo;
             return (
               // biome-ignore lint/suspicious/noArrayIndexKey: a byte is its place
-              <span key={i} className={`${lit ? 'bg-accent-soft text-accent-ink' : b === '00' ? 'text-ink-3' : ''} mr-[0.45em]`}>
+              <span
+                key={i}
+                className={`${lit ? 'bg-accent-soft text-accent-ink' : b === '00' ? 'text-ink-3' : ''} mr-[0.45em]`}
+              >
                 {b}
               </span>
             );
@@ -76,7 +80,9 @@ export function Ruler({ word, segments, at, active, onActive, characters }: Prop
                 {value.length <= room(s) ? value : ''}
               </div>
               {name !== '' && name.length <= room(s) * 1.15 && (
-                <div className={`mt-px text-center text-[0.625rem] leading-3 whitespace-nowrap ${lit ? 'text-accent-ink' : 'text-ink-3'}`}>
+                <div
+                  className={`mt-px text-center text-[0.625rem] leading-3 whitespace-nowrap ${lit ? 'text-accent-ink' : 'text-ink-3'}`}
+                >
                   {name}
                 </div>
               )}

@@ -56,7 +56,12 @@ export function inspectEvent(e: TraceEvent, find: FindLayout): EventInspection {
   const records: InspectedRecord[] = [];
   const facts: Fact[] = [];
   let changes: readonly Change[] = [];
-  const record = (title: string, layout: string, words: readonly bigint[], more: Partial<InspectedRecord> = {}): void => {
+  const record = (
+    title: string,
+    layout: string,
+    words: readonly bigint[],
+    more: Partial<InspectedRecord> = {},
+  ): void => {
     const l = find(layout);
     if (l) records.push({ title, layout: l, words, ...more });
   };

@@ -1,7 +1,7 @@
-import { useApp, useAppStore } from '../context.ts';
+import { isEdited, type Theme } from '../../store/index.ts';
 import { appCommand } from '../commands/app-commands.ts';
 import { keyText, runCommand } from '../commands/registry.ts';
-import { isEdited, type Theme } from '../../store/index.ts';
+import { useApp, useAppStore } from '../context.ts';
 import { Icon, type IconName } from '../Icon.tsx';
 
 const later = 'Comes in a later version';
@@ -83,7 +83,10 @@ export function Header() {
   return (
     <header className="shell-header flex items-center gap-3 border-b border-line bg-panel px-3.5">
       <div className="flex min-w-0 flex-1 items-center gap-2.5">
-        <span aria-hidden="true" className="grid size-5 place-items-center rounded-[5px] bg-solid text-2xs font-bold text-on-solid">
+        <span
+          aria-hidden="true"
+          className="grid size-5 place-items-center rounded-[5px] bg-solid text-2xs font-bold text-on-solid"
+        >
           io
         </span>
         <h1 className="text-sm font-bold">iommuscope</h1>

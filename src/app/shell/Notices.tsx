@@ -6,7 +6,11 @@ export function Notices() {
   const app = useAppStore();
   const notices = useApp((s) => s.notices);
   return (
-    <section aria-label="Messages" aria-live="assertive" className="fixed right-4 bottom-4 z-40 flex w-96 max-w-[92vw] flex-col gap-2">
+    <section
+      aria-label="Messages"
+      aria-live="assertive"
+      className="fixed right-4 bottom-4 z-40 flex w-96 max-w-[92vw] flex-col gap-2"
+    >
       {notices.map((n) => (
         <div
           key={n.key}

@@ -1,5 +1,5 @@
-import { useApp, useAppStore } from '../context.ts';
 import { appCommand } from '../commands/app-commands.ts';
+import { useApp, useAppStore } from '../context.ts';
 import { type LibraryScenario, openScenario } from '../start.ts';
 
 export function ScenariosPanel({ scenarios }: { scenarios: readonly LibraryScenario[] }) {

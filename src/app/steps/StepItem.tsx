@@ -17,7 +17,9 @@ interface Props {
 function Dot({ index, record, state }: Props) {
   const style = bandStyle[bandOfOperation(record.operation)];
   const look =
-    state === 'pending' ? `${style.ring} ${style.text} bg-panel` : `${style.ring} ${style.dot} text-white dark:text-black`;
+    state === 'pending'
+      ? `${style.ring} ${style.text} bg-panel`
+      : `${style.ring} ${style.dot} text-white dark:text-black`;
   return (
     <span
       aria-hidden="true"
@@ -102,5 +104,9 @@ export const StepItem = memo(function StepItem(props: Props) {
 
 function setupTitle(record: StepRecord): string {
   const kind = record.operation['setup'];
-  return kind === 'booted' ? 'Setup: VMM started, guest booted' : kind === 'plugged' ? 'Setup: VMM started, devices plugged' : 'Setup: bare machine';
+  return kind === 'booted'
+    ? 'Setup: VMM started, guest booted'
+    : kind === 'plugged'
+      ? 'Setup: VMM started, devices plugged'
+      : 'Setup: bare machine';
 }

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from 'react';
-import { startPlace, samePlace, type State } from '../../store/index.ts';
+import { type State, samePlace, startPlace } from '../../store/index.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
 import { Markdown } from '../Markdown.tsx';

@@ -90,7 +90,12 @@ export function Strip() {
         </button>
       </div>
       {open && (
-        <div id="strip-panel" role="tabpanel" aria-labelledby="strip-tab-trace" className="flex min-h-0 flex-1 flex-col">
+        <div
+          id="strip-panel"
+          role="tabpanel"
+          aria-labelledby="strip-tab-trace"
+          className="flex min-h-0 flex-1 flex-col"
+        >
           <TraceView />
         </div>
       )}

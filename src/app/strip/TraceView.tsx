@@ -10,7 +10,12 @@ const margin = 8;
 
 function Row({ row, id, state, top }: { row: TraceRow; id: string; state: 'past' | 'now' | 'future'; top: number }) {
   const app = useAppStore();
-  const look = state === 'now' ? 'bg-accent-soft text-ink' : state === 'past' ? 'text-ink hover:bg-sunken' : 'text-ink-3 hover:bg-sunken';
+  const look =
+    state === 'now'
+      ? 'bg-accent-soft text-ink'
+      : state === 'past'
+        ? 'text-ink hover:bg-sunken'
+        : 'text-ink-3 hover:bg-sunken';
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/useFocusableInteractive: the list has the focus and the keys
     <div
@@ -28,7 +33,9 @@ function Row({ row, id, state, top }: { row: TraceRow; id: string; state: 'past'
       <span className="w-12 shrink-0 text-right text-2xs text-ink-3 tabular-nums">
         {row.step}.{row.event}
       </span>
-      <span className={`w-20 shrink-0 truncate text-2xs font-semibold ${bandStyle[bandOfActor(row.actor)].text}`}>{row.who}</span>
+      <span className={`w-20 shrink-0 truncate text-2xs font-semibold ${bandStyle[bandOfActor(row.actor)].text}`}>
+        {row.who}
+      </span>
       <span className="truncate font-mono text-xs" title={row.text}>
         {row.text}
       </span>

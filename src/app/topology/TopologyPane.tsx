@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import type { TraceEvent } from '../../engine/trace/index.ts';
 import type { Scene } from '../../engine/machine/index.ts';
+import type { TraceEvent } from '../../engine/trace/index.ts';
 import type { ObjectAction, Place } from '../../store/index.ts';
 import { Topology, type TopologyPart } from '../../views/topology/index.ts';
 import { useApp, useAppStore } from '../context.ts';

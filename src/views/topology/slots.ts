@@ -84,15 +84,15 @@ function slotOf(o: SceneObject): Slot {
 /** The lines of an object; a queue that says nothing of its positions gets a line with them. */
 export function linesOf(o: SceneObject): readonly string[] {
   if (o.queue && o.lines.length === 0) return [`prod ${o.queue.prod} cons ${o.queue.cons}`];
-  return o.lines;
+  return o.lines.filter((l) => l.trim() !== '');
 }
 
 const larger = (a: readonly number[], b: readonly number[]): number[] =>
   Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));
 
-/** Room for the rows of both; the columns are those of `b`. */
+/** Room for the rows of both. */
 export const mergeTables = (a: SlotTable, b: SlotTable): SlotTable => ({
-  columns: b.columns,
+  columns: b.columns.length >= a.columns.length ? b.columns : a.columns,
   heads: larger(a.heads, b.heads),
   cells: larger(a.cells, b.cells),
   rows: Math.max(a.rows, b.rows),

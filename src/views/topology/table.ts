@@ -186,11 +186,15 @@ export function placeTable(
     const last = heads[heads.length - 1];
     const end = last && shape.kind === 'beside' ? last.x + textWidth(last.text, 'text', m.textSize) : left + titleEnd;
     const titleY = rect.y + m.padY + m.titleLine * 0.76;
+    const titleRoom = right - end - 8;
+    const short = [text(out.length), `+${rows.length - out.length}`].find(
+      (t) => textWidth(t, 'text', m.textSize) <= titleRoom,
+    );
     if (free && textWidth(text(out.length), 'text', m.textSize) <= shape.gutter - 3)
       more = at(free.cells[0]?.y ?? free.y, left, 'start', text(out.length));
-    else if (capacity === 1 || end + 8 + textWidth(text(out.length), 'text', m.textSize) <= right)
-      more = at(titleY, right, 'end', text(out.length));
-    else {
+    else if (short !== undefined && (capacity === 1 || short === text(out.length)))
+      more = at(titleY, right, 'end', short);
+    else if (capacity > 1) {
       out = place(chooseRows(rows, capacity - 1, marks));
       more = at(rect.y + shape.head + out.length * shape.row + m.rowHeight * 0.72, left, 'start', text(out.length));
     }

@@ -191,11 +191,7 @@ export class GuestDriver implements Guest {
   table(d: Domain): Vmsav8Table {
     const known = this.tables.get(d.name);
     if (known?.root === d.root) return known;
-    // After a load the object is made anew around the root that lies in memory: the page its constructor took goes back.
-    const free = this.pages.save();
-    const t = new Vmsav8Table(this.memory, this.pages, tableConfig(this.state));
-    this.pages.load(free);
-    t.load({ root: d.root });
+    const t = new Vmsav8Table(this.memory, this.pages, tableConfig(this.state), d.root);
     this.tables.set(d.name, t);
     return t;
   }

@@ -1,5 +1,5 @@
 import type { Op } from '../../machine/index.ts';
-import { decodeEvent, eventName } from '../layout/index.ts';
+import { eventLogLines } from './event-log.ts';
 import { log, readRegister, writeRegister } from './mmio.ts';
 import { globalError } from './queue.ts';
 import type { Guest, Ring } from './state.ts';
@@ -49,17 +49,10 @@ function* acknowledgeOverflow(g: Guest, q: Ring): Op<void> {
   yield* writeRegister(g, 'EVENTQ_CONS', q.cons);
 }
 
-/** arm_smmu_dump_event and arm_smmu_dump_raw_event: the lines that appear in the guest's log. */
+/** arm_smmu_dump_event: the lines that appear in the guest's log. */
 function report(g: Guest, words: readonly bigint[]): void {
   if (!g.trace.listener) return;
-  const id = Number(words[0]! & 0xffn);
-  const raw = words.map((w) => `0x${w.toString(16).padStart(16, '0')}`).join(' ');
-  log(g, 'guest.evtq', `event 0x${id.toString(16).padStart(2, '0')} received: ${raw}`);
-  const f = decodeEvent(words);
   const sid = Number((words[0]! >> 32n) & 0xffffffffn);
-  const ssid = f['SSV'] === 1n || id === 0x08 ? Number((words[0]! >> 12n) & 0xfffffn) : 0;
   const client = g.state.masters.find((m) => m.vsid === sid)?.name ?? '(unassigned sid)';
-  const who = `event: ${eventName(id)} client: ${client} sid: 0x${sid.toString(16)} ssid: 0x${ssid.toString(16)}`;
-  if (id < 0x10 || id > 0x13) log(g, 'guest.evtq', who);
-  else log(g, 'guest.evtq', `${who} iova: 0x${words[2]!.toString(16)} ipa: 0x${(f['IPA'] ?? 0n).toString(16)}`);
+  for (const line of eventLogLines(words, client)) log(g, 'guest.evtq', line);
 }

@@ -9,7 +9,11 @@ const ATC_ALL = 'ATC_INV sid 0x108 all';
 const E1 = [0x000000004810000bn, 0x00000000000000d6n] as const;
 const E1_ATS = [0x000000004810000bn, 0x00000000100000d6n] as const;
 
-const ste = (b: Bed): string[] => b.driver.ste('nic0').words.slice(0, 4).map((w) => w.toString(16).padStart(16, '0'));
+const ste = (b: Bed): string[] =>
+  b.driver
+    .ste('nic0')
+    .words.slice(0, 4)
+    .map((w) => w.toString(16).padStart(16, '0'));
 const withAts = { devices: [{ name: 'nic0', rid: 0x108, ats: true }] };
 
 describe('probe', () => {
@@ -46,7 +50,9 @@ describe('probe', () => {
 
   it('polls memory with MSI, else asks for a wake-up event', () => {
     const words = (b: Bed): string[] =>
-      b.events.flatMap((e) => (e.kind === 'command.post' && e.command.name === 'SYNC' ? [e.command.words[0]!.toString(16)] : []));
+      b.events.flatMap((e) =>
+        e.kind === 'command.post' && e.command.name === 'SYNC' ? [e.command.words[0]!.toString(16)] : [],
+      );
     expect(words(bed())[0]).toBe('fc01046');
     const b = bed({ features: { MSI: false } });
     expect(words(b)[0]).toBe('fc02046');
@@ -149,7 +155,8 @@ describe('order of a replace', () => {
     const n = nest(b);
     const order = (from: number): string[] =>
       b.events.slice(from).flatMap((e) => {
-        if (e.kind === 'note' && e.text.startsWith('ATS of')) return [e.text.includes('switched on') ? 'ats on' : 'ats off'];
+        if (e.kind === 'note' && e.text.startsWith('ATS of'))
+          return [e.text.includes('switched on') ? 'ats on' : 'ats off'];
         if (e.kind === 'command.post') return [e.command.name];
         return [];
       });
@@ -170,7 +177,16 @@ describe('order of a replace', () => {
     ]);
     from = b.events.length;
     b.make('VFIO_DEVICE_ATTACH_IOMMUFD_PT', { pt_id: n.parent }, n.fd);
-    expect(order(from)).toEqual(['CFGI_STE', 'SYNC', 'CFGI_STE', 'SYNC', 'PREFETCH_CONFIG', 'ATC_INV', 'SYNC', 'ats on']);
+    expect(order(from)).toEqual([
+      'CFGI_STE',
+      'SYNC',
+      'CFGI_STE',
+      'SYNC',
+      'PREFETCH_CONFIG',
+      'ATC_INV',
+      'SYNC',
+      'ats on',
+    ]);
   });
 
   it('keeps the invalidation array right through changes of ATS on one parent', () => {
@@ -208,7 +224,9 @@ describe('unmap from the nest parent (arm-smmuv3.md 5.6, 10.2)', () => {
     unmap(b, ioas, 0x48000000, 2 * MiB);
     const words = b.events
       .slice(from)
-      .flatMap((e) => (e.kind === 'command.post' ? [e.command.words.map((w) => w.toString(16).padStart(16, '0')).join(' ')] : []));
+      .flatMap((e) =>
+        e.kind === 'command.post' ? [e.command.words.map((w) => w.toString(16).padStart(16, '0')).join(' ')] : [],
+      );
     // H1, H2, H3.
     expect(words.filter((w) => !w.startsWith('000000000fc01046'))).toEqual([
       '000000010090002a 0000000048000601',
@@ -254,7 +272,13 @@ describe('unmap from the nest parent (arm-smmuv3.md 5.6, 10.2)', () => {
     const { b, ioas } = setUp({ features: { RIL: false } });
     unmap(b, ioas, 0x48000000, 2 * MiB);
     expect(b.posted()).toEqual(['TLBI_S2_IPA vmid 1 ipa 0x48000000 leaf', SYNC, 'TLBI_NH_ALL vmid 1', SYNC]);
-    b.make('IOMMU_IOAS_MAP', { flags: 7, ioas_id: ioas, user_va: 0x7f0000000000, length: 2 * MiB - 4096, iova: 0x48000000 });
+    b.make('IOMMU_IOAS_MAP', {
+      flags: 7,
+      ioas_id: ioas,
+      user_va: 0x7f0000000000,
+      length: 2 * MiB - 4096,
+      iova: 0x48000000,
+    });
     unmap(b, ioas, 0x48000000, 2 * MiB - 4096);
     expect(b.posted()).toHaveLength(511 + 3);
   });
@@ -283,7 +307,9 @@ describe('a device attached to an IOAS', () => {
     expect(words[1]).toBe('00000000800000d6');
     expect(BigInt(`0x${words[0]}`) & 0xfn).toBe(0xbn);
     b.make('IOMMU_IOAS_MAP', { flags: 7, ioas_id: ioas, user_va: 0x7f0000000000, length: 4096, iova: 0x10000 });
-    const r = runToEnd(b.smmu.dma({ device: b.devices[0]!, pasid: -1, iova: 0x10234n, write: true, translated: false }));
+    const r = runToEnd(
+      b.smmu.dma({ device: b.devices[0]!, pasid: -1, iova: 0x10234n, write: true, translated: false }),
+    );
     expect(r).toMatchObject({ ok: true, pa: 0x880800000000 + 2 * MiB + 0x234 });
     b.posted();
     b.make('IOMMU_IOAS_UNMAP', { ioas_id: ioas, iova: 0x10000, length: 4096 });
@@ -301,7 +327,9 @@ describe('a device attached to an IOAS', () => {
     b.make('VFIO_DEVICE_ATTACH_IOMMUFD_PT', { pt_id: b.make('IOMMU_IOAS_ALLOC') }, fd);
     expect(b.posted().slice(0, 2)).toEqual(['CFGI_CD sid 0x108 ssid 0x0', SYNC]);
     expect(Number(BigInt(`0x${ste(b)[0]}`) >> 59n)).toBe(16);
-    const r = runToEnd(b.smmu.dma({ device: b.devices[0]!, pasid: -1, iova: 0x1000n, write: false, translated: false }));
+    const r = runToEnd(
+      b.smmu.dma({ device: b.devices[0]!, pasid: -1, iova: 0x1000n, write: false, translated: false }),
+    );
     expect(r.fault?.name).toBe('F_TRANSLATION');
   });
 });
@@ -332,6 +360,8 @@ it('a nested translation through parent and guest tables arrives', () => {
   b.memory.writeWord(pa(0x48202ff8), 0x48203003n);
   b.memory.writeWord(pa(0x48203ff8), 0x48300f47n);
   b.make('VFIO_DEVICE_ATTACH_IOMMUFD_PT', { pt_id: vste(b, n, ...E1) }, n.fd);
-  const r = runToEnd(b.smmu.dma({ device: b.devices[0]!, pasid: -1, iova: 0xfffff040n, write: false, translated: false }));
+  const r = runToEnd(
+    b.smmu.dma({ device: b.devices[0]!, pasid: -1, iova: 0xfffff040n, write: false, translated: false }),
+  );
   expect(r).toMatchObject({ ok: true, pa: pa(0x48300040) });
 });

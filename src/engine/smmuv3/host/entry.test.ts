@@ -109,8 +109,7 @@ describe('whatever the entries', () => {
         from.forEach((w, i) => {
           memory.writeWord(i * 8, w);
         });
-        const bare = (e: bigint[]): string =>
-          e.map((w, i) => (w & used(e)[i]! & ~safe[i]!).toString(16)).join();
+        const bare = (e: bigint[]): string => e.map((w, i) => (w & used(e)[i]! & ~safe[i]!).toString(16)).join();
         let breaks = 0;
         for (const _ of writeEntry(memory, 0, entrySteps(from, to, used(from), used(to), safe))) {
           const now = from.map((_w, i) => memory.readWord(i * 8));

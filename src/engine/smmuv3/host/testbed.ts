@@ -25,7 +25,12 @@ export interface Bed {
   readonly events: TraceEvent[];
   readonly injector: Injector;
   readonly pages: PageAllocator;
-  ioctl(call: string, input?: Record<string, unknown> | null, fd?: number, more?: { size?: number; tail?: string }): Answer;
+  ioctl(
+    call: string,
+    input?: Record<string, unknown> | null,
+    fd?: number,
+    more?: { size?: number; tail?: string },
+  ): Answer;
   /** As `ioctl`, but it must succeed. Returns the main output. */
   make(call: string, input?: Record<string, unknown>, fd?: number): number;
   /** Commands posted since the last call, as `CFGI_STE sid 0x108 leaf` or `SYNC`. */

@@ -157,15 +157,24 @@ describe('a guest on the VMM', () => {
     m.trace.listener = (e) => e.kind === 'note' && notes.push(e.text);
     m.run(m.guest.interrupt());
     expect(notes.map((t) => t.replace('guest kernel log: ', ''))).toEqual([
-      'event 0x10 received: 0x0000000800000010 0x0000020000000000 0x00000000fffff040 0x0000000000000000',
-      'event: F_TRANSLATION client: nic0 sid: 0x8 ssid: 0x0 iova: 0xfffff040 ipa: 0x0',
-      'event 0x0a received: 0x000000080000000a 0x0000000000000000 0x0000000000000000 0x0000000000000000',
-      'event: C_BAD_CD client: nic0 sid: 0x8 ssid: 0x0',
+      'event 0x10 received:',
+      '\t0x0000000800000010',
+      '\t0x0000020000000000',
+      '\t0x00000000fffff040',
+      '\t0x0000000000000000',
+      'event: F_TRANSLATION client: nic0 sid: 0x8 ssid: 0 iova: 0xfffff040 ipa: 0',
+      'unpriv data write s1 "Input address caused fault" stag: 0',
+      'event 0x0a received:',
+      '\t0x000000080000000a',
+      '\t0x0000000000000000',
+      '\t0x0000000000000000',
+      '\t0x0000000000000000',
+      'event: C_BAD_CD client: nic0 sid: 0x8 ssid: 0',
     ]);
     expect(m.vmm.readVirtual('EVENTQ_CONS')).toBe(2n);
     expect(m.guest.views().evtq).toMatchObject({ prod: 2, cons: 2 });
     m.run(m.guest.interrupt());
-    expect(notes).toHaveLength(4);
+    expect(notes).toHaveLength(13);
   });
 
   it('drops, holds back and changes commands before they reach the queue', () => {

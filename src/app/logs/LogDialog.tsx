@@ -1,0 +1,157 @@
+import { useMemo, useState } from 'react';
+import type { Layout } from '../../engine/bits/index.ts';
+import { vendors } from '../../engine/machine/vendors.ts';
+import { decodeLog, type LogRecord } from '../../logs/index.ts';
+import { useAppStore } from '../context.ts';
+import { Dialog } from '../Dialog.tsx';
+import { takeFile } from '../files.ts';
+import { RecordView } from '../inspector/RecordView.tsx';
+
+/** Facts that are shown in other ways than as a line of the list. */
+const apart = new Set(['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw']);
+const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
+[ 6542.670630] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00007d1200000010
+[ 6542.670631] arm-smmu-v3 arm-smmu-v3.2.auto: 0x000012000000007c
+[ 6542.670633] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef040
+[ 6542.670634] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef000`;
+
+const factText = (v: unknown): string => (v === null ? 'none' : typeof v === 'object' ? JSON.stringify(v) : String(v));
+
+/** The layout of a record's raw words, found among the vendors' by the name that the record has. */
+function layoutOf(r: LogRecord): Layout | undefined {
+  const name = String(r['event'] ?? r['command'] ?? r['name'] ?? '').replace(/^CMD_/, '');
+  const known = vendors.flatMap((v) => [...v.layouts, ...v.commands]);
+  return known.find((l) => l.name.replace(/^CMD_/, '') === name);
+}
+
+function RecordCard({ record }: { record: LogRecord }) {
+  const app = useAppStore();
+  const raw = Array.isArray(record['raw']) ? record['raw'].map((w) => BigInt(String(w))) : [];
+  const layout = raw.length > 0 ? layoutOf(record) : undefined;
+  const facts = Object.entries(record).filter(([k, v]) => !apart.has(k) && v !== undefined);
+  const { where } = record;
+  const show = (): void => {
+    if (!where) return;
+    app.showDialog(null);
+    app.setSettings({ inspectorOpen: true });
+    app.select({ id: where.at });
+  };
+  return (
+    <li className="rounded-lg border border-line p-3">
+      <div className="flex items-baseline justify-between gap-3">
+        <h3 className="font-semibold">{String(record['event'] ?? record['command'] ?? record.type)}</h3>
+        <span className="shrink-0 text-2xs text-ink-3">
+          {record.arch}, line {record.line}
+        </span>
+      </div>
+      <p className="mt-1">{record.explain}</p>
+      {where && (
+        <button type="button" className="btn mt-2" onClick={show}>
+          Show on the diagram
+        </button>
+      )}
+      <dl className="mt-3 grid grid-cols-[max-content_1fr_max-content_1fr] gap-x-3 gap-y-0.5 text-xs">
+        {facts.map(([name, v]) => (
+          <div key={name} className="contents">
+            <dt className="text-ink-2">{name}</dt>
+            <dd className="font-mono break-all">{factText(v)}</dd>
+          </div>
+        ))}
+      </dl>
+      {layout && (
+        <div className="mt-3 border-t border-line pt-3">
+          <RecordView
+            record={{
+              title: raw.length < layout.words ? `Raw record, ${raw.length} of ${layout.words} words` : 'Raw record',
+              layout,
+              words: raw,
+            }}
+          />
+        </div>
+      )}
+    </li>
+  );
+}
+
+/** Log text goes in; every record comes out field by field, with what it means and where on the diagram it arises. */
+export function LogDialog({ text: given }: { text: string }) {
+  const app = useAppStore();
+  const [text, setText] = useState(given);
+  const decoded = useMemo(() => decodeLog(text), [text]);
+  return (
+    <Dialog title="Read a log" width="w-[54rem]" onClose={() => app.showDialog(null)}>
+      <div className="scroll-thin grid min-h-0 gap-4 overflow-y-auto p-4 md:grid-cols-[1fr_1.25fr]">
+        <div>
+          <label className="mb-1 block text-xs font-semibold" htmlFor="log-text">
+            Kernel log, raw event record or raw command
+          </label>
+          <textarea
+            id="log-text"
+            // biome-ignore lint/a11y/noAutofocus: the window is opened to paste here
+            autoFocus
+            spellCheck={false}
+            rows={14}
+            placeholder={example}
+            className="field scroll-thin font-mono text-2xs whitespace-pre"
+            value={text}
+            onChange={(e) => setText(e.target.value)}
+          />
+          <div className="mt-2 flex flex-wrap items-center gap-2">
+            <button type="button" className="btn" onClick={() => setText(example)}>
+              An example
+            </button>
+            <label className="btn cursor-pointer focus-within:outline-2 focus-within:outline-(--focus)">
+              From a file…
+              <input
+                type="file"
+                accept=".txt,.log,text/plain"
+                className="sr-only"
+                onChange={(e) => {
+                  const file = e.target.files?.[0];
+                  if (file) void takeFile(app, file);
+                }}
+              />
+            </label>
+          </div>
+          <p className="mt-2 text-xs text-ink-2">The text stays in this page; nothing is sent anywhere.</p>
+        </div>
+        <div aria-live="polite" className="min-w-0">
+          {text.trim() === '' ? (
+            <p className="text-ink-2">
+              Paste what the kernel printed. Each SMMUv3 event, error and command is decoded field by field; lines of
+              other IOMMUs are named as such.
+            </p>
+          ) : (
+            <p className="text-xs font-semibold">
+              {decoded.records.length === 1 ? '1 record' : `${decoded.records.length} records`}
+            </p>
+          )}
+          <ul className="mt-2 space-y-3">
+            {decoded.records.slice(0, 200).map((r, i) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: records have no name and come in the order of the text
+              <RecordCard key={i} record={r} />
+            ))}
+          </ul>
+          {decoded.records.length > 200 && <p className="mt-2 text-xs">Only the first 200 are shown.</p>}
+          {decoded.unread.length > 0 && text.trim() !== '' && (
+            <section className="mt-4">
+              <h3 className="text-xs font-semibold">Not decoded</h3>
+              <ul className="mt-1 space-y-1 text-xs">
+                {decoded.unread.slice(0, 100).map((u) => (
+                  <li key={u.line}>
+                    <strong>
+                      Line {u.line}
+                      {u.lines ? ` to ${u.line + u.lines - 1}` : ''}
+                    </strong>
+                    : {u.why}
+                    <code className="block truncate font-mono text-2xs text-ink-3">{u.text}</code>
+                  </li>
+                ))}
+              </ul>
+            </section>
+          )}
+        </div>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,139 @@
+import type { Layout } from '../../engine/bits/index.ts';
+import {
+  deviceSpecs,
+  type FieldForm,
+  type OperationForm,
+  platformSpec,
+  type Step,
+  toBigint,
+} from '../../engine/document/index.ts';
+import type { Doc } from '../../store/index.ts';
+
+export type NamedField = OperationForm['fields'][number];
+/** What stands in the fields, as text; true or false for check boxes. Empty: left out. */
+export type FormValues = Readonly<Record<string, string | boolean>>;
+
+type Values = Readonly<Record<string, unknown>>;
+const valuesOf = (s: Step): Values => s as unknown as Values;
+
+const asText = (v: unknown): string | boolean =>
+  typeof v === 'boolean' ? v : typeof v === 'string' ? v : typeof v === 'number' ? String(v) : JSON.stringify(v);
+
+/** True for fields that take a list of numbers: they are written with commas instead of JSON. */
+export const isNumberList = (f: FieldForm): boolean => f.kind === 'json' && f.max !== undefined;
+
+/**
+ * What a form begins with: what was given, else for a field that must be filled what the steps before used last, else what
+ * fits the machine. Fields with a default stay empty and show it.
+ */
+export function initialValues(form: OperationForm, doc: Doc, at: number, given: Values = {}): FormValues {
+  const before = doc.steps.slice(0, at).reverse().map(valuesOf);
+  const lastOf = (name: string): unknown =>
+    (before.find((s) => s['do'] === form.name && s[name] !== undefined) ?? before.find((s) => s[name] !== undefined))?.[
+      name
+    ];
+  const out: Record<string, string | boolean> = {};
+  for (const f of form.fields) {
+    if (given[f.name] !== undefined) out[f.name] = asText(given[f.name]);
+    else if (f.kind === 'boolean') out[f.name] = f.default === true;
+    else if (f.required) out[f.name] = asText(fitting(f, doc, lastOf(f.name)));
+    else out[f.name] = '';
+  }
+  return out;
+}
+
+function fitting(f: NamedField, doc: Doc, last: unknown): unknown {
+  if (last !== undefined && typeof last !== 'object') return last;
+  if (f.kind === 'device') return deviceSpecs(doc)[0]?.name ?? '';
+  if (f.kind === 'enum') return f.values?.[0] ?? '';
+  if (f.name === 'iova') return '0x10000';
+  if (f.name === 'gpa' || f.name === 'at') return `0x${(platformSpec(doc).guest.base + 0x20_0000).toString(16)}`;
+  if (f.name === 'domain') return 'dma0';
+  if (f.name === 'reg') return 'CR0';
+  if (f.name === 'call') return f.values?.[0] ?? '';
+  if (f.name === 'fd') return '0';
+  if (f.name === 'count') return '4096';
+  return '';
+}
+
+export type Read = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly text: string };
+
+/** The value of a field as a document has it, or what is wrong with the text; undefined for a field that is left out. */
+export function readField(f: FieldForm, v: string | boolean | undefined): Read {
+  if (typeof v === 'boolean') return { ok: true, value: f.default === v ? undefined : v };
+  const text = (v ?? '').trim();
+  if (text === '') return f.required ? { ok: false, text: 'needed' } : { ok: true, value: undefined };
+  if (f.kind === 'number' || f.kind === 'size') return readAmount(f, text);
+  if (f.kind === 'hex') {
+    const digits = text.replace(/[\s_]/g, '').replace(/^0x/i, '');
+    return /^(?:[0-9a-fA-F]{2})*$/.test(digits)
+      ? { ok: true, value: digits }
+      : { ok: false, text: 'pairs of hexadecimal digits are needed' };
+  }
+  if (isNumberList(f)) return { ok: true, value: text.split(/[\s,]+/).filter(Boolean) };
+  if (f.kind === 'json') {
+    try {
+      return { ok: true, value: JSON.parse(text) };
+    } catch (e) {
+      return { ok: false, text: `not JSON: ${e instanceof Error ? e.message : String(e)}` };
+    }
+  }
+  return { ok: true, value: text };
+}
+
+function readAmount(f: FieldForm, text: string): Read {
+  if (text.startsWith('$')) return { ok: true, value: text };
+  const n = toBigint(text);
+  if (n === undefined) return { ok: false, text: 'a number is needed: 4096, 0x1000 or 4KiB' };
+  if (f.min !== undefined && n < f.min) return { ok: false, text: `at least ${short(f.min)}` };
+  if (f.max !== undefined && n > f.max) return { ok: false, text: `at most ${short(f.max)}` };
+  return { ok: true, value: /^[0-9]+$/.test(text) && n <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(n) : text };
+}
+
+const short = (n: bigint): string => (n < 4096n ? String(n) : `0x${n.toString(16)}`);
+
+/** The step that a form describes, with what is wrong with its fields one by one. */
+export function stepOfForm(
+  form: OperationForm,
+  values: FormValues,
+  command: Values | null,
+): { readonly step: Values; readonly errors: ReadonlyMap<string, string> } {
+  const step: Record<string, unknown> = { do: form.name };
+  const errors = new Map<string, string>();
+  for (const f of form.fields) {
+    if (f.name === 'command' && command) step['command'] = command;
+    else {
+      const r = readField(f, values[f.name]);
+      if (!r.ok) errors.set(f.name, r.text);
+      else if (r.value !== undefined) step[f.name] = r.value;
+    }
+  }
+  return { step, errors };
+}
+
+/** Name of a command without the architecture's prefix, as a document has it. */
+export const commandName = (l: Layout): string => l.name.replace(/^CMD_/, '');
+
+/** A command in the document's form: fields that are zero are left out. */
+export function commandOf(
+  layout: Layout,
+  values: Readonly<Record<string, string>>,
+): { readonly command: Values; readonly errors: ReadonlyMap<string, string> } {
+  const command: Record<string, unknown> = { name: commandName(layout) };
+  const errors = new Map<string, string>();
+  for (const f of layout.fields) {
+    const text = (values[f.name] ?? '').trim();
+    if (f.name === 'Opcode' || text === '') continue;
+    const n = toBigint(text);
+    const width = BigInt(f.hi - f.lo + 1);
+    const low = (1n << BigInt(f.lo)) - 1n;
+    if (n === undefined || n < 0n) errors.set(f.name, 'a number is needed');
+    else if (f.format === 'addr' ? n & low || n >> BigInt(f.hi + 1) : n >> width)
+      errors.set(
+        f.name,
+        f.format === 'addr' ? `no bits outside ${f.hi}:${f.lo}` : `at most ${short((1n << width) - 1n)}`,
+      );
+    else if (n !== 0n) command[f.name] = /^[0-9]+$/.test(text) ? Number(n) : text;
+  }
+  return { command, errors };
+}
