@@ -8,7 +8,7 @@ export function rove(e: KeyboardEvent<HTMLElement>): void {
   if ((step === 0 && e.key !== 'Home' && e.key !== 'End') || e.ctrlKey || e.metaKey || e.altKey) return;
   if (e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement) return;
   const items = [...e.currentTarget.querySelectorAll<HTMLElement>('[data-rove]')];
-  const at = items.findIndex((i) => i === document.activeElement);
+  const at = items.indexOf(document.activeElement as HTMLElement);
   if (at < 0) return;
   const to = e.key === 'Home' ? 0 : e.key === 'End' ? items.length - 1 : at + step;
   e.preventDefault();

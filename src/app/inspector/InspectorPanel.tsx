@@ -69,7 +69,7 @@ function Changes({ changes }: { changes: readonly { field: string; from: string;
         <li key={c.field} className="flex items-baseline gap-2 rounded bg-kernel-soft px-2 py-1 text-xs">
           <span className="text-ink-2">{c.field}</span>
           <span className="ml-auto font-mono">
-            {c.from} <span aria-label="becomes">→</span> <strong className="text-kernel-ink">{c.to}</strong>
+            {c.from} → <strong className="text-kernel-ink">{c.to}</strong>
           </span>
         </li>
       ))}
@@ -169,7 +169,8 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
               <Actions actions={shown.actions} />
               <div className="mt-3 space-y-4">
                 {shown.inspection.records.map((r, i) => (
-                  <RecordView key={`${i}${r.title}${r.layout.id}`} record={r} open={i === 0} />
+                  // biome-ignore lint/suspicious/noArrayIndexKey: a record is its place
+                  <RecordView key={`${i} ${r.layout.id}`} record={r} open={i === 0} />
                 ))}
               </div>
               <Facts facts={shown.inspection.facts} />

@@ -35,8 +35,8 @@ export function Ruler({ word, segments, at, active, onActive, characters }: Prop
           {bytesOf(word).map((b, i) => {
             const lit = shown && i * 8 <= shown.hi && i * 8 + 7 >= shown.lo;
             return (
-              // biome-ignore lint/suspicious/noArrayIndexKey: a byte is its place
               <span
+                // biome-ignore lint/suspicious/noArrayIndexKey: a byte is its place
                 key={i}
                 className={`${lit ? 'bg-accent-soft text-accent-ink' : b === '00' ? 'text-ink-3' : ''} mr-[0.45em]`}
               >

@@ -87,7 +87,6 @@ export function LogDialog({ text: given }: { text: string }) {
           </label>
           <textarea
             id="log-text"
-            // biome-ignore lint/a11y/noAutofocus: the window is opened to paste here
             autoFocus
             spellCheck={false}
             rows={14}

@@ -54,7 +54,6 @@ export function StepsPanel() {
   return (
     <div>
       <About />
-      {/* biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/noNoninteractiveElementInteractions: arrow keys move among the buttons inside */}
       <ol ref={list} aria-label="Steps" className="space-y-0.5 p-2" onKeyDown={rove}>
         {records.map((record, i) => (
           <StepItem

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react';
+import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react';
 import { bandOfActor, bandStyle } from '../actors.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
@@ -60,20 +60,19 @@ export function TraceView() {
 
   const list = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 0 });
-  const measure = (): void => {
+  const measure = useCallback((): void => {
     const el = list.current;
     if (!el) return;
     const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
     setView({ top: el.scrollTop / rem, height: el.clientHeight / rem });
-  };
+  }, []);
   useEffect(() => {
     const el = list.current;
     if (!el) return;
     const observer = new ResizeObserver(measure);
     observer.observe(el);
     return () => observer.disconnect();
-    // biome-ignore lint/correctness/useExhaustiveDependencies: measured when its size changes
-  }, []);
+  }, [measure]);
   useEffect(() => {
     const el = list.current;
     if (!el) return;

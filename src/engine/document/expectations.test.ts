@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { compare } from './compare.ts';
 import { toy } from './fixtures/documents.ts';
 import { findFake } from './fixtures/fake-vendor.ts';
 import { checkScenario } from './parse.ts';
@@ -252,6 +253,21 @@ describe('each expectation', () => {
   test.each(cases)('%s can fail', (_name, steps, _holds, falsified, said) => {
     expect(failuresOf(expecting(steps, falsified))).toContain(said);
   });
+});
+
+test('arrays have exactly the elements that were given, objects at least the expected fields', () => {
+  const said = (expected: unknown, actual: unknown): string[] =>
+    compare(expected, actual, 'x', 'x', { n: 5n }).map((f) => `${f.path}: ${f.expected} / ${f.actual}`);
+  expect(said([{ a: 1 }, '$n+1'], [{ a: 1n, b: 2 }, 6])).toEqual([]);
+  expect(said([1], [1, 2])).toEqual(['x: 1 elements / 2: [1,2]']);
+  expect(said([1, 2], [1])).toEqual(['x: 2 elements / 1: [1]']);
+  expect(said([{ a: 1 }], [{ b: 1 }])).toEqual(['x[0].a: 1 / nothing']);
+  expect(said([1], 1)).toEqual(['x: [1] / 1']);
+  expect(said({ a: 1 }, [1])).toEqual(['x: {"a":1} / [1]']);
+  expect(said('EBUSY', 'EINVAL')).toEqual(['x: EBUSY / EINVAL']);
+  expect(said('$m', 1)).toEqual(['x: $m (not bound) / 1']);
+  expect(said('0x10', '16')).toEqual([]);
+  expect(said({ constructor: 1 }, {})).toHaveLength(1);
 });
 
 describe('what is not said', () => {

@@ -511,6 +511,8 @@ describe('any text at all', () => {
         `{"do":"ioctl","call":"IOMMU_X","in":{${Array.from({ length: 200_000 }, (_, i) => `"k${i}":true,`).join('')}"z":1}},`,
         1,
       ),
+      steps(`{"do":"memory.write","space":"host","at":0,"u64":[${'"x",'.repeat(1_500_000)}1]},`, 1),
+      steps(`{"do":"guest.boot","expect":{"commands":[${'1,'.repeat(2_000_000)}1]}},`, 1),
       `{${Array.from({ length: 400_000 }, (_, i) => `"k${i}":0`).join(',')}}`,
       `{"format":"iommuscope/1","devices":[${'{"x":1},'.repeat(900_000)}1]}`,
     ];

@@ -85,9 +85,12 @@ describe('playing a document', () => {
           expect(now).toBe(seen.get(`${at}.${event}`) ?? now);
           seen.set(`${at}.${event}`, now);
           // Reading old events may replay; the platform stays where it was.
+          const machine = s.platformAt(at, event);
+          const stands = JSON.stringify(machine.scene(machine.hazards()));
           s.steps.forEach((r) => {
             expect(r.events).toHaveLength(r.eventCount);
           });
+          expect(JSON.stringify(machine.scene(machine.hazards()))).toBe(stands);
           expect(look(s, at, event)).toBe(now);
         }
         expect(outcome(s)).toEqual(outcome(play(list)));
@@ -135,7 +138,10 @@ describe('playing a document', () => {
         s.truncate(keep);
         expect(s.steps).toHaveLength(keep + 1);
         for (const x of more) s.append(x);
-        expect(outcome(s)).toEqual(outcome(play([...list.slice(0, keep), ...more])));
+        const fresh = play([...list.slice(0, keep), ...more]);
+        expect(outcome(s)).toEqual(outcome(fresh));
+        for (const [i, r] of fresh.steps.entries())
+          expect(look(s, i, r.eventCount - 1)).toBe(look(fresh, i, r.eventCount - 1));
       }),
     );
   });
@@ -224,6 +230,19 @@ describe('hazards and cost', () => {
       { step: 6, event: 0 },
     ]);
     expect(s.steps[5]!.hazards).toBe(s.steps[4]!.hazards);
+  });
+
+  test('a write that was cut off is no cause any more', () => {
+    const s = play([
+      { do: 'guest.map', iova: '0x1000', gpa: '0x2000' },
+      { do: 'device.dma', device: 'nic0', iova: '0x1000' },
+      { do: 'guest.unmap', iova: '0x1000', flush: 'none' },
+      { do: 'guest.map', iova: '0x1000', gpa: '0x3000' },
+    ] as unknown as Step[]);
+    expect(s.steps[4]!.hazards[0]!.cause).toEqual({ step: 4, event: 0 });
+    s.truncate(3);
+    s.append({ do: 'register.read', reg: 'CR0' } as unknown as Step);
+    expect(s.steps[4]!.hazards[0]!.cause).toEqual({ step: 3, event: 0 });
   });
 
   test('what a step cost', () => {

@@ -137,7 +137,7 @@ export function pin(k: Kernel, area: Area): Run[] | null {
   for (let at = Number(area.uva); at < stop; ) {
     const pa = k.process.resolve(at);
     if (pa < 0) return null;
-    const n = Math.min(stop - at, 4096 - (at % 4096));
+    const n = Math.min(stop - at, k.process.contiguous(at));
     if (run && run.oa + run.size === pa) run.size += n;
     else runs.push((run = { oa: pa, size: n }));
     at += n;

@@ -34,6 +34,15 @@ export class ProcessMemory {
     }
     return -1;
   }
+
+  /** Bytes from a user address on that lie physically in a row with it; 0 where nothing is mapped. */
+  contiguous(uva: number): number {
+    for (const b of this.backings) {
+      const off = uva - b.uva;
+      if (off >= 0 && off < b.size) return Math.min(b.size - off, b.chunk - (off % b.chunk));
+    }
+    return 0;
+  }
 }
 
 /** One piece of guest physical memory, as the VMM gave it to KVM. */

@@ -57,7 +57,13 @@ export class RunOfWrites {
     return size === this.size && iova === this.nextIova && (this.absorbsTables || address === this.nextAddress);
   }
 
-  add(address: number, iova: number, size: number, level: number, word: bigint): void {
+  /** True while the descriptor's value is one of those that travel with the step. */
+  wantsWord(address: number): boolean {
+    if (this.count === 0) return true;
+    return this.words.length < FIRST_WORDS && address === this.address + this.words.length * 8;
+  }
+
+  add(address: number, iova: number, size: number, level: number, word: bigint | null): void {
     if (this.count === 0) {
       this.address = address;
       this.iova = iova;
@@ -65,7 +71,7 @@ export class RunOfWrites {
       this.level = level;
       this.words = [];
     }
-    if (this.words.length < FIRST_WORDS && address === this.address + this.words.length * 8) this.words.push(word);
+    if (word !== null) this.words.push(word);
     this.count++;
     this.nextAddress = address + 8;
     this.nextIova = iova + size;

@@ -145,7 +145,7 @@ export class Vmsav8Table {
             const address = slot + i * 8;
             this.writeDescriptor(address, oa, low | type, high);
             if (run.count && !run.continues(address, at, p.size)) yield run.take();
-            run.add(address, at, p.size, level, this.word(low | type, high, oa));
+            run.add(address, at, p.size, level, run.wantsWord(address) ? this.word(low | type, high, oa) : null);
             at += p.size;
             oa += p.size;
           }

@@ -143,26 +143,32 @@ function planTables(groups: readonly SlotGroup[], region: Rect, m: Metrics, leas
 function planDevices(d: Drawing, rows: readonly DeviceRow[], height: number, tableRows: number): number {
   const { m, plan } = d;
   const mine = groupsOf(d.slots, d.band, (g) => g.device !== null);
-  let y = 0;
-  let left = rows.filter((r) => r.table).length;
-  for (const row of rows) {
+  const measured = rows.map((row) => {
     const groups = mine.filter((g) => g.type === row.type && g.slots.length > row.index);
     const slot = rowSlot(groups.map((g) => g.slots[row.index]!));
     const tall = (n: number): number => naturalHeight(slot, plan.deviceWidth, m, n);
-    let h = tall(0);
-    if (row.table) {
-      // The height must not depend on how wide the entries happen to be: two lines a row are reckoned with.
-      const reckoned = (n: number): number => headHeight(slot, plan.deviceWidth, m) + m.padY + n * 2 * m.rowHeight;
-      const share = (height - y - m.gapY * (left - 1)) / left;
-      const want = Math.max(reckoned(calmRows), tall(slot.table?.rows ?? 0));
-      h = Math.max(reckoned(tableRows), tall(1), Math.min(share, want));
+    if (!row.table) return { row, groups, slot, least: tall(0), want: 0 };
+    // The height must not depend on how wide the entries happen to be: two lines a row are reckoned with.
+    const reckoned = (n: number): number => headHeight(slot, plan.deviceWidth, m) + m.padY + n * 2 * m.rowHeight;
+    const least = Math.max(reckoned(tableRows), tall(1));
+    return { row, groups, slot, least, want: Math.max(reckoned(calmRows), tall(slot.table?.rows ?? 0)) };
+  });
+  let spare = Math.max(0, height - measured.reduce((sum, r) => sum + r.least + m.gapY, -m.gapY));
+  let left = measured.filter((r) => r.row.table).length;
+  let y = 0;
+  for (const r of measured) {
+    let h = r.least;
+    if (r.row.table) {
+      const more = Math.max(0, Math.min(spare / left, r.want - h));
+      h += more;
+      spare -= more;
       left--;
     }
-    for (const g of groups) {
+    for (const g of r.groups) {
       const column = plan.shown.indexOf(g.device!);
       if (column < 0) continue;
-      const key = placeKey(g, row.index);
-      d.measures.set(key, slot);
+      const key = placeKey(g, r.row.index);
+      d.measures.set(key, r.slot);
       d.rects.set(key, { x: plan.deviceX[column]!, y, w: plan.deviceWidth, h: Math.floor(h) });
     }
     y += Math.floor(h) + m.gapY;

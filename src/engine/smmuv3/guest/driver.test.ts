@@ -256,6 +256,20 @@ describe('the driver between operations', () => {
     expect(g.run(g.driver.unmap({ domain: 'dma0', iova: 0x10000, size: 4096 })).ok).toBe(true);
   });
 
+  it('acknowledges an overflow of the event queue', () => {
+    const g = attached();
+    const { base } = g.driver.views().evtq!;
+    g.memory.writeWord(base, 0x0000000800000010n);
+    g.smmu.registers['EVENTQ_PROD'] = 0x80000001n;
+    g.smmu.irq.evtq = true;
+    const notes: string[] = [];
+    g.trace.listener = (e) => e.kind === 'note' && notes.push(e.text);
+    g.run(g.driver.interrupt());
+    expect(g.smmu.take()).toEqual(['EVENTQ_CONS=0x1', 'EVENTQ_CONS=0x80000001']);
+    expect(notes[0]).toBe('guest kernel log: EVTQ overflow detected -- events lost');
+    expect(g.smmu.irq.evtq).toBe(false);
+  });
+
   it('wraps its queue', () => {
     const g = attached();
     const { size } = g.driver.views().cmdq!;

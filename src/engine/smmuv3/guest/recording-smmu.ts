@@ -11,6 +11,8 @@ export class RecordingSmmu implements VirtualSmmu {
   readonly registers: Record<string, bigint>;
   /** Register writes and commands in order: `CR0=0x8`, `CFGI_STE sid 0x8 leaf`. CMD_SYNC is `SYNC`. */
   readonly seen: string[] = [];
+  /** Writes of CMDQ_PROD. */
+  doorbells = 0;
   /** Raw commands, `word0 word1` in hex. */
   readonly words: string[] = [];
   private readonly memory: Bus;
@@ -27,7 +29,8 @@ export class RecordingSmmu implements VirtualSmmu {
   *writeVirtual(reg: string, value: bigint): Op<void> {
     yield pause('vmm', 'trap');
     this.registers[reg] = value;
-    if (reg !== 'CMDQ_PROD') this.seen.push(`${reg}=0x${value.toString(16)}`);
+    if (reg === 'CMDQ_PROD') this.doorbells++;
+    else this.seen.push(`${reg}=0x${value.toString(16)}`);
     if (reg === 'CR0') this.registers['CR0ACK'] = value;
     if (reg === 'IRQ_CTRL') this.registers['IRQ_CTRLACK'] = value;
     if (reg === 'CMDQ_PROD' && (this.registers['CR0'] ?? 0n) & 8n) this.consume(Number(value));

@@ -89,10 +89,7 @@ function cdHazard(p: Parts, e: CdConfig, v: Verdict): Hazard {
     now: v.now,
     depends: v.depends,
     text: `The SMMU still uses an old CD for ${deviceName(p, e.sid)} (StreamID ${hex(e.sid)}, SSID ${e.ssid}).`,
-    ...remedy(
-      'CFGI_CD',
-      e.ssid === 0 ? { SID: guestSid(p, e.sid), Leaf: 1 } : { SID: guestSid(p, e.sid), SSV: 1, SSID: e.ssid, Leaf: 1 },
-    ),
+    ...remedy('CFGI_CD', { SID: guestSid(p, e.sid), SSID: e.ssid, Leaf: 1 }),
   };
 }
 

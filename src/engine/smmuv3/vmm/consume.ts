@@ -113,7 +113,7 @@ function* handle(v: VmmContext, words: bigint[], at: number, pending: Pending[])
   const opcode = Number(words[0]! & 0xffn);
   if (forwardable.has(opcode)) return yield* forward(v, opcode, words, at, pending);
   const failed = yield* flush(v, pending);
-  
+  if (failed) return failed;
   if (ignored.has(opcode)) return null;
   const ill: Stop = { at, error: ILL };
   const sid = Number(words[0]! >> 32n);
