@@ -9,10 +9,11 @@ export interface Io {
   /** @throws InputError */
   readFile(path: string): Promise<string>;
   /**
-   * All of standard input; it can be read once. Bytes that are no UTF-8 are replaced: logs have them.
+   * All of standard input; it can be read once. A log may be long and hold bytes that are no UTF-8, which are replaced; a
+   * document may not.
    * @throws InputError
    */
-  stdin(): Promise<string>;
+  stdin(as?: 'log' | 'document'): Promise<string>;
   /** Data. */
   out(text: string): void;
   /** For people. */
@@ -74,8 +75,10 @@ export function nodeIo(limit = mostBytes): Io {
   // The reader of a pipe may go away at any time; then there is nobody left to tell.
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (e: NodeJS.ErrnoException) => {
-      if (e.code !== 'EPIPE') throw e;
       open = false;
+      if (e.code === 'EPIPE') return;
+      if (stream === process.stdout) process.stderr.write(`iommuscope: cannot write the output (${e.code})\n`);
+      process.exit(2);
     });
   return {
     readFile: async (path) => {
@@ -85,9 +88,10 @@ export function nodeIo(limit = mostBytes): Io {
         throw explain(e);
       }
     },
-    stdin: async () => {
+    stdin: async (as = 'log') => {
+      const document = as === 'document';
       try {
-        return await text(process.stdin as AsyncIterable<Uint8Array>, limit * 16, false);
+        return await text(process.stdin as AsyncIterable<Uint8Array>, document ? limit : limit * 16, document);
       } catch (e) {
         throw explain(e);
       }

@@ -79,7 +79,7 @@ async function runFile(file: string, options: Options, io: Io): Promise<number> 
   };
   let text: string;
   try {
-    text = await (file === '-' ? io.stdin() : io.readFile(file));
+    text = await (file === '-' ? io.stdin('document') : io.readFile(file));
   } catch (e) {
     if (e instanceof InputError) return bad(e.message);
     throw e;

@@ -18,8 +18,9 @@ export function clampPlace(p: Place, lengths: Lengths): Place {
   return { step, event: Math.max(0, Math.min(n, Math.trunc(p.event) || 0)) };
 }
 
-/** Where a document starts when it is opened: the setup has been done. */
-export const startPlace = (lengths: Lengths): Place => ({ step: 0, event: lengths[0] ?? 0 });
+/** Where a document starts when it is opened: the setup has been done, the first step is to come. */
+export const startPlace = (lengths: Lengths): Place =>
+  lengths.length > 1 ? { step: 1, event: 0 } : { step: 0, event: lengths[0] ?? 0 };
 
 export const endPlace = (lengths: Lengths): Place => ({
   step: Math.max(0, lengths.length - 1),

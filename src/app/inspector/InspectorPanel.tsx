@@ -61,6 +61,11 @@ function Facts({ facts }: { facts: Inspection['facts'] }) {
   );
 }
 
+function Records({ records }: { records: Inspection['records'] }) {
+  // biome-ignore lint/suspicious/noArrayIndexKey: a record is its place
+  return records.map((r, i) => <RecordView key={`${i} ${r.layout.id}`} record={r} open={i === 0} />);
+}
+
 function Changes({ changes }: { changes: readonly { field: string; from: string; to: string }[] }) {
   if (changes.length === 0) return null;
   return (
@@ -98,9 +103,15 @@ interface Shown {
   readonly inspection: Inspection;
   readonly changes: readonly { field: string; from: string; to: string }[];
   readonly actions: readonly ObjectAction[];
+  readonly where?: Inspection | null;
 }
 
-function useShown(place: Place, records: readonly StepRecord[], selection: Selection | null): Shown | null {
+function useShown(
+  place: Place,
+  records: readonly StepRecord[],
+  selection: Selection | null,
+  still: boolean,
+): Shown | null {
   const app = useAppStore();
   return useMemo(() => {
     const simulation = app.simulation();
@@ -116,8 +127,10 @@ function useShown(place: Place, records: readonly StepRecord[], selection: Selec
     const { layouts, commands } = simulation.vendor;
     const find = (id: string) => layouts.find((l) => l.id === id) ?? commands.find((l) => l.id === id);
     const inspection = inspectEvent(event, find);
-    return { inspection, changes: inspection.changes, actions: [] };
-  }, [app, place, records, selection]);
+    // An event without a record of its own: the object where it happens says more.
+    const where = inspection.records.length === 0 && still ? simulation.inspect(place, event.at) : null;
+    return { inspection, changes: inspection.changes, actions: [], where };
+  }, [app, place, records, selection, still]);
 }
 
 /** What is selected, or else what the playing head has just passed; below it what is stale and what the step cost. */
@@ -126,7 +139,8 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
   const place = useCalmPlace();
   const records = useApp((s) => s.records);
   const selection = useApp((s) => s.selection);
-  const shown = useShown(place, records, selection);
+  const still = useApp((s) => !s.playing);
+  const shown = useShown(place, records, selection, still);
   const record = records[place.step];
   const hazards = app.simulation()?.hazards(place) ?? [];
   return (
@@ -168,12 +182,20 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
               <Changes changes={shown.changes} />
               <Actions actions={shown.actions} />
               <div className="mt-3 space-y-4">
-                {shown.inspection.records.map((r, i) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: a record is its place
-                  <RecordView key={`${i} ${r.layout.id}`} record={r} open={i === 0} />
-                ))}
+                <Records records={shown.inspection.records} />
               </div>
               <Facts facts={shown.inspection.facts} />
+              {shown.where && (
+                <section aria-label="Where it happens" className="mt-4 border-t border-line pt-3">
+                  <p className="text-2xs text-ink-3">Where it happens</p>
+                  <h3 className="text-xs font-semibold">{shown.where.title}</h3>
+                  <p className="text-xs break-words text-ink-2">{shown.where.subtitle}</p>
+                  <div className="mt-3 space-y-4">
+                    <Records records={shown.where.records} />
+                  </div>
+                  <Facts facts={shown.where.facts} />
+                </section>
+              )}
             </>
           ) : (
             <p className="text-xs text-ink-2">

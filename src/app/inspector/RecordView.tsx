@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { type Explained, explain, hex } from '../../engine/bits/index.ts';
 import type { InspectedRecord } from '../../engine/machine/index.ts';
 import { Ruler } from './Ruler.tsx';
@@ -19,29 +19,43 @@ function useWidth(): { ref: (el: HTMLElement | null) => void; width: number } {
   return { ref, width };
 }
 
+/** A long number may be broken between its groups. */
+function breakable(text: string) {
+  return text.split(/(?<=_)/).map((group, i) => (
+    // biome-ignore lint/suspicious/noArrayIndexKey: a group is its place
+    <Fragment key={i}>
+      {i > 0 && <wbr />}
+      {group}
+    </Fragment>
+  ));
+}
+
 function FieldRow({ f, active, onActive }: { f: Explained; active: boolean; onActive: (name: string | null) => void }) {
   const { field } = f;
   return (
-    <tr
-      className={`align-top ${active ? 'bg-accent-soft' : ''} ${f.applies ? '' : 'text-ink-3'}`}
+    // biome-ignore lint/a11y/noStaticElementInteractions: the pointer lights up the field's bits in the ruler
+    <div
+      className={`-mx-1 rounded px-1 py-1 ${active ? 'bg-accent-soft' : ''}`}
       onMouseEnter={() => onActive(field.name)}
       onMouseLeave={() => onActive(null)}
     >
-      <th scope="row" className="py-0.5 pr-2 text-left font-normal">
-        <span className="text-xs">{field.name}</span>
-        <span className="block font-mono text-[0.625rem] leading-3 text-ink-3">
-          {field.word > 0 ? `w${field.word} ` : ''}[{bitsText(field)}]
-        </span>
-      </th>
-      <td className={`py-0.5 pr-2 font-mono text-xs break-all ${f.value !== 0n && f.applies ? 'font-semibold' : ''}`}>
-        {f.text}
-      </td>
-      <td className="py-0.5 text-2xs text-ink-2">
-        {f.valueName !== '' && <span className="block font-semibold">{f.valueName}</span>}
-        <span className={f.valueName === '' ? '' : 'text-ink-3'}>{field.meaning}</span>
-        {!f.applies && <span className="block text-ink-3">Not used with these settings.</span>}
-      </td>
-    </tr>
+      <div className="flex flex-wrap items-baseline gap-x-2">
+        <dt className={`text-xs ${f.applies ? '' : 'text-ink-3'}`}>
+          {field.name}{' '}
+          <span className="font-mono text-2xs text-ink-3">
+            {field.word > 0 ? `w${field.word}` : ''}[{bitsText(field)}]
+          </span>
+        </dt>
+        <dd className={`ml-auto font-mono text-xs ${f.value !== 0n && f.applies ? 'font-semibold' : 'text-ink-3'}`}>
+          {breakable(f.text)}
+        </dd>
+      </div>
+      <dd className="text-2xs text-ink-3">
+        {f.valueName !== '' && <strong className="text-ink-2">{f.valueName}. </strong>}
+        {field.meaning}
+        {!f.applies && ' Not used with these settings.'}
+      </dd>
+    </div>
   );
 }
 
@@ -94,25 +108,11 @@ export function RecordView({ record, open = true }: { record: InspectedRecord; o
           </p>
         )}
       </div>
-      <table className="w-full table-fixed border-t border-line">
-        <colgroup>
-          <col className="w-[30%]" />
-          <col className="w-[28%]" />
-          <col />
-        </colgroup>
-        <thead className="sr-only">
-          <tr>
-            <th>Field</th>
-            <th>Value</th>
-            <th>Meaning</th>
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((f) => (
-            <FieldRow key={f.field.name} f={f} active={f.field.name === active} onActive={setActive} />
-          ))}
-        </tbody>
-      </table>
+      <dl aria-label="Fields" className="border-t border-line pt-1">
+        {shown.map((f) => (
+          <FieldRow key={f.field.name} f={f} active={f.field.name === active} onActive={setActive} />
+        ))}
+      </dl>
       {folds && (
         <button
           type="button"

@@ -8,7 +8,7 @@ import { takeFile } from '../files.ts';
 import { RecordView } from '../inspector/RecordView.tsx';
 
 /** Facts that are shown in other ways than as a line of the list. */
-const apart = new Set(['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw']);
+const apart = new Set(['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw', 'layout']);
 const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
 [ 6542.670630] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00007d1200000010
 [ 6542.670631] arm-smmu-v3 arm-smmu-v3.2.auto: 0x000012000000007c
@@ -17,12 +17,9 @@ const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 recei
 
 const factText = (v: unknown): string => (v === null ? 'none' : typeof v === 'object' ? JSON.stringify(v) : String(v));
 
-/** The layout of a record's raw words, found among the vendors' by the name that the record has. */
-function layoutOf(r: LogRecord): Layout | undefined {
-  const name = String(r['event'] ?? r['command'] ?? r['name'] ?? '').replace(/^CMD_/, '');
-  const known = vendors.flatMap((v) => [...v.layouts, ...v.commands]);
-  return known.find((l) => l.name.replace(/^CMD_/, '') === name);
-}
+/** The layout of a record's raw words. */
+const layoutOf = (r: LogRecord): Layout | undefined =>
+  vendors.flatMap((v) => [...v.layouts, ...v.commands]).find((l) => l.id === r['layout']);
 
 function RecordCard({ record }: { record: LogRecord }) {
   const app = useAppStore();

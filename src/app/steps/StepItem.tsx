@@ -36,8 +36,7 @@ function Outcome({ record }: { record: StepRecord }) {
   return (
     <>
       <span className={`block text-xs break-words ${result.ok ? 'text-ink-2' : 'text-removed-ink'}`}>
-        {errno && <strong className="font-mono">{errno} </strong>}
-        {!result.ok && !errno && <strong>Failed: </strong>}
+        {!result.ok && <strong>{errno ?? result.fault?.name ?? 'Failed'}: </strong>}
         {result.text}
       </span>
       {hazards.length > 0 && (

@@ -12,7 +12,7 @@ function About() {
   const title = useApp((s) => s.document?.title ?? '');
   const about = useApp((s) => s.document?.about ?? '');
   const count = useApp((s) => s.document?.steps.length ?? 0);
-  const atStart = useApp((s) => !s.playing && s.place.step === 0 && samePlace(s.place, startPlace(s.lengths)));
+  const atStart = useApp((s) => !s.playing && samePlace(s.place, startPlace(s.lengths)));
   const body = (
     <>
       {about !== '' && <Markdown text={about} className="text-xs text-ink-2" />}

@@ -1,4 +1,4 @@
-import { type PointerEvent, useRef } from 'react';
+import { type PointerEvent, useRef, useState } from 'react';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
 import { type TabItem, Tabs } from '../Tabs.tsx';
@@ -63,11 +63,12 @@ export function Strip() {
   const app = useAppStore();
   const open = useApp((s) => s.settings.stripOpen);
   const height = useApp((s) => s.settings.stripHeight);
+  const [bar, setBar] = useState<HTMLElement | null>(null);
   return (
     <section
       aria-label="Views"
       className="relative flex min-h-0 flex-col border-t border-line bg-panel"
-      style={open ? { height: height === null ? 'clamp(8.5rem, 24vh, 15rem)' : `${height}rem` } : undefined}
+      style={open ? { height: height === null ? 'clamp(7.5rem, 20vh, 15rem)' : `${height}rem` } : undefined}
     >
       {open && <Edge />}
       <div className="flex h-9 shrink-0 items-stretch justify-between px-2">
@@ -78,6 +79,7 @@ export function Strip() {
           selected="trace"
           onSelect={() => app.setSettings({ stripOpen: true })}
         />
+        <div ref={setBar} className="ml-auto flex min-w-0 items-center pl-3" />
         <button
           type="button"
           className="btn my-1 h-7 border-transparent px-1.5"
@@ -96,7 +98,7 @@ export function Strip() {
           aria-labelledby="strip-tab-trace"
           className="flex min-h-0 flex-1 flex-col"
         >
-          <TraceView />
+          <TraceView bar={bar} />
         </div>
       )}
     </section>

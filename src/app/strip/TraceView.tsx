@@ -1,4 +1,5 @@
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react';
+import { createPortal } from 'react-dom';
 import { bandOfActor, bandStyle } from '../actors.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
@@ -43,8 +44,11 @@ function Row({ row, id, state, top }: { row: TraceRow; id: string; state: 'past'
   );
 }
 
-/** The events as text: filtered, copied, and a way to go to any of them. */
-export function TraceView() {
+/**
+ * The events as text: filtered, copied, and a way to go to any of them.
+ * @param bar  where its controls stand, beside the tabs
+ */
+export function TraceView({ bar }: { bar: HTMLElement | null }) {
   const app = useAppStore();
   const base = useId();
   const records = useApp((s) => s.records);
@@ -110,33 +114,37 @@ export function TraceView() {
   const past = (r: TraceRow): boolean => r.step < place.step || (r.step === place.step && r.event <= place.event);
   return (
     <>
-      <div className="flex shrink-0 items-center gap-2 px-3 pb-1.5">
-        <input
-          type="search"
-          aria-label="Filter the events"
-          placeholder="Filter: TLBI, ioctl, SMMU…"
-          className="field h-7 max-w-64 text-xs"
-          value={filter}
-          onChange={(e) => setFilter(e.target.value)}
-        />
-        <select
-          aria-label="Which events"
-          className="btn appearance-none"
-          value={scope}
-          onChange={(e) => setScope(e.target.value === 'all' ? 'all' : 'step')}
-        >
-          <option value="step">This step</option>
-          <option value="all">All steps</option>
-        </select>
-        <button type="button" className="btn" disabled={rows.length === 0} onClick={() => void copy()}>
-          <Icon name={copied ? 'check' : 'copy'} className="size-3.5" />
-          {copied ? 'Copied' : 'Copy'}
-        </button>
-        <span className="ml-auto text-2xs text-ink-3 tabular-nums">
-          {rows.length === all.length ? `${all.length} events` : `${rows.length} of ${all.length} events`}
-          {all.length >= mostRows && ' (only the first are listed)'}
-        </span>
-      </div>
+      {bar &&
+        createPortal(
+          <div className="flex min-w-0 items-center gap-1.5">
+            <input
+              type="search"
+              aria-label="Filter the events"
+              placeholder="Filter, e.g. TLBI"
+              className="field h-7 w-44 min-w-16 shrink text-xs"
+              value={filter}
+              onChange={(e) => setFilter(e.target.value)}
+            />
+            <select
+              aria-label="Which events"
+              className="btn appearance-none"
+              value={scope}
+              onChange={(e) => setScope(e.target.value === 'all' ? 'all' : 'step')}
+            >
+              <option value="step">This step</option>
+              <option value="all">All steps</option>
+            </select>
+            <button type="button" className="btn" disabled={rows.length === 0} onClick={() => void copy()}>
+              <Icon name={copied ? 'check' : 'copy'} className="size-3.5" />
+              {copied ? 'Copied' : 'Copy'}
+            </button>
+            <span className="ml-1 text-2xs whitespace-nowrap text-ink-3 tabular-nums">
+              {rows.length === all.length ? `${all.length} events` : `${rows.length} of ${all.length} events`}
+              {all.length >= mostRows && ' (only the first are listed)'}
+            </span>
+          </div>,
+          bar,
+        )}
       <div
         ref={list}
         role="listbox"

@@ -284,7 +284,7 @@ export function pathText(path: Path): string {
     if (typeof p === 'number') out += `[${p}]`;
     else if (/^[A-Za-z_$][\w$]*$/.test(p)) out += out ? `.${p}` : p;
     else out += `[${JSON.stringify(short(p))}]`;
-    if (out.length > 160) return `${out}...`;
+    if (out.length > 90) return `${out}...`;
   }
   return out;
 }

@@ -109,8 +109,5 @@ notes.add(documentSchema, {
   description: 'A scenario, a saved session, a test: one format.',
 });
 
-export type PlatformText = z.infer<typeof platformSchema>;
-export type DeviceText = z.infer<typeof deviceSchema>;
-
 /** A document as its author wrote it: checked, but in its own notation and without defaults. */
 export type ScenarioDocument = Deep<z.infer<typeof documentSchema>>;

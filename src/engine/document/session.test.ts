@@ -56,7 +56,7 @@ describe('playing a document', () => {
         expect(outcome(b)).toEqual(outcome(a));
       }),
     );
-  });
+  }, 60_000);
 
   test('a moment reached by seeking is the moment reached by going forward', () => {
     fc.assert(
@@ -71,7 +71,7 @@ describe('playing a document', () => {
         if (event === whole.steps[target]!.eventCount) expect(look(whole, target)).toBe(look(forward, target, event));
       }),
     );
-  });
+  }, 60_000);
 
   test('there and back equals there, and looking changes nothing', () => {
     fc.assert(
@@ -96,7 +96,7 @@ describe('playing a document', () => {
         expect(outcome(s)).toEqual(outcome(play(list)));
       }),
     );
-  });
+  }, 60_000);
 
   test('every event has its own moment', () => {
     const s = play([
@@ -127,7 +127,7 @@ describe('playing a document', () => {
         expect(s.document.steps).toEqual(all.document.steps);
       }),
     );
-  });
+  }, 60_000);
 
   test('cutting off and adding again equals never having had what was cut', () => {
     fc.assert(
@@ -144,7 +144,7 @@ describe('playing a document', () => {
           expect(look(s, i, r.eventCount - 1)).toBe(look(fresh, i, r.eventCount - 1));
       }),
     );
-  });
+  }, 60_000);
 
   test('an invalid step is not added', () => {
     const s = play([]);

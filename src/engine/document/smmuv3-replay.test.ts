@@ -113,7 +113,7 @@ describe('replay of the SMMUv3 machine', () => {
         const b = play(document(list), few);
         expect(outcome(b)).toEqual(outcome(a));
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
   }, 60_000);
 
@@ -130,7 +130,7 @@ describe('replay of the SMMUv3 machine', () => {
         }
         expect(outcome(s)).toEqual(before);
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   }, 60_000);
 

@@ -211,6 +211,12 @@ it('fills a page table that comes later, and every one of an address space', () 
   expect(tables.map((t) => t.lookup(0x40000000))).toEqual([null, null]);
   b.make('IOMMU_DESTROY', { id: second });
   expect(b.driver.state.paging.size).toBe(1);
+  b.make('VFIO_DEVICE_DETACH_IOMMUFD_PT', {}, n.fd);
+  const ranges = (): unknown => b.ioctl('IOMMU_IOAS_IOVA_RANGES', { ioas_id: n.ioas, num_iovas: 9 }).out;
+  expect(ranges()).toMatchObject({ allowed_iovas: [{ start: 0n, last: 2n ** 48n - 1n }], out_iova_alignment: 4096 });
+  b.make('IOMMU_DESTROY', { id: n.viommu });
+  b.make('IOMMU_DESTROY', { id: n.parent });
+  expect(ranges()).toMatchObject({ allowed_iovas: [{ start: 0n, last: ULONG_MAX }], out_iova_alignment: 1 });
 });
 
 describe('life of objects (1.2, 1.3, 1.6)', () => {

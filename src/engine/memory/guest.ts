@@ -72,7 +72,8 @@ export class GuestMemory implements Bus {
 
   /** Host physical address of a guest physical one, or -1 outside guest memory. */
   resolve(gpa: number): number {
-    for (const s of this.slots) if (gpa >= s.gpa && gpa < s.gpa + s.size) return this.process.resolve(s.uva + (gpa - s.gpa));
+    for (const s of this.slots)
+      if (gpa >= s.gpa && gpa < s.gpa + s.size) return this.process.resolve(s.uva + (gpa - s.gpa));
     return -1;
   }
 
@@ -124,11 +125,13 @@ export class GuestMemory implements Bus {
 
 /** Hands out zeroed pages in ascending order and takes them back; the lowest free stretch is used first. */
 export class PageAllocator {
+  private readonly start: number;
   private next: number;
   private readonly end: number;
   private free: { at: number; size: number }[] = [];
 
   constructor(start: number, end: number) {
+    this.start = start;
     this.next = start;
     this.end = end;
   }
@@ -146,9 +149,16 @@ export class PageAllocator {
     const at = Math.ceil(this.next / align) * align;
     // What alignment skips stays usable for single pages.
     for (let gap = this.next; gap < at; gap += PAGE_SIZE) this.free.push({ at: gap, size: PAGE_SIZE });
-    if (at + bytes > this.end) throw new RangeError(`no free pages: ${bytes} bytes asked, zone ends at 0x${this.end.toString(16)}`);
+    if (at + bytes > this.end)
+      throw new RangeError(`no free pages: ${bytes} bytes asked, zone ends at 0x${this.end.toString(16)}`);
     this.next = at + bytes;
     return at;
+  }
+
+  /** True for the address of a page that is handed out now. */
+  has(at: number): boolean {
+    if (at % PAGE_SIZE !== 0 || at < this.start || at >= this.next) return false;
+    return !this.free.some((f) => at >= f.at && at < f.at + f.size);
   }
 
   release(at: number, size: number): void {

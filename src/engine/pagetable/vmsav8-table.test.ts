@@ -300,3 +300,16 @@ it('gives every page back', () => {
   const bytes = pages.save().free.reduce((n, f) => n + f.size, 0);
   expect(bytes).toBe(used + 4096);
 });
+
+it('survives tables that were overwritten with anything', () => {
+  const { memory, pages, table } = make(S2);
+  run(table.map(0, 0, 5 * MiB, protReadWriteCached));
+  const used = pages.save();
+  // Every entry of the root leads back to the root, or far away.
+  for (let i = 0; i < 512; i++) memory.writeWord(table.root + i * 8, BigInt(i % 2 ? table.root : 0x7000000000) | 3n);
+  expect(table.lookup(0x12345)).toBeNull();
+  expect(run(table.unmap(0, 2 ** 39)).result).toBeGreaterThanOrEqual(0);
+  table.free();
+  const freed = pages.save().free.filter((f) => !used.free.some((u) => u.at === f.at));
+  expect(freed).toEqual([{ at: table.root, size: 4096 }]);
+});

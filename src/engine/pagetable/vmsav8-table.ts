@@ -253,13 +253,17 @@ export class Vmsav8Table {
     this.rootAddress = s.root;
   }
 
+  /** Follows only pages that the allocator gave out: a table may have been overwritten with anything. */
   private freeTable(table: number, level: number): void {
+    if (!this.pages.has(table)) return;
+    const below: number[] = [];
     if (level < 3)
       for (let i = 0; i < this.entries(level); i++) {
         const lo = this.read(table + i * 8);
-        if ((lo & 3) === 3) this.freeTable(this.address(lo), level + 1);
+        if ((lo & 3) === 3) below.push(this.address(lo));
       }
     this.pages.release(table, level === this.geometry.startLevel ? this.rootBytes : this.geometry.granule);
+    for (const next of below) this.freeTable(next, level + 1);
   }
 
   private allocTable(bytes: number): number {

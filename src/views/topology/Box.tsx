@@ -1,6 +1,5 @@
 import { memo } from 'react';
 import { bandShades, colours, fateShades, monoFont, toneShades } from './colours.ts';
-import { textWidth } from './measure.ts';
 import type { Tone } from './motion.ts';
 import type { ObjectBox, PlacedText, RingCell, RowBox } from './types.ts';
 
@@ -34,7 +33,6 @@ export interface BoxProps {
   readonly selectedIndex: number;
   readonly markTone: Tone | null;
   readonly markNow: boolean;
-  readonly word: string;
   /** Queue entry of the current event, -1 for none. */
   readonly slot: number;
   /** Why rows are stale, by row: shown when pointed at. */
@@ -104,35 +102,9 @@ export const Box = memo(function Box(p: BoxProps) {
         <Row key={r.id} row={r} box={box} selected={p.selectedRow === r.id} why={r.stale ? p.staleTexts : ''} />
       ))}
       {box.more && <Text t={box.more} fill={colours.ink3} />}
-      {p.word !== '' && <Tag box={box} word={p.word} tone={p.markTone!} />}
     </g>
   );
 }, isSame);
-
-/** What the current event does to the object, on its upper edge. */
-function Tag({ box, word, tone }: { box: ObjectBox; word: string; tone: Tone }) {
-  const shade = toneShades[tone];
-  const size = (box.title.size * 11) / 12;
-  const w = Math.ceil(textWidth(word, 'title', size)) + size;
-  const h = Math.round(size * 1.28);
-  const x = box.x + box.w - w - 6;
-  const y = box.y - h + 3;
-  return (
-    <g pointerEvents="none">
-      <rect x={x} y={y} width={w} height={h} rx={h / 2} fill={shade.line} />
-      <text
-        x={x + w / 2}
-        y={y + h * 0.77}
-        fontSize={size}
-        fontWeight={600}
-        textAnchor="middle"
-        fill="var(--panel, #ffffff)"
-      >
-        {word}
-      </text>
-    </g>
-  );
-}
 
 function Cell({ cell, box, now, selected }: { cell: RingCell; box: ObjectBox; now: boolean; selected: boolean }) {
   const shade = bandShades[box.band];

@@ -197,7 +197,6 @@ export function Topology(p: TopologyProps) {
               selectedIndex={selected ? (selection.index ?? -1) : -1}
               markTone={mark?.tone ?? null}
               markNow={mark?.when === 'now'}
-              word={mark?.word ?? ''}
               slot={motion.slot?.id === b.id ? motion.slot.index : -1}
               staleTexts={stale.get(b.id) ?? ''}
             />

@@ -1,5 +1,5 @@
 import type { Band } from '../../engine/trace/index.ts';
-import { headHeight, naturalHeight, naturalWidth, neededWidth, rowSlot, shapeOf } from './box.ts';
+import { headHeight, naturalHeight, naturalWidth, neededWidth, rowSlot, shapeOf, titleWidth } from './box.ts';
 import type { ColumnPlan } from './columns.ts';
 import type { Metrics } from './metrics.ts';
 import { type DeviceRow, deviceRows, isTable, placeCommon } from './place.ts';
@@ -16,6 +16,8 @@ export interface BandPlan {
   readonly height: number;
   /** Text of this band may have another density than the rest. */
   readonly m: Metrics;
+  /** Rows that every table has at least. */
+  readonly rows: number;
   /** Cells that were chosen here, to be remembered. */
   readonly cells: Readonly<Record<string, Cell>>;
 }
@@ -58,15 +60,19 @@ export function planBand(
   const boxes = groupsOf(slots, band, (g) => g.device === null && !isTable(g));
 
   // Tables stand beside the band's other boxes when that leaves them wide enough, else below. Beside tables the boxes
-  // are no wider than their texts: a table gains more from width.
-  const needed = Math.max(m.minColumn, ...boxes.flatMap((g) => g.slots.map((s) => neededWidth(s, m))));
+  // are no wider than their texts, in a dense band than their titles: a table gains more from width.
+  const need = (s: Slot): number => (m.density === 'dense' ? titleWidth(s, m) : neededWidth(s, m));
+  const needed = Math.max(m.minColumn * 0.9, ...boxes.flatMap((g) => g.slots.map(need)));
   const left = boxes.length > 0 ? Math.min(plan.commonWidth, needed) : -m.gapX;
   const rightX = plan.commonX[plan.common - 1]! + plan.commonWidth;
   const regionX = plan.commonX[0]! + left + m.gapX;
   const beside =
     tables.length > 0 && tables.every((g) => g.slots.every((s) => shapeOf(s, rightX - regionX, m).kind !== 'wrapped'));
-  const n = beside ? 1 : plan.common;
-  const boxWidth = beside ? left : plan.commonWidth;
+  const { n, boxWidth, boxX } = beside
+    ? { n: 1, boxWidth: left, boxX: plan.commonX }
+    : tables.length > 0
+      ? spread(boxes, plan, needed, rightX, m)
+      : { n: plan.common, boxWidth: plan.commonWidth, boxX: plan.commonX };
   const { cells, memory } = placeCommon(slots, band, n, rows.filter((r) => !r.table).length);
 
   let low = 0;
@@ -78,7 +84,7 @@ export function planBand(
     let y = 0;
     for (const p of mine) {
       const h = naturalHeight(p.slot, boxWidth, m, 0);
-      rects.set(p.key, { x: plan.commonX[column]!, y, w: boxWidth, h });
+      rects.set(p.key, { x: boxX[column]!, y, w: boxWidth, h });
       y += h + m.gapY;
     }
     low = Math.max(low, y - m.gapY);
@@ -91,7 +97,17 @@ export function planBand(
 
   const deviceLow = planDevices(d, rows, height, tableRows);
   if (!beside) growBoxes(boxes, rects, rows.length > 0 ? rightX : plan.width - m.edge, m);
-  return { band, rects, measures, height: Math.max(low, deviceLow, m.titleLine), m, cells: memory };
+  return { band, rects, measures, height: Math.max(low, deviceLow, m.titleLine), m, rows: tableRows, cells: memory };
+}
+
+/** Columns for boxes that have tables below them: as few rows as possible, since tables need the height. */
+function spread(boxes: readonly SlotGroup[], plan: ColumnPlan, needed: number, rightX: number, m: Metrics) {
+  const count = boxes.reduce((sum, g) => sum + g.slots.length, 0);
+  const room = rightX - plan.commonX[0]!;
+  const n = Math.max(plan.common, Math.min(count, Math.floor((room + m.gapX) / (needed + m.gapX))));
+  if (n === plan.common) return { n, boxWidth: plan.commonWidth, boxX: plan.commonX };
+  const boxWidth = Math.floor((room + m.gapX) / n - m.gapX);
+  return { n, boxWidth, boxX: Array.from({ length: n }, (_, i) => plan.commonX[0]! + i * (boxWidth + m.gapX)) };
 }
 
 /** A box whose text is too long for its column takes the free room at its right. */

@@ -1,7 +1,7 @@
 import type { SceneObject, SceneQueue } from '../../engine/machine/index.ts';
 import { type Face, fitText, textWidth } from './measure.ts';
 import type { Metrics } from './metrics.ts';
-import { linesOf, mergeTables, type Slot } from './slots.ts';
+import { linesOf, measuredLines, mergeTables, type Slot } from './slots.ts';
 import { inner, placeTable, type TableShape, tableHeight, tableShape } from './table.ts';
 import type { ObjectBox, PlacedText, Rect, RingCell, RowMarks } from './types.ts';
 
@@ -18,15 +18,21 @@ export function naturalWidth(s: Slot, m: Metrics): number {
 
 /** Width that a column must have for the place: a long line does not count, it is cut or its box grows to the right. */
 export function neededWidth(s: Slot, m: Metrics): number {
-  const title = s.title * m.titleSize + 2 * m.padX + 3;
-  return Math.ceil(Math.max(title, Math.min(naturalWidth(s, m), m.longLine)));
+  return Math.ceil(Math.max(titleWidth(s, m), Math.min(naturalWidth(s, m), m.longLine)));
 }
+
+/** Width that shows the title alone. */
+export const titleWidth = (s: Slot, m: Metrics): number => s.title * m.titleSize + 2 * m.padX + 3;
 
 const isInline = (s: Slot, width: number, m: Metrics): boolean =>
   s.lines.length > 0 &&
   (m.density === 'dense' ||
-    (m.density === 'compact' &&
+    (m.density !== 'roomy' &&
       s.title * m.titleSize + inlineGap * m.scale + s.lines[0]! * m.textSize <= inner(width, m)));
+
+/** How many of its lines a box shows. */
+const shownLines = (count: number, m: Metrics): number =>
+  m.density === 'dense' || m.density === 'short' ? Math.min(1, count) : count;
 
 /** One measure for places that stand in a row, so that all of them hold their text the same way. */
 export function rowSlot(slots: readonly Slot[]): Slot {
@@ -43,7 +49,7 @@ export function rowSlot(slots: readonly Slot[]): Slot {
 
 /** Height of title and lines, upper padding included. */
 export function headHeight(s: Slot, width: number, m: Metrics): number {
-  const lines = m.density === 'dense' ? 0 : s.lines.length - (isInline(s, width, m) ? 1 : 0);
+  const lines = shownLines(s.lines.length, m) - (isInline(s, width, m) ? 1 : 0);
   return m.padY + m.titleLine + lines * m.textLine;
 }
 
@@ -51,7 +57,7 @@ export function headHeight(s: Slot, width: number, m: Metrics): number {
 export function naturalHeight(s: Slot, width: number, m: Metrics, rows: number): number {
   const head = headHeight(s, width, m);
   if (s.table) return tableHeight(shapeOf(s, width, m), rows, m);
-  return head + (s.queue ? m.ringHeight + 3 : 0) + m.padY;
+  return Math.ceil(head + (s.queue ? m.ringHeight + 3 : 0) + m.padY);
 }
 
 export function shapeOf(s: Slot, width: number, m: Metrics): TableShape {
@@ -101,7 +107,7 @@ export function placeBox(
 ): ObjectBox {
   const left = rect.x + 3 + m.padX;
   const width = inner(rect.w, m);
-  const lines = linesOf(o);
+  const lines = measuredLines(o);
   const first = rect.y + m.padY + m.titleLine * 0.76;
   const title: PlacedText = {
     ...cut(o.title, 'title', m.titleSize, width),
@@ -113,7 +119,7 @@ export function placeBox(
   };
   const inline = isInline(slot, rect.w, m);
   const titleEnd = left + textWidth(title.text, 'title', m.titleSize) + inlineGap * m.scale;
-  const placed = (m.density === 'dense' ? lines.slice(0, 1) : lines).map((l, i): PlacedText => {
+  const placed = lines.slice(0, shownLines(lines.length, m)).map((l, i): PlacedText => {
     const beside = inline && i === 0;
     const x = beside ? titleEnd : left;
     const row = inline ? i - 1 : i;
@@ -137,7 +143,7 @@ export function placeBox(
     type: o.type,
     device: o.device ?? null,
     titleText: o.title,
-    label: [o.title, ...lines].join(', ') + (gone ? ', destroyed' : ''),
+    label: [o.title, ...linesOf(o)].join(', ') + (gone ? ', destroyed' : ''),
     title,
     lines: placed.filter((l) => l.text !== ''),
     ring: o.queue ? ringOf(o.queue, { x: left, y: ringTop, w: width, h: m.ringHeight - 1 }) : [],

@@ -19,7 +19,7 @@ const bandTitles: Readonly<Record<Band, readonly [string, string]>> = {
  * rows still fit.
  */
 const leastRows = (m: { readonly scale: number; readonly density: Density }): number =>
-  ({ roomy: 3, compact: 2, dense: 1 })[m.density] + (m.scale > 1.1 ? 1 : 0);
+  (m.density === 'roomy' ? 3 : m.density === 'dense' ? 1 : 2) + (m.scale > 1.1 ? 1 : 0);
 const wantedRows = 5;
 
 /** Bands and places for everything that the slots remember, at one size. */
@@ -94,22 +94,46 @@ function firstThatFits(
   throw new Error('no candidate');
 }
 
-/** Gives the bands of a dense diagram their second lines back while there is room, after two rows for every table. */
-function relax(g: Attempt, slots: TopologySlots, height: number): Attempt {
-  const bands = [...g.bands];
-  const m: Metrics = { ...g.m, density: 'compact' };
-  const last = bands.length - 1;
-  const tables = planBand(slots, bandOrder[last]!, g.plan, g.m, 0, 2).height;
-  let spare = height - g.height - Math.max(0, tables - bands[last]!.height);
-  for (const i of [0, 2, 1, 3]) {
-    const rows = i === last ? 2 : 1;
-    const b = planBand(slots, bandOrder[i]!, g.plan, m, 0, rows);
-    const more = b.height - (i === last ? Math.max(tables, bands[i]!.height) : bands[i]!.height);
-    if (more > spare) continue;
-    spare -= more;
-    bands[i] = planBand(slots, bandOrder[i]!, g.plan, m, 0, 1);
+interface Setting {
+  readonly density: Density;
+  readonly flat: boolean;
+  /** Rows of every table at least. */
+  readonly rows: number;
+}
+
+/** What a dense diagram gets back while there is room, most useful first: which band, and what of its setting. */
+const relief: readonly { readonly band: Band; readonly set: Partial<Setting> }[] = [
+  { band: 'hardware', set: { rows: 2 } },
+  { band: 'kernel', set: { density: 'short' } },
+  { band: 'hardware', set: { flat: false } },
+  { band: 'guest', set: { density: 'short' } },
+  { band: 'vmm', set: { density: 'short' } },
+  { band: 'hardware', set: { density: 'short' } },
+  { band: 'hardware', set: { rows: 3 } },
+  { band: 'kernel', set: { density: 'compact' } },
+  { band: 'guest', set: { density: 'compact' } },
+  { band: 'vmm', set: { density: 'compact' } },
+  { band: 'hardware', set: { density: 'compact' } },
+];
+
+/** The dense diagram with as much relief as the height allows. */
+function relax(a: Attempt, slots: TopologySlots, height: number): Attempt {
+  const settings = bandOrder.map((): Setting => ({ density: 'dense', flat: true, rows: leastRows(a.m) }));
+  const bands = [...a.bands];
+  for (const r of relief) {
+    const i = bandOrder.indexOf(r.band);
+    const setting = { ...settings[i]!, ...r.set };
+    const m: Metrics = { ...a.m, density: setting.density, flat: setting.flat };
+    const band = planBand(slots, r.band, a.plan, m, 0, setting.rows);
+    if (total(bands, a.m) - bands[i]!.height + band.height > height) {
+      // What is left is not enough for a second row everywhere: it goes to the tables that have most entries.
+      if (r === relief[0]) break;
+      continue;
+    }
+    settings[i] = setting;
+    bands[i] = band;
   }
-  return { ...g, bands, height: total(bands, g.m) };
+  return { ...a, bands, height: total(bands, a.m) };
 }
 
 function findGeometry(
@@ -139,7 +163,7 @@ function findGeometry(
   let y = 0;
   bandOrder.forEach((band, i) => {
     const content = a.bands[i]!.height + (i === last ? forTables + spare : 0);
-    const b = i === last ? planBand(remembered, band, plan, end.m, content, leastRows(m)) : a.bands[i]!;
+    const b = i === last ? planBand(remembered, band, plan, end.m, content, end.rows) : a.bands[i]!;
     const h = m.lane + content + m.bandPad + airy;
     const top = y + m.lane + Math.floor(airy / 2);
     for (const [key, r] of b.rects) rects.set(key, { ...r, y: r.y + top });

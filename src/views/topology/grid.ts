@@ -32,7 +32,7 @@ const shareCost = 6;
 const softCost = 3;
 const gateCost = 30;
 /** Free space that a path keeps from boxes that it passes. */
-const clearance = 2;
+const clearance = 1.5;
 
 const sorted = (xs: Iterable<number>, low: number, high: number): number[] =>
   [...new Set([...xs].map((x) => Math.round(x * 2) / 2))].filter((x) => x >= low && x <= high).sort((a, b) => a - b);

@@ -84,7 +84,7 @@ export function bestPlace(
   let least = Number.POSITIVE_INFINITY;
   let covers = 0;
   for (const c of candidates) {
-    const x = Math.min(Math.max(c.x, bounds.x + 2), bounds.x + bounds.w - size.w - 2);
+    const x = Math.min(Math.max(c.x, bounds.x + 6), bounds.x + bounds.w - size.w - 4);
     const y = Math.min(Math.max(c.y, bounds.y + 2), bounds.y + bounds.h - size.h - 2);
     const rect = { x, y, ...size };
     let over = 0;

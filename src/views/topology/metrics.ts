@@ -1,13 +1,15 @@
 /**
- * How a box holds its text: `roomy` and `compact` have the lines below the title, `compact` has the first one beside it
- * where it fits, `dense` has one line only and cuts what is too long.
+ * How a box holds its text: `roomy` has all lines below the title, `compact` has the first beside it where it fits, `short`
+ * leaves out the second line, `dense` has one line only and cuts what is too long.
  */
-export type Density = 'roomy' | 'compact' | 'dense';
+export type Density = 'roomy' | 'compact' | 'short' | 'dense';
 
 /** Sizes of everything at one density and scale; mostly whole pixels, so that lines are crisp. */
 export interface Metrics {
   readonly scale: number;
   readonly density: Density;
+  /** Tables have no line of column names, their first row stands beside the title. */
+  readonly flat: boolean;
   readonly titleSize: number;
   readonly textSize: number;
   readonly padX: number;
@@ -35,10 +37,11 @@ export interface Metrics {
 export function metricsOf(scale: number, density: Density): Metrics {
   const px = (n: number): number => Math.round(n * scale);
   const of = (roomy: number, compact: number, dense: number): number =>
-    px(density === 'roomy' ? roomy : density === 'compact' ? compact : dense);
+    px(density === 'roomy' ? roomy : density === 'dense' ? dense : compact);
   return {
     scale,
     density,
+    flat: density === 'dense',
     titleSize: 12 * scale,
     textSize: 11 * scale,
     padX: of(8, 6, 6),
@@ -48,8 +51,8 @@ export function metricsOf(scale: number, density: Density): Metrics {
     ringHeight: px(11),
     rowHeight: of(16, 14, 14),
     gapX: of(14, 12, 12),
-    gapY: of(8, 6, 5),
-    lane: of(20, 18, 17),
+    gapY: of(8, 6, 4),
+    lane: of(20, 18, 15),
     bandPad: of(8, 5, 4),
     edge: of(10, 8, 8),
     minColumn: px(96),

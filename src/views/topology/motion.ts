@@ -54,8 +54,6 @@ export interface BoxMark {
   readonly tone: Tone;
   /** `now`: the current event is here; `passed`: an earlier message of the step was. */
   readonly when: 'now' | 'passed';
-  /** `read`, `write`, `trap` ... of the current event; '' when the box only lies on the way. */
-  readonly word: string;
 }
 
 export interface Motion {
@@ -74,6 +72,8 @@ export interface Motion {
 const noMotion: Motion = { flight: null, note: null, trail: [], marks: new Map(), slot: null, row: null, caption: '' };
 
 const trailLength = 9;
+/** Events after which a message is no longer shown; a step of that length still shows its whole way. */
+const trailAge = 48;
 const trailLabels = 5;
 
 /** Where an event is, and where it leads: the next event without a sender of its own comes from there. */
@@ -140,82 +140,38 @@ export function toneOf(e: TraceEvent): Tone {
   return e.actor;
 }
 
-/** Word on the box where the current event is. */
-export function wordOf(e: TraceEvent): string {
-  switch (e.kind) {
-    case 'table.write':
-    case 'register.write':
-      return 'write';
-    case 'register.read':
-    case 'memory.read':
-      return 'read';
-    case 'object.create':
-      return 'new';
-    case 'object.destroy':
-      return 'destroyed';
-    case 'command.post':
-      return 'post';
-    case 'command.fetch':
-      return 'fetch';
-    case 'command.rewrite':
-    case 'record.rewrite':
-      return 'rewrite';
-    case 'command.error':
-      return 'error';
-    case 'cache.fill':
-    case 'cache.hit':
-    case 'cache.remove':
-    case 'note':
-      return '';
-    case 'ioctl.enter':
-    case 'ioctl.exit':
-      return 'ioctl';
-    case 'dma':
-    case 'dma.done':
-      return 'DMA';
-    case 'dma.abort':
-      return 'abort';
-    case 'guest.event':
-      return 'event';
-    case 'ats':
-      return 'ATS';
-    case 'trap':
-    case 'attach':
-    case 'sync':
-    case 'fault':
-    case 'inject':
-      return e.kind;
-  }
-}
-
 /** Text on the message; shorter than the trace's line, since place and actor can be seen. */
 export function messageRuns(e: TraceEvent): Run[][] {
   const plain = (text: string): Run[][] => [[{ text, tone: 'plain' }]];
   switch (e.kind) {
     case 'command.post':
-    case 'command.fetch':
       return plain(e.command.text);
+    case 'command.fetch':
+      return plain(`fetch ${e.command.text}`);
     case 'command.rewrite':
     case 'record.rewrite':
       return rewriteRuns(e);
     case 'ioctl.exit':
       return plain(e.errno === '0' ? 'returns 0' : `returns -${e.errno}`);
     case 'register.write':
-      return plain(`${e.reg} = 0x${e.value.toString(16)}`);
+      return plain(`write ${e.reg} = 0x${e.value.toString(16)}`);
     case 'register.read':
-      return plain(`${e.reg} is 0x${e.value.toString(16)}`);
+      return plain(`read ${e.reg} = 0x${e.value.toString(16)}`);
     case 'cache.remove':
       // The command's fields are on the message that brought it.
       return plain(e.by.split(' ')[0] || 'remove');
     case 'table.write':
+      return plain(`write ${e.text}`);
     case 'memory.read':
+      return plain(`read ${e.text}`);
     case 'trap':
+      return plain(eventText(e));
     case 'ioctl.enter':
     case 'sync':
     case 'fault':
+      return plain(e.text === '' ? eventText(e) : e.text);
     case 'object.create':
     case 'object.destroy':
-      return plain(e.text === '' ? eventText(e) : e.text);
     case 'attach':
     case 'command.error':
     case 'cache.fill':
@@ -283,24 +239,25 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     points: readonly Point[],
     ev: TraceEvent,
     ends: readonly string[],
+    free: boolean,
   ): { label: Label; covers: number } => {
     const lines = messageRuns(ev)
       .slice(0, 1)
-      .map((l) => cutRuns(l, widest, scale));
+      .map((l) => cutRuns(l, free ? widest : widest * 0.75, scale));
     const size = labelSize(lines, scale);
     const occupied = [
       ...fixed,
       ...labels,
       ...ends.flatMap((id) => (places.has(id) ? [{ rect: places.get(id)!, weight: 3 }] : [])),
     ];
-    const candidates = [...alongPath(points, size), ...lattice(around(points, size), size)];
+    const candidates = [...alongPath(points, size), ...(free ? lattice(around(points, size), size) : [])];
     const place = bestPlace(size, candidates, occupied, bounds, pointAt(points, 0.5));
     return { label: placeLabel(lines, place.at, scale, eventText(ev)), covers: place.covers };
   };
 
   // Earlier messages, each way once: the latest text counts.
   const earlier = new Map<string, number>();
-  for (let i = 0; i < index; i++) {
+  for (let i = Math.max(0, index - trailAge); i < index; i++) {
     const hop = hops[i];
     if (!hop?.lasting) continue;
     const key = `${resolve(hop.from)}>${resolve(hop.to)}`;
@@ -319,12 +276,12 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     const tone = toneOf(ev);
     for (const id of [hop.from, hop.to]) {
       const r = resolve(id);
-      if (r !== null) marks.set(r, { tone: marks.get(r)?.tone ?? tone, when: 'passed', word: '' });
+      if (r !== null) marks.set(r, { tone: marks.get(r)?.tone ?? tone, when: 'passed' });
     }
     if (!points) return;
     let label: Label | null = null;
     if (k >= kept.length - trailLabels && ev.kind !== 'ioctl.exit') {
-      const l = labelOn(points, ev, [hop.from, hop.to]);
+      const l = labelOn(points, ev, [hop.from, hop.to], false);
       // An old message's text is worth less than what it would cover.
       if (l.covers < l.label.w * l.label.h * 0.06) {
         label = l.label;
@@ -340,14 +297,14 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
   let flight: Flight | null = null;
   const points = current ? pathOf(current) : null;
   if (current && points) {
-    const { label } = labelOn(points, e, [current.from, current.to]);
-    const isRewrite = e.kind === 'record.rewrite';
+    const { label } = labelOn(points, e, [current.from, current.to], true);
+    const isRewrite = e.kind === 'record.rewrite' || e.kind === 'command.rewrite';
     flight = { id: `${index}`, from: current.from, to: current.to, tone, points, label: isRewrite ? null : label };
     if (flight.label) labels.push({ rect: flight.label, weight: 6 });
     const from = resolve(current.from)!;
-    marks.set(from, { tone, when: 'passed', word: '' });
+    marks.set(from, { tone, when: 'passed' });
   }
-  if (target !== null) marks.set(target, { tone, when: 'now', word: wordOf(e) });
+  if (target !== null) marks.set(target, { tone, when: 'now' });
 
   const rewrite = e.kind === 'command.rewrite' || e.kind === 'record.rewrite';
   const quiet = e.kind === 'cache.fill' || e.kind === 'cache.hit' || e.kind === 'cache.remove';

@@ -66,7 +66,7 @@ function slotOf(o: SceneObject): Slot {
   return {
     occupant: o.id,
     title: step(textWidth(o.title, 'title', 1)),
-    lines: linesOf(o).map((l) => step(textWidth(l, 'mono', 1))),
+    lines: measuredLines(o).map((l) => step(textWidth(l, 'mono', 1))),
     queue: o.queue !== undefined,
     table: c
       ? {
@@ -86,6 +86,10 @@ export function linesOf(o: SceneObject): readonly string[] {
   if (o.queue && o.lines.length === 0) return [`prod ${o.queue.prod} cons ${o.queue.cons}`];
   return o.lines.filter((l) => l.trim() !== '');
 }
+
+/** The lines that are drawn: a common cache has none, since its rows say it. */
+export const measuredLines = (o: SceneObject): readonly string[] =>
+  o.cache && o.device === undefined ? [] : linesOf(o);
 
 const larger = (a: readonly number[], b: readonly number[]): number[] =>
   Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));

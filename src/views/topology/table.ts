@@ -6,12 +6,13 @@ import type { Fate, PlacedText, Rect, RowBox, RowMarks } from './types.ts';
 
 /**
  * How a cache's columns stand in a given width:
+ * - `flat`: no column names, the first row beside the title;
  * - `beside`: column names on the title's line, words of fate in the gutter under the title;
  * - `below`: column names on a line of their own, words of fate at the right;
  * - `wrapped`: a row takes several lines, no column names.
  */
 export interface TableShape {
-  readonly kind: 'beside' | 'below' | 'wrapped';
+  readonly kind: 'flat' | 'beside' | 'below' | 'wrapped';
   readonly gutter: number;
   /** Columns of each line of a row. */
   readonly lines: readonly (readonly number[])[];
@@ -55,44 +56,60 @@ export function tableShape(
 ): TableShape {
   const room = inner(width, m);
   const gap = columnGap(m);
-  const w = t.columns.map((_, i) =>
-    Math.ceil(Math.max(t.heads[i] ?? 0, t.rows > 0 ? (t.cells[i] ?? 0) : unknown) * m.textSize),
-  );
-  const natural = w.reduce((a, b) => a + b, 0) + gap * Math.max(0, w.length - 1);
-  const all = [w.map((_, i) => i)];
-  const inLine = (from: number): number[] => {
-    const x: number[] = [];
-    let at = from;
-    for (const c of w) {
-      x.push(at);
-      at += c + gap;
-    }
-    return x;
-  };
-  const gutter = Math.max(wordWidth(m), Math.ceil(titleWidth)) + Math.round(6 * m.scale);
-  if (gutter + natural <= room)
-    return { kind: 'beside', gutter, lines: all, x: inLine(gutter), w, head: headHeight, row: m.rowHeight };
-  if (natural <= room)
-    return { kind: 'below', gutter: 0, lines: all, x: inLine(0), w, head: headHeight + m.textLine, row: m.rowHeight };
+  const bare = t.columns.map((_, i) => Math.ceil((t.rows > 0 ? (t.cells[i] ?? 0) : unknown) * m.textSize));
+  const named = bare.map((w, i) => Math.max(w, Math.ceil((t.heads[i] ?? 0) * m.textSize)));
+  const sum = (w: readonly number[]): number => w.reduce((a, b) => a + b, 0) + gap * Math.max(0, w.length - 1);
+  const inLine = (w: readonly number[], from: number): number[] =>
+    w.map((_, i) => from + w.slice(0, i).reduce((a, b) => a + b + gap, 0));
+  const all = [named.map((_, i) => i)];
+  const pad = Math.round(6 * m.scale);
+  if (m.flat && headHeight <= m.padY + m.titleLine) {
+    const gutter = Math.ceil(titleWidth) + pad;
+    const head = m.padY + m.titleLine - m.rowHeight;
+    if (gutter + sum(bare) <= room)
+      return { kind: 'flat', gutter, lines: all, x: inLine(bare, gutter), w: bare, head, row: m.rowHeight };
+  }
+  const gutter = Math.max(wordWidth(m), Math.ceil(titleWidth)) + pad;
+  if (gutter + sum(named) <= room)
+    return {
+      kind: 'beside',
+      gutter,
+      lines: all,
+      x: inLine(named, gutter),
+      w: named,
+      head: headHeight,
+      row: m.rowHeight,
+    };
+  if (sum(named) <= room) {
+    const head = headHeight + m.textLine;
+    return { kind: 'below', gutter: 0, lines: all, x: inLine(named, 0), w: named, head, row: m.rowHeight };
+  }
+  return wrappedShape(bare, room, gap, headHeight, m);
+}
 
-  const lines: number[][] = [[]];
+/** Each column goes to the first line that has room for it: short ones fill up the line of a long one. */
+function wrappedShape(bare: readonly number[], room: number, gap: number, head: number, m: Metrics): TableShape {
+  const lines: number[][] = [];
+  const ends: number[] = [];
   const x: number[] = [];
-  let at = 0;
-  w.forEach((c, i) => {
-    if (at > 0 && at + c > room) {
+  bare.forEach((w, i) => {
+    let line = ends.findIndex((e) => e + gap + w <= room);
+    if (line < 0) {
+      line = lines.length;
       lines.push([]);
-      at = 0;
+      ends.push(-gap);
     }
-    lines[lines.length - 1]!.push(i);
-    x.push(at);
-    at += c + gap;
+    lines[line]!.push(i);
+    x.push(ends[line]! + gap);
+    ends[line] = ends[line]! + gap + w;
   });
   const row = Math.round(m.rowHeight * lines.length - 2 * (lines.length - 1)) + 2;
-  return { kind: 'wrapped', gutter: 0, lines, x, w: w.map((c) => Math.min(c, room)), head: headHeight, row };
+  return { kind: 'wrapped', gutter: 0, lines, x, w: bare.map((w) => Math.min(w, room)), head, row };
 }
 
 /** Height of a table of that shape with `rows` rows, inner padding below included. */
-export const tableHeight = (s: TableShape, rows: number, m: Metrics): number => s.head + rows * s.row + m.padY;
+export const tableHeight = (s: TableShape, rows: number, m: Metrics): number =>
+  Math.ceil(s.head + Math.max(s.kind === 'flat' ? s.row : 0, rows * s.row) + m.padY);
 
 /** How many rows fit into `height`; at least one. */
 export const tableCapacity = (s: TableShape, height: number, m: Metrics): number =>
@@ -150,7 +167,7 @@ export function placeTable(
   const left = rect.x + 3 + m.padX;
   const right = rect.x + rect.w - m.padX;
   const heads: PlacedText[] = [];
-  if (shape.kind !== 'wrapped' && sceneRows.length + (marks?.ghosts.length ?? 0) > 0) {
+  if ((shape.kind === 'beside' || shape.kind === 'below') && sceneRows.length + (marks?.ghosts.length ?? 0) > 0) {
     const line =
       shape.kind === 'beside' ? rect.y + m.padY + m.titleLine * 0.76 : rect.y + shape.head - m.textLine * 0.26;
     columns.forEach((name, i) => {
@@ -171,6 +188,7 @@ export function placeTable(
     shown.map((r, i) =>
       placeRow(
         r,
+        i === 0,
         columns,
         shape,
         { x: left, y: rect.y + shape.head + i * shape.row, w: right - left, h: shape.row },
@@ -181,30 +199,47 @@ export function placeTable(
   let more: PlacedText | null = null;
   if (rows.length > out.length) {
     // How many more: in the gutter beside a row, else at the end of the title's line, else instead of a row.
-    const free = shape.kind === 'beside' ? out.findLast((r) => r.word === null) : undefined;
     const text = (shown: number): string => `+${rows.length - shown} more`;
-    const last = heads[heads.length - 1];
-    const end = last && shape.kind === 'beside' ? last.x + textWidth(last.text, 'text', m.textSize) : left + titleEnd;
-    const titleY = rect.y + m.padY + m.titleLine * 0.76;
-    const titleRoom = right - end - 8;
-    const short = [text(out.length), `+${rows.length - out.length}`].find(
-      (t) => textWidth(t, 'text', m.textSize) <= titleRoom,
-    );
-    if (free && textWidth(text(out.length), 'text', m.textSize) <= shape.gutter - 3)
+    const width = (t: string): number => textWidth(t, 'text', m.textSize);
+    const free =
+      shape.kind === 'beside' || shape.kind === 'flat'
+        ? out.findLast((r, i) => r.word?.anchor !== 'start' && (shape.kind === 'beside' || i > 0))
+        : undefined;
+    const first = out[0]?.word;
+    const lastHead = heads[heads.length - 1];
+    const end =
+      shape.kind === 'flat'
+        ? left + shape.x[shape.x.length - 1]! + shape.w[shape.w.length - 1]!
+        : shape.kind === 'beside' && lastHead
+          ? lastHead.x + width(lastHead.text)
+          : left + titleEnd;
+    const limit = shape.kind === 'flat' && first ? first.x - textWidth(first.text, 'title', m.textSize) - 6 : right;
+    const titleY = shape.kind === 'flat' ? (out[0]?.cells[0]?.y ?? rect.y) : rect.y + m.padY + m.titleLine * 0.76;
+    const short = [text(out.length), `+${rows.length - out.length}`].find((t) => width(t) <= limit - end - 8);
+    if (free && width(text(out.length)) <= shape.gutter - 3)
       more = at(free.cells[0]?.y ?? free.y, left, 'start', text(out.length));
     else if (short !== undefined && (capacity === 1 || short === text(out.length)))
-      more = at(titleY, right, 'end', short);
+      more = at(titleY, limit, 'end', short);
     else if (capacity > 1) {
       out = place(chooseRows(rows, capacity - 1, marks));
-      more = at(rect.y + shape.head + out.length * shape.row + m.rowHeight * 0.72, left, 'start', text(out.length));
+      const y = rect.y + shape.head + out.length * shape.row + m.rowHeight * 0.72;
+      more = at(y, left, 'start', text(out.length));
     }
   } else if (rows.length === 0) {
-    more = at(rect.y + shape.head + m.rowHeight * 0.72, left, 'start', 'empty');
+    const y = rect.y + (shape.kind === 'flat' ? m.padY + m.titleLine * 0.76 : shape.head + m.rowHeight * 0.72);
+    more = at(y, left + (shape.kind === 'flat' ? shape.gutter : 0), 'start', 'empty');
   }
   return { heads, rows: out, more };
 }
 
-function placeRow(r: ShownRow, columns: readonly string[], shape: TableShape, rect: Rect, m: Metrics): RowBox {
+function placeRow(
+  r: ShownRow,
+  first: boolean,
+  columns: readonly string[],
+  shape: TableShape,
+  rect: Rect,
+  m: Metrics,
+): RowBox {
   const cells: PlacedText[] = [];
   const lineHeight = shape.lines.length > 1 ? (shape.row - 2) / shape.lines.length : shape.row;
   const baseline = (line: number): number =>
@@ -229,19 +264,23 @@ function placeRow(r: ShownRow, columns: readonly string[], shape: TableShape, re
       if (text !== '') end = x + textWidth(text, 'mono', m.textSize);
     }
     if (word || words.length === 0) return;
-    const room = shape.kind === 'beside' ? shape.gutter - 3 : rect.x + rect.w - end - 5;
+    const beside = shape.kind === 'beside' || (shape.kind === 'flat' && !first && wordWidth(m) <= shape.gutter - 3);
+    const room = beside ? shape.gutter - 3 : rect.x + rect.w - end - 5;
     const fits = words.find((t) => textWidth(t, 'title', m.textSize) <= room);
     if (!fits || (fits.length === 1 && k < shape.lines.length - 1)) return;
     word = {
       text: fits,
-      x: shape.kind === 'beside' ? rect.x : rect.x + rect.w,
+      x: beside ? rect.x : rect.x + rect.w,
       y: baseline(k),
       size: m.textSize,
       face: 'title',
-      anchor: shape.kind === 'beside' ? 'start' : 'end',
+      anchor: beside ? 'start' : 'end',
     };
   });
   const named = columns.map((c, i) => `${c} ${r.cells[i] ?? ''}`.trim()).join(', ');
   const label = words.length > 0 ? `${named}, ${words[0]}` : named;
-  return { id: r.id, ...rect, cells, fate: r.fate, stale: r.stale, word, label };
+  // The first row of a flat table has the title before it.
+  const indent = shape.kind === 'flat' && first ? shape.gutter : 0;
+  const area = { ...rect, x: rect.x + indent, w: rect.w - indent };
+  return { id: r.id, ...area, cells, fate: r.fate, stale: r.stale, word, label };
 }

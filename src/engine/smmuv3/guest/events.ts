@@ -7,6 +7,8 @@ import type { Guest, Ring } from './state.ts';
 const ENTRY = 32;
 const OVERFLOW = 0x80000000;
 const POSITION = 0xfffff;
+/** Records taken in one run of the thread; the line stays raised when there are more. */
+const MAX_RECORDS = 256;
 
 /** Both interrupt lines of the vSMMU, as far as they are raised. */
 export function* interrupt(g: Guest): Op<void> {
@@ -23,13 +25,16 @@ function* eventThread(g: Guest): Op<void> {
   const q = g.state.evtq;
   if (!q) return;
   const size = 2 ** (q.log2size + 1);
-  // One round more than the ring has entries, so that a PROD that runs ahead forever cannot hold the driver.
-  for (let rounds = 0; rounds <= 2 ** q.log2size; rounds++) {
+  for (let taken = 0; ; ) {
     const prod = yield* readRegister(g, 'EVENTQ_PROD');
     if (flagOf(prod) !== flagOf(q.prod)) log(g, 'guest.evtq', 'EVTQ overflow detected -- events lost');
     q.prod = prod >>> 0;
     if (position(q.prod, size) === position(q.cons, size)) break;
-    while (position(q.prod, size) !== position(q.cons, size)) {
+    for (; position(q.prod, size) !== position(q.cons, size); taken++) {
+      if (taken === MAX_RECORDS) {
+        g.smmu.irq.evtq = true;
+        return;
+      }
       const at = q.base + (position(q.cons, size) % 2 ** q.log2size) * ENTRY;
       const words = [0, 8, 16, 24].map((o) => g.memory.readWord(at + o));
       q.cons = (flagOf(q.cons) | ((position(q.cons, size) + 1) % size)) >>> 0;

@@ -7,6 +7,8 @@ import type { Guest, Ring } from './state.ts';
 /** Size of the driver's command batch (CMDQ_BATCH_ENTRIES). */
 const BATCH = 64;
 const ENTRY = 16;
+/** Command errors served in one wait, before it counts as timed out. */
+const MAX_ERRORS = 32;
 /** Index and wrap bits of PROD and CONS. */
 const POSITION = 0xfffff;
 
@@ -87,12 +89,14 @@ function* waitConsumed(g: Guest, q: Ring, position: number): Op<void> {
 
 /** Reads CMDQ_CONS until `done`; a pending error interrupt is served in between, as on any other CPU. */
 function* poll(g: Guest, q: Ring, done: () => boolean): Op<boolean> {
-  for (let idle = 0; idle < 3; ) {
-    const cons = (yield* readRegister(g, 'CMDQ_CONS')) & POSITION;
+  for (let idle = 0, errors = 0; idle < 3 && errors < MAX_ERRORS; ) {
+    const cons = ((yield* readRegister(g, 'CMDQ_CONS')) & POSITION) % span(q);
     idle = cons === q.cons ? idle + 1 : 0;
-    q.cons = cons % span(q);
+    q.cons = cons;
     if (done()) return true;
-    if (g.smmu.irq.gerror) yield* globalError(g);
+    if (!g.smmu.irq.gerror) continue;
+    errors++;
+    yield* globalError(g);
   }
   return false;
 }

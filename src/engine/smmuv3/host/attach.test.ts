@@ -279,8 +279,15 @@ describe('unmap from the nest parent (arm-smmuv3.md 5.6, 10.2)', () => {
       length: 2 * MiB - 4096,
       iova: 0x48000000,
     });
+    const from = b.events.length;
     unmap(b, ioas, 0x48000000, 2 * MiB - 4096);
     expect(b.posted()).toHaveLength(511 + 3);
+    // Batches of 64 without CMD_SYNC; each ends where hardware starts to fetch.
+    const kinds = b.events
+      .slice(from)
+      .flatMap((e) => (e.kind === 'command.post' ? ['p'] : e.kind === 'command.fetch' ? ['f'] : []));
+    const lists = kinds.join('').match(/p+/g)!;
+    expect(lists.map((x) => x.length)).toEqual([64, 64, 64, 64, 64, 64, 64, 64, 2]);
   });
 
   it('sends nothing while no device is attached', () => {

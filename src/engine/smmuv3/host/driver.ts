@@ -83,6 +83,8 @@ export class HostDriver implements IommuDriver {
   /** Serves the interrupts that are pending: global errors, then events. */
   *interrupt(): Op<void> {
     const { irq } = this.host.smmu;
+    // Without a driver nobody listens: a document may have set the registers up by itself.
+    if (!this.host.state.features) return;
     if (irq.gerror) yield* handleGlobalError(this.host);
     while (irq.evtq) yield* drainEvents(this.host);
   }

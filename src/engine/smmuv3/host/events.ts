@@ -10,19 +10,22 @@ const VEVENTQ_TYPE_ARM_SMMUV3 = 1;
 const ENTRY = 32;
 const OVERFLOW = 0x80000000;
 const STALL = 1n << 31n;
+/** Records that one run of the thread prints; the kernel's rate limit without its clock. */
+const DUMPS = 10;
 
 /** Takes all records out of the queue; each goes to the guest or into the log. */
 export function* drainEvents(h: Host): Op<void> {
   const q = h.state.evtq!;
   h.smmu.irq.evtq = false;
   const size = 2 ** q.log2;
+  let unhandled = 0;
   for (;;) {
     const prodReg = Number(h.smmu.readRegister('EVENTQ_PROD'));
     const consReg = Number(h.smmu.readRegister('EVENTQ_CONS'));
     const overflow = (prodReg & OVERFLOW) !== (consReg & OVERFLOW);
     q.prod = (prodReg & 0xfffff) % (2 * size);
     if (q.cons === q.prod) {
-      if (!overflow) return;
+      if (!overflow) break;
       log(h, 'hw.evtq', 'EVTQ overflow detected -- events lost');
       yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((prodReg & OVERFLOW) | q.cons) >>> 0));
       continue;
@@ -32,9 +35,10 @@ export function* drainEvents(h: Host): Op<void> {
     q.cons = (q.cons + 1) % (2 * size);
     yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((consReg & OVERFLOW) | q.cons) >>> 0));
     const m = h.state.masters.find((x) => x.sid === Number(evt[0]! >> 32n));
-    if (!deliver(h, m, evt)) dump(h, m, evt);
+    if (!deliver(h, m, evt) && unhandled++ < DUMPS) dump(h, m, evt);
     yield pause('driver', 'event');
   }
+  if (unhandled > DUMPS) log(h, 'hw.evtq', `arm_smmu_evtq_thread: ${unhandled - DUMPS} callbacks suppressed`);
 }
 
 /** True when the record reached the guest. A stalled transaction has no fault handler here, so it is only logged. */

@@ -57,7 +57,7 @@ function skipFailedCommand(h: Host): void {
     'hw.cmdq',
     `skipping command in error state: ${words.map((w) => `0x${w.toString(16).padStart(16, '0')}`).join(' ')}`,
   );
-  const sync = cmdSync(0);
+  const sync = cmdSync(null);
   h.memory.writeWord(at, sync[0]!);
   h.memory.writeWord(at + 8, sync[1]!);
   h.trace.listener?.({

@@ -122,6 +122,8 @@ describe('IOMMU_HWPT_INVALIDATE on the vIOMMU (5.5)', () => {
       'SYNC',
       'SYNC',
     ]);
+    const overwritten = b.events.findLast((e) => e.kind === 'command.post');
+    expect(overwritten?.kind === 'command.post' && overwritten.command.words).toEqual([0x0fc02046n, 0n]);
     const log = b.driver.state.log.slice(-3);
     expect(log[0]).toBe('unexpected global error reported (0x00000001), this could be serious');
     expect(log[1]).toMatch(/^CMDQ error \(cons 0x0100[0-9a-f]{4}\): Illegal command$/);
@@ -200,6 +202,19 @@ describe('events (5.10)', () => {
     raise(b, 'C_BAD_STE', { SID: 0x300 });
     expect(b.driver.state.log.at(-1)).toBe('event: C_BAD_STE client: (unassigned sid) sid: 0x300 ssid: 0');
     expect(read(b, fd)).toEqual([]);
+  });
+
+  it('prints a flood only in part, and says when the queue overflowed', () => {
+    const { b } = armed();
+    const size = 2 ** b.driver.state.evtq!.log2;
+    for (let i = 0; i <= size; i++) b.smmu.deliverEvent(encodeEvent('C_BAD_STREAMID', { SID: 0x300 }));
+    runToEnd(b.driver.interrupt());
+    expect(b.driver.state.log.filter((l) => l === 'event 0x02 received:')).toHaveLength(10);
+    expect(b.driver.state.log.slice(-2)).toEqual([
+      'EVTQ overflow detected -- events lost',
+      `arm_smmu_evtq_thread: ${size - 10} callbacks suppressed`,
+    ]);
+    expect(b.smmu.readRegister('EVENTQ_CONS')).toBe(b.smmu.readRegister('EVENTQ_PROD'));
   });
 
   it('counts lost events as the uAPI says (iommufd-uapi.md 3.7, depth 2)', () => {

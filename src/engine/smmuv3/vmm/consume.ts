@@ -72,7 +72,8 @@ export function* consume(v: VmmContext): Op<void> {
   let at = Number(r['CMDQ_CONS'] ?? 0n) % span;
   let stop: Stop | null = null;
   let last = '';
-  while (!stop && at !== Number(r['CMDQ_PROD'] ?? 0n) % span) {
+  // PROD may hold anything: no more than a full queue is consumed in one go.
+  for (let left = span / 2; !stop && left > 0 && at !== Number(r['CMDQ_PROD'] ?? 0n) % span; left--) {
     if (((r['GERROR'] ?? 0n) ^ (r['GERRORN'] ?? 0n)) & GERROR.cmdq) break;
     const index = at % 2 ** q.log2size;
     const address = q.base + index * ENTRY;
