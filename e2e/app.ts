@@ -27,7 +27,7 @@ export const test = base.extend<{ app: Page }>({
 
 /** Waits until nothing plays, flies, loads or fades. */
 export async function idle(page: Page): Promise<void> {
-  await page.waitForFunction(() => document.documentElement.dataset.idle === 'true');
+  await page.waitForFunction(() => document.documentElement.dataset.idle === 'true', null, { timeout: 45_000 });
 }
 
 /** First visit, at rest. */

@@ -21,8 +21,8 @@ test('a reload loses nothing', async ({ app }) => {
   await idle(app);
   await press(app, 'PageUp', 'ArrowRight', 'ArrowRight');
   const before = await steps(app).allTextContents();
-  const url = app.url();
   await app.waitForTimeout(700);
+  const url = app.url();
   await app.reload();
   await idle(app);
   expect(app.url()).toBe(url);

@@ -145,7 +145,7 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
   const hazards = app.simulation()?.hazards(place) ?? [];
   return (
     <aside aria-label="Inspector" className="shell-inspector flex min-h-0 flex-col border-l border-line bg-panel">
-      <div className="scroll-thin min-h-0 flex-1 overflow-y-auto">
+      <div className="scroll-thin relative min-h-0 flex-1 overflow-y-auto">
         <section className="px-4 pt-3 pb-4">
           <div className="flex items-start justify-between gap-2">
             <div className="min-w-0">

@@ -35,22 +35,20 @@ function FieldRow({ f, active, onActive }: { f: Explained; active: boolean; onAc
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the pointer lights up the field's bits in the ruler
     <div
-      className={`-mx-1 rounded px-1 py-1 ${active ? 'bg-accent-soft' : ''}`}
+      className={`-mx-1 grid grid-cols-[1fr_auto] items-baseline gap-x-2 rounded px-1 py-1 ${active ? 'bg-accent-soft' : ''}`}
       onMouseEnter={() => onActive(field.name)}
       onMouseLeave={() => onActive(null)}
     >
-      <div className="flex flex-wrap items-baseline gap-x-2">
-        <dt className={`text-xs ${f.applies ? '' : 'text-ink-3'}`}>
-          {field.name}{' '}
-          <span className="font-mono text-2xs text-ink-3">
-            {field.word > 0 ? `w${field.word}` : ''}[{bitsText(field)}]
-          </span>
-        </dt>
-        <dd className={`ml-auto font-mono text-xs ${f.value !== 0n && f.applies ? 'font-semibold' : 'text-ink-3'}`}>
-          {breakable(f.text)}
-        </dd>
-      </div>
-      <dd className="text-2xs text-ink-3">
+      <dt className={`text-xs break-words ${f.applies ? '' : 'text-ink-3'}`}>
+        {field.name}{' '}
+        <span className="font-mono text-2xs text-ink-3">
+          {field.word > 0 ? `w${field.word}` : ''}[{bitsText(field)}]
+        </span>
+      </dt>
+      <dd className={`text-right font-mono text-xs ${f.value !== 0n && f.applies ? 'font-semibold' : 'text-ink-3'}`}>
+        {breakable(f.text)}
+      </dd>
+      <dd className="col-span-2 text-2xs text-ink-3">
         {f.valueName !== '' && <strong className="text-ink-2">{f.valueName}. </strong>}
         {field.meaning}
         {!f.applies && ' Not used with these settings.'}

@@ -31,7 +31,7 @@ export function LeftPanel({ scenarios }: { scenarios: readonly LibraryScenario[]
         id="left-panel"
         role="tabpanel"
         aria-labelledby={`left-tab-${panel}`}
-        className="scroll-thin min-h-0 flex-1 overflow-y-auto"
+        className="scroll-thin relative min-h-0 flex-1 overflow-y-auto"
       >
         {panel === 'scenarios' && <ScenariosPanel scenarios={scenarios} />}
         {panel === 'steps' && <StepsPanel />}

@@ -41,6 +41,16 @@ function About() {
   );
 }
 
+/** Scrolls the panel, and nothing else, until the element is seen. */
+function keepInView(el: Element | null): void {
+  const panel = el?.closest('[role=tabpanel]');
+  if (!el || !panel) return;
+  const [inner, outer] = [el.getBoundingClientRect(), panel.getBoundingClientRect()];
+  if (inner.top < outer.top) panel.scrollTop += inner.top - outer.top - 8;
+  else if (inner.bottom > outer.bottom)
+    panel.scrollTop += Math.min(inner.bottom - outer.bottom, inner.top - outer.top) + 8;
+}
+
 export function StepsPanel() {
   const app = useAppStore();
   const records = useApp((s) => s.records);
@@ -49,7 +59,7 @@ export function StepsPanel() {
   const list = useRef<HTMLOListElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list scrolls when another step becomes the current one
   useEffect(() => {
-    list.current?.querySelector('[aria-current=step]')?.scrollIntoView({ block: 'nearest' });
+    keepInView(list.current?.querySelector('[aria-current=step]') ?? null);
   }, [current, records]);
   return (
     <div>

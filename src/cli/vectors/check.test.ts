@@ -13,7 +13,7 @@ it('all vectors of the project hold', () => {
   const r = checkFolder(own);
   expect(r.failures).toEqual([]);
   expect(r.passed).toBe(100);
-});
+}, 30_000);
 
 describe('a falsified expectation fails', () => {
   const falsify = (expect: unknown): unknown => {
@@ -49,7 +49,7 @@ describe('a falsified expectation fails', () => {
           expect(r.failures, `${String(vector['name'])} ${place.join('.')}`).toHaveLength(1);
         }
       }
-    });
+    }, 30_000);
 });
 
 describe('files that are not as they should be', () => {

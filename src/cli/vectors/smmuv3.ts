@@ -42,7 +42,7 @@ interface Bench {
   readonly posted: bigint[][];
 }
 
-/** A probed host driver with one device for each StreamID. StreamIDs have 32 bits, so any vector's will do. */
+/** A probed host driver with one device for each StreamID, which may have 32 bits. */
 function bench(sids: readonly number[], onSync: () => void = () => {}): Bench {
   const memory = new Memory(2 ** 40);
   const trace = new Trace();
@@ -51,7 +51,8 @@ function bench(sids: readonly number[], onSync: () => void = () => {}): Bench {
     (rid) => new PciDevice({ name: `sid 0x${rid.toString(16)}`, rid, vrid: 0, pasidBits: 0, ats: true, pri: false }),
   );
   const { idr } = physicalFeatures({});
-  const features = decodeFeatures(idr.map((w, i) => (i === 1 ? ((w & ~0x3f) | 32) >>> 0 : w)));
+  const sidBits = sids.some((sid) => sid > 0xffff) ? 32 : 16;
+  const features = decodeFeatures(idr.map((w, i) => (i === 1 ? ((w & ~0x3f) | sidBits) >>> 0 : w)));
   const smmu = new Smmu(memory, features, devices, trace, injector);
   const pages = new PageAllocator(2 ** 32, 2 ** 33);
   // These vectors state what v6.19 made of a vSTE: ATS only under one that translates with EATS = 1.

@@ -19,6 +19,7 @@ export const smmuv3Vendor: Vendor = {
   commands: commandLayouts,
   registers: registers.map((r) => r.name),
   caches: cachedFields,
-  operations: Object.keys(handlers),
+  // `inject` is the machine's own: it reaches no platform.
+  operations: [...Object.keys(handlers), 'inject'],
   create: (spec, devices, trace, injector) => new Smmuv3Platform(wire(spec, devices, trace, injector)),
 };

@@ -1,5 +1,5 @@
 import type { SceneObject, SceneQueue } from '../../engine/machine/index.ts';
-import { type Face, fitText, textWidth } from './measure.ts';
+import { type Face, fitLine, fitText, textWidth } from './measure.ts';
 import type { Metrics } from './metrics.ts';
 import { linesOf, measuredLines, mergeTables, type Slot } from './slots.ts';
 import { inner, placeTable, type TableShape, tableHeight, tableShape } from './table.ts';
@@ -71,7 +71,7 @@ const pressedTo = 0.92;
 function cut(full: string, face: Face, size: number, width: number): { text: string; full?: string; pressed?: number } {
   const natural = textWidth(full, face, size);
   if (natural > width && natural * pressedTo <= width) return { text: full, pressed: Math.floor(width) };
-  const text = fitText(full, face, size, width);
+  const text = face === 'mono' ? fitLine(full, face, size, width) : fitText(full, face, size, width);
   return text === full ? { text } : { text, full };
 }
 
@@ -126,7 +126,7 @@ export function placeBox(
     const y = beside ? first : rect.y + m.padY + m.titleLine + row * m.textLine + m.textLine * 0.76;
     const shown = cut(l, 'mono', m.textSize, left + width - x);
     // A few letters around an ellipsis say nothing.
-    if (shown.full !== undefined && [...shown.text].length < 7) shown.text = '';
+    if (shown.full !== undefined && [...shown.text].length < 6) shown.text = '';
     return { ...shown, x, y, size: m.textSize, face: 'mono', anchor: 'start' };
   });
   const beside = inline ? placed[0] : undefined;

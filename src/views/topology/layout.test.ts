@@ -262,7 +262,7 @@ describe('rows', () => {
     const box = layoutTopology(scene, projector, { marks }).boxes.find((b) => b.id === 'hw.iotlb')!;
     expect(box.rows.map((r) => r.id)).toEqual(expect.arrayContaining([50, 103]));
     expect(box.rows[0]).toMatchObject({ id: 50, fate: 'removed' });
-    expect(box.more!.text).toBe(`+${13 - box.rows.length} more`);
+    expect(box.more!.text).toMatch(new RegExp(`^\\+${13 - box.rows.length}( more)?$`));
   });
 
   it('marks a stale row with its word', () => {

@@ -68,3 +68,19 @@ export function fitText(text: string, face: Face, size: number, width: number): 
   }
   return textWidth('…', face, size) <= width ? '…' : '';
 }
+
+/**
+ * A line of several words cut at its end, rather between two words than within one; a single word is cut in its middle,
+ * since the ends of an address say most.
+ */
+export function fitLine(text: string, face: Face, size: number, width: number): string {
+  if (textWidth(text, face, size) <= width) return text;
+  if (!text.trim().includes(' ')) return fitText(text, face, size, width);
+  const chars = [...text];
+  let keep = chars.length - 1;
+  while (keep > 0 && textWidth(`${chars.slice(0, keep).join('')}…`, face, size) > width) keep--;
+  let head = chars.slice(0, keep).join('');
+  const space = head.lastIndexOf(' ');
+  if (space > 0 && chars[keep] !== ' ' && head.length - space <= 3) head = head.slice(0, space);
+  return keep === 0 ? '' : `${head.trimEnd()}…`;
+}

@@ -68,9 +68,12 @@ export interface Candidate {
 
 /** Tried in this order; the first that fits the room is taken. The last is used even when it doesn't fit. */
 export const candidates: readonly Candidate[] = [
-  ...[3.4, 3, 2.7, 2.4, 2.2, 2, 1.8, 1.65, 1.5, 1.4, 1.3, 1.2, 1.1, 1].flatMap((scale): Candidate[] => [
-    { scale, density: 'roomy' },
-    { scale, density: 'compact' },
-  ]),
+  ...[3.4, 3, 2.7, 2.4, 2.2, 2, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3, 1.25, 1.2, 1.15, 1.1, 1.05, 1].flatMap(
+    (scale): Candidate[] => [
+      { scale, density: 'roomy' },
+      { scale, density: 'compact' },
+      ...(scale > 1 ? [{ scale, density: 'short' as const }] : []),
+    ],
+  ),
   { scale: 1, density: 'dense' },
 ];

@@ -16,7 +16,7 @@ import {
   type Run,
 } from './label.ts';
 import { foldId, messageRoute, obstaclesOf } from './route.ts';
-import type { Point, Rect, TopologyLayout } from './types.ts';
+import type { ObjectBox, Point, Rect, TopologyLayout } from './types.ts';
 
 /** Colour of a message: who sends it, or what becomes of what it meets. */
 export type Tone = Actor | 'removed' | 'wasted' | 'fault';
@@ -223,7 +223,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
   const scale = layout.scale;
   const bounds = { x: 0, y: 0, w: layout.width, h: layout.height };
   const fixed: Occupied[] = [
-    ...layout.boxes.map((b) => ({ rect: b, weight: 1 })),
+    ...layout.boxes.flatMap(coverage),
     ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 3 })),
   ];
   const labels: Occupied[] = [];
@@ -240,10 +240,11 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     ev: TraceEvent,
     ends: readonly string[],
     free: boolean,
+    width: number,
   ): { label: Label; covers: number } => {
     const lines = messageRuns(ev)
       .slice(0, 1)
-      .map((l) => cutRuns(l, free ? widest : widest * 0.75, scale));
+      .map((l) => cutRuns(l, width, scale));
     const size = labelSize(lines, scale);
     const occupied = [
       ...fixed,
@@ -281,9 +282,11 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     if (!points) return;
     let label: Label | null = null;
     if (k >= kept.length - trailLabels && ev.kind !== 'ioctl.exit') {
-      const l = labelOn(points, ev, [hop.from, hop.to], false);
-      // An old message's text is worth less than what it would cover.
-      if (l.covers < l.label.w * l.label.h * 0.06) {
+      // An old message's text is worth less than what it would cover; it is rather cut, or left out.
+      const l = [widest, widest * 0.6]
+        .map((w) => labelOn(points, ev, [hop.from, hop.to], false, w))
+        .find((x) => x.covers < x.label.w * x.label.h * 0.06);
+      if (l) {
         label = l.label;
         labels.push({ rect: l.label, weight: 6 });
       }
@@ -297,7 +300,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
   let flight: Flight | null = null;
   const points = current ? pathOf(current) : null;
   if (current && points) {
-    const { label } = labelOn(points, e, [current.from, current.to], true);
+    const { label } = labelOn(points, e, [current.from, current.to], true, widest);
     const isRewrite = e.kind === 'record.rewrite' || e.kind === 'command.rewrite';
     flight = { id: `${index}`, from: current.from, to: current.to, tone, points, label: isRewrite ? null : label };
     if (flight.label) labels.push({ rect: flight.label, weight: 6 });
@@ -331,6 +334,17 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
       ? { id: e.at, index: e.index }
       : null;
   return { flight, note, trail, marks, slot, row: quiet ? { id: e.at, row: e.entry.id } : null, caption: eventText(e) };
+}
+
+/** The parts of a box that hold something weigh more than its empty ground. */
+function coverage(b: ObjectBox): Occupied[] {
+  if (!b.cache) return [{ rect: b, weight: 1 }];
+  const last = b.rows[b.rows.length - 1];
+  const end = Math.max(last ? last.y + last.h : 0, b.more ? b.more.y + 3 : 0, b.title.y + 4);
+  return [
+    { rect: { ...b, h: end - b.y }, weight: 1 },
+    { rect: { ...b, y: end, h: b.y + b.h - end }, weight: 0.15 },
+  ];
 }
 
 const known = new WeakMap<TopologyLayout, Map<string, Rect>>();

@@ -215,9 +215,10 @@ export function placeTable(
           : left + titleEnd;
     const limit = shape.kind === 'flat' && first ? first.x - textWidth(first.text, 'title', m.textSize) - 6 : right;
     const titleY = shape.kind === 'flat' ? (out[0]?.cells[0]?.y ?? rect.y) : rect.y + m.padY + m.titleLine * 0.76;
-    const short = [text(out.length), `+${rows.length - out.length}`].find((t) => width(t) <= limit - end - 8);
-    if (free && width(text(out.length)) <= shape.gutter - 3)
-      more = at(free.cells[0]?.y ?? free.y, left, 'start', text(out.length));
+    const forms = [text(out.length), `+${rows.length - out.length}`];
+    const short = forms.find((t) => width(t) <= limit - end - 8);
+    const inGutter = free && forms.find((t) => width(t) <= shape.gutter - 3);
+    if (free && inGutter) more = at(free.cells[0]?.y ?? free.y, left, 'start', inGutter);
     else if (short !== undefined && (capacity === 1 || short === text(out.length)))
       more = at(titleY, limit, 'end', short);
     else if (capacity > 1) {

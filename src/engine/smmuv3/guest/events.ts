@@ -10,8 +10,9 @@ const POSITION = 0xfffff;
 /** Records taken in one run of the thread; the line stays raised when there are more. */
 const MAX_RECORDS = 256;
 
-/** Both interrupt lines of the vSMMU, as far as they are raised. */
+/** Both interrupt lines of the vSMMU, as far as they are raised. Before probe nobody has asked for them. */
 export function* interrupt(g: Guest): Op<void> {
+  if (!g.state.cmdq) g.smmu.irq.gerror = g.smmu.irq.evtq = false;
   if (g.smmu.irq.gerror) yield* globalError(g);
   if (g.smmu.irq.evtq) yield* eventThread(g);
 }

@@ -1,12 +1,5 @@
 import { bytesToWords, hexPlain } from '../../bits/index.ts';
-import {
-  type Injection,
-  type InjectPoint,
-  type Op,
-  type Operation,
-  type OpResult,
-  pause,
-} from '../../machine/index.ts';
+import { type Op, type Operation, type OpResult, pause } from '../../machine/index.ts';
 import { PAGE_SIZE } from '../../memory/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import type { DmaOutcome } from '../hardware/index.ts';
@@ -238,12 +231,6 @@ function* ats(p: Parts, op: Fields): Op<OpResult> {
   return { ...r, text: `${device.name}: translation of ${hexPlain(o.iova)} is PA ${hexPlain(first!.pa)}` };
 }
 
-function inject(p: Parts, op: Fields): OpResult {
-  const o = op as unknown as { at: InjectPoint; action: Injection['action']; count: number; xor: [bigint, bigint] };
-  p.injector.active.push({ at: o.at, action: o.action, count: o.count, xor: o.xor });
-  return done(`the next ${o.count === 1 ? 'message' : `${o.count} messages`} at ${o.at}: ${o.action}`);
-}
-
 function* invalidate(p: Parts, op: Fields): Op<OpResult> {
   const o = op as unknown as { command?: { name: string; fields: Record<string, bigint> }; bytes?: Uint8Array };
   const words = o.command
@@ -258,7 +245,6 @@ export const handlers: Readonly<Record<string, Handler>> = {
   'memory.read': memoryRead,
   'register.write': registerWrite,
   'register.read': registerRead,
-  inject,
   ioctl: (p, op) => onKernel(p, () => ioctl(p, op)),
   'fd.open': (p, op) => onKernel(p, () => fdOpen(p, op)),
   'fd.close': (p, op) => onKernel(p, () => fdClose(p, op)),

@@ -177,6 +177,24 @@ describe('a guest on the VMM', () => {
     expect(notes).toHaveLength(13);
   });
 
+  it('leaves a vSMMU alone that somebody drives by hand before it boots', () => {
+    const v = vmmOnRecorder();
+    const guest = new GuestDriver({
+      memory: v.memory,
+      pages: new PageAllocator(0x48000000, 0x50000000),
+      smmu: v.vmm,
+      devices: [],
+      trace: v.trace,
+      injector: v.injector,
+    });
+    v.enableQueue();
+    v.post([0xffn, 0n]);
+    expect(v.vmm.irq.gerror).toBe(true);
+    v.run(guest.interrupt());
+    expect(v.vmm.irq.gerror).toBe(false);
+    expect([v.vmm.readVirtual('GERROR'), v.vmm.readVirtual('GERRORN')]).toEqual([1n, 0n]);
+  });
+
   it('drops, holds back and changes commands before they reach the queue', () => {
     const m = attached();
     m.injector.active.push({ at: 'guest.command', action: 'drop', count: 1, xor: [0n, 0n] });

@@ -1,0 +1,2 @@
+export { BitRuler, type BitRulerProps } from './BitRuler.tsx';
+export { layoutRuler, type RulerLayout } from './layout.ts';
