@@ -58,7 +58,9 @@ test('the theme is chosen and kept', async ({ app }) => {
 test('everything by keyboard alone', async ({ app }) => {
   await visit(app);
   const focused = () =>
-    app.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '');
+    app.evaluate(
+      () => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent?.trim() ?? '',
+    );
   const tabTo = async (name: RegExp): Promise<void> => {
     for (let i = 0; i < 80; i++) {
       await app.keyboard.press('Tab');

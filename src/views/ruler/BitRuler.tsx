@@ -120,6 +120,17 @@ function Row({ row, ...rest }: PartProps & { readonly row: RulerRow }) {
           {t.text}
         </text>
       ))}
+      {row.segments.map(
+        (s) =>
+          s.name &&
+          s.name.y > row.y + row.h + rest.size * 1.2 && (
+            <path
+              key={s.hi}
+              d={`M${s.x + s.w / 2},${row.y + row.h}V${s.name.y - rest.size * 0.85}`}
+              stroke={colours.lineStrong}
+            />
+          ),
+      )}
       {row.segments.map((s) => (
         <Segment key={s.hi} segment={s} row={row} {...rest} />
       ))}
@@ -185,24 +196,18 @@ function Segment({
         </text>
       )}
       {s.name && (
-        <>
-          {s.name.y > row.y + row.h + size * 1.2 && (
-            <path
-              d={`M${s.x + s.w / 2},${row.y + row.h}V${s.name.y - size * 0.85}`}
-              stroke={colours.line}
-              strokeWidth={1}
-            />
-          )}
-          <text
-            x={s.name.x}
-            y={s.name.y}
-            textAnchor="middle"
-            fill={lit ? 'var(--accent-ink, #1d4ed8)' : s.name.isNumber ? colours.ink3 : colours.ink2}
-            fontWeight={lit ? 600 : 400}
-          >
-            {s.name.text}
-          </text>
-        </>
+        <text
+          x={s.name.x}
+          y={s.name.y}
+          textAnchor="middle"
+          fill={lit ? 'var(--accent-ink, #1d4ed8)' : s.name.isBits ? colours.ink3 : colours.ink2}
+          fontWeight={lit ? 600 : 400}
+          stroke={colours.panel}
+          strokeWidth={3}
+          paintOrder="stroke"
+        >
+          {s.name.text}
+        </text>
       )}
       <title>{s.label}</title>
     </g>

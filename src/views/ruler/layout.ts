@@ -1,5 +1,5 @@
 import { type Explained, explain, hex, type Layout, reservedBits } from '../../engine/bits/index.ts';
-import { fitText, textWidth } from '../topology/measure.ts';
+import { textWidth } from '../topology/measure.ts';
 
 /**
  * Where the fields of a record stand on its ruler: each 64-bit word from bit 63 down to 0, in one row or in several. Pure
@@ -50,12 +50,10 @@ export interface RulerSegment {
   readonly w: number;
   /** Null for bits that no field describes. */
   readonly field: Explained | null;
-  /** Number of the field in the record, from 1: stands for its name where that doesn't fit. 0 for reserved bits. */
-  readonly number: number;
   /** Value, as much as fits inside; '' when nothing does. */
   readonly value: string;
-  /** Name below, or the field's number; null where neither fits. */
-  readonly name: { readonly text: string; readonly x: number; readonly y: number; readonly isNumber: boolean } | null;
+  /** Name below, or the bits' numbers where it doesn't fit; null where neither does. */
+  readonly name: { readonly text: string; readonly x: number; readonly y: number; readonly isBits: boolean } | null;
   /** Reserved bits that are set. */
   readonly wrong: boolean;
   /** All of it in one sentence. */
@@ -80,7 +78,6 @@ interface Piece {
   readonly hi: number;
   readonly lo: number;
   readonly field: Explained | null;
-  readonly number: number;
   readonly reserved: bigint;
 }
 
@@ -92,14 +89,14 @@ function piecesOf(fields: readonly Explained[], w: number, reserved: bigint): Pi
   const out: Piece[] = [];
   let top = 63;
   const gap = (hi: number, lo: number): void => {
-    if (hi >= lo) out.push({ hi, lo, field: null, number: 0, reserved: cutBits(reserved, hi, lo) });
+    if (hi >= lo) out.push({ hi, lo, field: null, reserved: cutBits(reserved, hi, lo) });
   };
-  const mine = fields.map((f, i) => ({ f, number: i + 1 })).filter((x) => x.f.field.word === w);
-  for (const { f, number } of mine.sort((a, b) => b.f.field.lo - a.f.field.lo)) {
+  const mine = fields.filter((f) => f.field.word === w);
+  for (const f of mine.sort((a, b) => b.field.lo - a.field.lo)) {
     const hi = Math.min(f.field.hi, top);
     if (hi < f.field.lo) continue;
     gap(top, hi + 1);
-    out.push({ hi, lo: f.field.lo, field: f, number, reserved: 0n });
+    out.push({ hi, lo: f.field.lo, field: f, reserved: 0n });
     top = f.field.lo - 1;
   }
   gap(top, 0);
@@ -234,23 +231,24 @@ function placeRow(
     const at = x;
     const wide = w[i]!;
     x += wide;
-    const whole = p.field !== null && widest(p, pieces, hi, lo);
+    const whole = p.field !== null && isWidest(p, hi, lo);
     const value = valueForms(p, whole).find((v) => textWidth(v, 'mono', size) <= wide - 2) ?? '';
     let name: RulerSegment['name'] = null;
     if (p.field && whole) {
-      for (const text of [p.field.field.name, String(p.number)]) {
+      const range = bits(p.field.field.hi, p.field.field.lo);
+      for (const text of [p.field.field.name, range]) {
         const room = textWidth(text, 'text', size);
         const left = Math.min(Math.max(at + wide / 2 - room / 2, 0), width - room);
         // A name stands under its segment, or one line lower when its neighbour's name is in the way.
         const level = under.findIndex((end) => left >= end + 4);
-        if (level < 0 || (text === String(p.number) && level > 0 && room > wide + 6)) continue;
+        if (level < 0) continue;
         under[level] = left + room;
         deepest = Math.max(deepest, level);
         name = {
           text,
           x: left + room / 2,
           y: y + h + size * (1.05 + level * 1.1),
-          isNumber: text !== p.field.field.name,
+          isBits: text !== p.field.field.name,
         };
         break;
       }
@@ -262,7 +260,6 @@ function placeRow(
       x: at,
       w: wide,
       field: p.field,
-      number: p.number,
       value,
       name,
       wrong,
@@ -274,7 +271,7 @@ function placeRow(
 }
 
 /** Is this the widest of the parts into which the rows have cut the field? It carries name and value. */
-function widest(p: Piece, _row: readonly Piece[], hi: number, lo: number): boolean {
+function isWidest(p: Piece, hi: number, lo: number): boolean {
   const f = p.field!.field;
   const here = p.hi - p.lo + 1;
   const span = hi - lo + 1;
@@ -317,6 +314,3 @@ function ticksOf(
   out.push(one(String(lo), width, 'end'));
   return out;
 }
-
-/** A field's name cut to a width, for lists beside the ruler. */
-export const shortName = (name: string, width: number, size = 11): string => fitText(name, 'text', size, width);

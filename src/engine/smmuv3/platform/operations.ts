@@ -239,6 +239,12 @@ function* invalidate(p: Parts, op: Fields): Op<OpResult> {
   return yield* p.guest.invalidate([words[0] ?? 0n, words[1] ?? 0n]);
 }
 
+/** Hot-unplug: the guest lets go of the device before it disappears. */
+function* unplug(p: Parts, device: string): Op<OpResult> {
+  if (p.guest.views().devices.some((d) => d.name === device)) yield* p.guest.remove({ device });
+  return yield* p.vmm.unplug(device);
+}
+
 /** Every operation of the format that this platform has. */
 export const handlers: Readonly<Record<string, Handler>> = {
   'memory.write': memoryWrite,
@@ -251,7 +257,7 @@ export const handlers: Readonly<Record<string, Handler>> = {
   'fd.read': (p, op) => onKernel(p, () => fdRead(p, op)),
   'vmm.start': (p) => onKernel(p, () => p.vmm.start()),
   'vmm.plug': (p, op) => onKernel(p, () => p.vmm.plug(op.device)),
-  'vmm.unplug': (p, op) => onKernel(p, () => p.vmm.unplug(op.device)),
+  'vmm.unplug': (p, op) => onKernel(p, () => unplug(p, op.device)),
   'vmm.map': (p, op) => onKernel(p, () => p.vmm.map({ gpa: op.gpa, size: op.size })),
   'vmm.unmap': (p, op) => onKernel(p, () => p.vmm.unmap({ gpa: op.gpa, size: op.size })),
   'guest.boot': (p) => p.guest.boot(),

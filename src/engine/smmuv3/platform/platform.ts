@@ -41,6 +41,9 @@ export class Smmuv3Platform implements Platform {
       const r = yield* this.parts.vmm.plug(d.name);
       if (!r.ok) return r;
     }
+    // The machine reset that ends cold-plugging puts every device where GBPA says.
+    const reset = yield* this.parts.vmm.reset();
+    if (!reset.ok) return reset;
     yield* this.interrupts();
     const n = this.parts.devices.length;
     const plugged = `${n} device${n === 1 ? '' : 's'} plugged`;
