@@ -80,7 +80,7 @@ test('everything by keyboard alone', async ({ app }) => {
   await app.keyboard.press('ArrowDown');
   await app.keyboard.press('Enter');
   await idle(app);
-  await expect(app.getByRole('complementary', { name: 'Inspector' }).getByText('Selected')).toBeVisible();
+  await expect(app.getByRole('complementary', { name: 'Inspector' }).getByText(/^Selected/)).toBeVisible();
 
   // What can be done with it.
   await app.keyboard.press('Shift+F10');

@@ -22,7 +22,7 @@ test('a pasted log is decoded, and shown where it arises', async ({ app }) => {
   await idle(app);
   await expect(dialog).toHaveCount(0);
   const inspector = app.getByRole('complementary', { name: 'Inspector' });
-  await expect(inspector.getByText('Selected')).toBeVisible();
+  await expect(inspector.getByText(/^Selected/)).toBeVisible();
   await expect(inspector.getByText('It does not exist')).toHaveCount(0);
 });
 

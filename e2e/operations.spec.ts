@@ -117,8 +117,9 @@ test('a selected record is shown bit by bit', async ({ app }) => {
   const inspector = app.getByRole('complementary', { name: 'Inspector' });
   await expect(inspector.getByRole('heading', { level: 2 })).toContainText('STE 0x100');
   await expect(inspector.getByText('64 bytes')).toBeVisible();
-  await expect(inspector.getByText('Config', { exact: false }).first()).toBeVisible();
+  await expect(inspector.getByRole('button', { name: /^Config/ }).first()).toBeVisible();
+  await expect(inspector.getByRole('term').filter({ hasText: /^Config/ })).toBeVisible();
   await expect(inspector.getByText(/Arm IHI 0070/).first()).toBeVisible();
   await inspector.getByRole('button', { name: /^All \d+ fields/ }).click();
-  await expect(inspector.getByText('S2TTB', { exact: false }).first()).toBeVisible();
+  await expect(inspector.getByRole('term').filter({ hasText: /^S2TTB/ })).toBeVisible();
 });

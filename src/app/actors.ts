@@ -16,15 +16,6 @@ export const bandName: Readonly<Record<Band, string>> = {
   hardware: 'Hardware',
 };
 
-export const actorName: Readonly<Record<Actor, string>> = {
-  guest: 'guest driver',
-  vmm: 'VMM',
-  iommufd: 'iommufd',
-  driver: 'host driver',
-  iommu: 'SMMU',
-  device: 'device',
-};
-
 /** Who acts first in an operation: gives its step the colour. */
 export function bandOfOperation(op: Operation | null): Band {
   const name = op?.do ?? 'setup';

@@ -1,6 +1,6 @@
 import { createContext, useContext } from 'react';
 import { useStore } from 'zustand';
-import type { AppStore, HeadState, State } from '../store/index.ts';
+import type { AppStore, State } from '../store/index.ts';
 
 export const AppContext = createContext<AppStore | null>(null);
 
@@ -14,9 +14,4 @@ export function useAppStore(): AppStore {
 /** A narrow part of the state; the component redraws when that part changes. */
 export function useApp<T>(select: (s: State) => T): T {
   return useStore(useAppStore().store, select);
-}
-
-/** A part of the playing head, which moves each frame. */
-export function useHead<T>(select: (s: HeadState) => T): T {
-  return useStore(useAppStore().head, select);
 }

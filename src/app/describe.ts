@@ -1,15 +1,15 @@
 import { hex } from '../engine/bits/index.ts';
-import { operationForms, type Step, toBigint } from '../engine/document/index.ts';
+import type { Step } from '../store/index.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 
 /** An address as a title shows it; a `$name` stays as it stands. */
 function address(v: unknown): string {
-  const n = toBigint(v);
-  return n === undefined ? String(v) : hex(n);
+  if (typeof v === 'number') return hex(v);
+  const text = String(v).replaceAll('_', '');
+  return /^(?:0x[0-9a-f]{1,16}|[0-9]{1,20})$/i.test(text) ? hex(BigInt(text)) : String(v);
 }
 
-const titles = new Map(operationForms.map((f) => [f.name, f.title]));
 const withPasid = (s: Values): string => (s['pasid'] === undefined ? '' : ` PASID ${String(s['pasid'])}`);
 
 /** The title of a step in the list: what is done, with the values that tell it from its neighbours. */
@@ -44,6 +44,10 @@ export function stepTitle(step: Step | null): string {
       return `${device} requests page ${address(s['iova'])}`;
     case 'device.reset':
       return `Reset ${device}`;
+    case 'vmm.start':
+      return 'Start the VMM';
+    case 'vmm.queue':
+      return 'Give the guest a hardware queue';
     case 'vmm.plug':
       return `Plug ${device}`;
     case 'vmm.unplug':
@@ -64,6 +68,6 @@ export function stepTitle(step: Step | null): string {
     case 'inject':
       return `Inject: ${String(s['action'])} at ${String(s['at'])}`;
     default:
-      return titles.get(step.do) ?? step.do;
+      return step.do;
   }
 }

@@ -46,7 +46,7 @@ const fileName = (title: string): string =>
 export function exportDocument(app: AppStore): void {
   const { document: doc } = app.store.getState();
   if (!doc) return;
-  const url = URL.createObjectURL(new Blob([app.engine.serialize(doc)], { type: 'application/json' }));
+  const url = URL.createObjectURL(new Blob([app.engine().serialize(doc)], { type: 'application/json' }));
   const a = document.createElement('a');
   a.href = url;
   a.download = `${fileName(doc.title)}.json`;

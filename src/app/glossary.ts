@@ -4,14 +4,14 @@ export interface GlossaryEntry {
   readonly source: string;
 }
 
-const smmu = (section: string): string => `Arm IHI 0070, "${section}"`;
+const smmu = (section: string): string => `Arm IHI 0070, ${section}`;
 const uapi = (what: string): string => `Linux include/uapi/linux/iommufd.h, ${what}`;
 
 /** Keys are the terms as they stand on screen; look them up with `explainTerm`. */
 const entries: Readonly<Record<string, GlossaryEntry>> = {
   STE: {
     text: 'Stream table entry: 64 bytes that tell the SMMU how to treat the transactions of one StreamID.',
-    source: smmu('Stream Table Entry'),
+    source: smmu('5.2'),
   },
   vSTE: {
     text: "The guest's own stream table entry; the host copies only the stage-1 fields that it allows into the physical STE.",
@@ -19,23 +19,23 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   },
   'Stream table': {
     text: 'The table that the SMMU indexes by StreamID, either linear or in two levels.',
-    source: smmu('Stream table'),
+    source: smmu('3.3'),
   },
   CD: {
     text: 'Context descriptor: 64 bytes that describe stage 1 of one SubstreamID: ASID, translation table base, format.',
-    source: smmu('Context Descriptor'),
+    source: smmu('5.4'),
   },
   'CD table': {
     text: 'Table of context descriptors, indexed by SubstreamID (the PASID); in nesting it lies in guest memory.',
-    source: smmu('Context Descriptor'),
+    source: smmu('5.4'),
   },
   StreamID: {
     text: 'The number by which the SMMU knows who asks; for a PCI device it is derived from the requester id.',
-    source: smmu('Stream numbering'),
+    source: smmu('3.2'),
   },
   SubstreamID: {
     text: 'Selects one of several stage-1 contexts of a stream; for a PCI device it is the PASID.',
-    source: smmu('Stream numbering'),
+    source: smmu('3.2'),
   },
   PASID: {
     text: 'Process address space id: a prefix of a PCI request that selects one of several address spaces of the device.',
@@ -43,31 +43,31 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   },
   VMID: {
     text: 'Tag of cached translations that tells stage-2 address spaces apart; the host owns it, a guest never chooses it.',
-    source: smmu('STE.S2VMID'),
+    source: smmu('3.17'),
   },
   ASID: {
     text: 'Tag of cached stage-1 translations; unique within its VMID, chosen by whoever owns the context descriptor.',
-    source: smmu('CD.ASID'),
+    source: smmu('3.17'),
   },
   CMDQ: {
     text: 'Command queue: a ring in memory that software fills and the SMMU consumes.',
-    source: smmu('Command queue'),
+    source: smmu('3.5'),
   },
   vCMDQ: {
     text: "The command queue of the guest's virtual SMMU, in guest memory; the VMM reads it when the guest writes CMDQ_PROD.",
-    source: smmu('Command queue'),
+    source: smmu('3.5'),
   },
   EVTQ: {
     text: 'Event queue: a ring in memory where the SMMU records faults and configuration errors.',
-    source: smmu('Event queue'),
+    source: smmu('3.5 and 7'),
   },
   vEVTQ: {
     text: "The event queue of the guest's virtual SMMU, in guest memory.",
-    source: smmu('Event queue'),
+    source: smmu('3.5 and 7'),
   },
   IOTLB: {
     text: 'Cache of finished translations in the IOMMU, tagged by VMID, ASID and input address.',
-    source: smmu('Caching'),
+    source: smmu('16.2'),
   },
   ATC: {
     text: 'Address translation cache inside a device that uses ATS; only the device answers from it, and only ATC_INV empties it.',
@@ -95,11 +95,11 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   },
   IPA: {
     text: "Intermediate physical address: stage 1's output and stage 2's input; seen from the guest, its physical address.",
-    source: smmu('Address sizes'),
+    source: smmu('3.4'),
   },
   GPA: {
     text: 'Guest physical address; in SMMU terms the intermediate physical address (IPA).',
-    source: smmu('Address sizes'),
+    source: smmu('3.4'),
   },
   IOAS: {
     text: 'I/O address space: an iommufd object that holds the mappings of IOVA (here guest physical address) to user memory.',
@@ -116,6 +116,42 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   HWPT_NESTED: {
     text: "A hardware page table whose stage 1 is the guest's own table, on top of a nesting parent.",
     source: uapi('struct iommu_hwpt_alloc'),
+  },
+  VIOMMU: {
+    text: "iommufd's object for one slice of a physical IOMMU that a guest sees as its own; it holds the VMID and the vDEVICEs.",
+    source: uapi('struct iommu_viommu_alloc'),
+  },
+  VDEVICE: {
+    text: "iommufd's object that ties a device's id in the guest to its physical one, within a vIOMMU.",
+    source: uapi('struct iommu_vdevice_alloc'),
+  },
+  VEVENTQ: {
+    text: "iommufd's queue through which a VMM reads the events of its vIOMMU.",
+    source: uapi('struct iommu_veventq_alloc'),
+  },
+  'S1 tables': {
+    text: "The guest's stage-1 page tables: from the device's address (IOVA) to guest physical addresses (IPA).",
+    source: smmu('3.3'),
+  },
+  'S2 TLB': {
+    text: 'Cache of stage-2 translations: from guest physical addresses to physical ones, tagged by VMID.',
+    source: smmu('16.2'),
+  },
+  'walk cache': {
+    text: 'Cache of table entries above the leaf, so that a walk need not begin at the top.',
+    source: smmu('16.2'),
+  },
+  'config cache': {
+    text: 'Cache of stream table entries and context descriptors; only CFGI commands empty it.',
+    source: smmu('4.3'),
+  },
+  'vSID map': {
+    text: "The VMM's list of which StreamID in the guest is which vDEVICE of the kernel.",
+    source: uapi('struct iommu_vdevice_alloc, virt_id'),
+  },
+  SMMU: {
+    text: "Arm's System MMU: the IOMMU that stands between devices and memory.",
+    source: smmu('2'),
   },
   vIOMMU: {
     text: "iommufd's object for one slice of a physical IOMMU that a guest sees as its own; it holds the VMID and the vDEVICEs.",
@@ -159,7 +195,7 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   },
   syncs: {
     text: 'CMD_SYNCs that the physical SMMU completed in this step: each makes the driver wait.',
-    source: smmu('CMD_SYNC'),
+    source: smmu('4.7'),
   },
   dropped: {
     text: 'Cache entries that this step removed.',
@@ -179,5 +215,3 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
 export function explainTerm(term: string): GlossaryEntry | undefined {
   return entries[term] ?? entries[term.replace(/s$/, '')];
 }
-
-export const glossaryTerms: readonly string[] = Object.keys(entries);

@@ -1,29 +1,44 @@
 import { createRoot } from 'react-dom/client';
 import { scenarios } from '../library/index.ts';
-import { createAppStore, createEngine } from '../store/index.ts';
+import { createAppStore } from '../store/index.ts';
 import { AppContext } from './context.ts';
 import { drive } from './drive.ts';
-import { watchIdle } from './idle.ts';
+import { busy, watchIdle } from './idle.ts';
 import './index.css';
 import { listenToKeys } from './keys.ts';
+import { Broken } from './shell/Broken.tsx';
 import { Shell } from './shell/Shell.tsx';
 import { startApp } from './start.ts';
 import { takeDrops } from './take.ts';
 import { applyTheme } from './theme.ts';
 
-const app = createAppStore(createEngine());
+// Asked for first: it comes while the page is drawn.
+const session = import('../store/session.ts');
+
+const app = createAppStore();
 watchIdle(app);
 applyTheme(app);
 drive(app);
-listenToKeys(app);
-takeDrops(app);
 
 const root = document.getElementById('root');
-if (root) {
-  await startApp(app, scenarios);
+if (root)
   createRoot(root).render(
     <AppContext value={app}>
-      <Shell scenarios={scenarios} />
+      <Broken>
+        <Shell scenarios={scenarios} />
+      </Broken>
     </AppContext>,
   );
+
+try {
+  const { createEngine } = await busy(session);
+  app.setEngine(createEngine());
+  await busy(startApp(app, scenarios));
+  listenToKeys(app);
+  takeDrops(app);
+} catch (e) {
+  app.notify('error', 'iommuscope could not start', [
+    e instanceof Error ? e.message : String(e),
+    'Reload the page. If it happens again, the files on the server may not belong together.',
+  ]);
 }

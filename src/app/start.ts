@@ -49,7 +49,7 @@ export async function openScenario(app: AppStore, s: LibraryScenario): Promise<b
 /** Brings back what was open, goes where the address bar says, and from then on keeps both up to date. */
 export async function startApp(app: AppStore, library: readonly LibraryScenario[]): Promise<void> {
   const state = app.store.getState;
-  const saved = readSaved(tabStorage, app.engine);
+  const saved = readSaved(tabStorage, app.engine());
   app.setSettings(saved.settings);
   if (saved.refused.length > 0)
     app.notify('error', 'The document of the last visit cannot be opened any more', saved.refused);
@@ -67,6 +67,8 @@ export async function startApp(app: AppStore, library: readonly LibraryScenario[
   await goTo(location.hash);
   const first = library[0];
   if (!state().document && first) await openScenario(app, first);
+
+  app.started();
 
   const { flush } = keepSaved(app, tabStorage, quiet(400));
   flush();

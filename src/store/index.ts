@@ -1,6 +1,7 @@
 export * from './engine.ts';
-export { currentEntry, type HistoryEntry, isEdited } from './history.ts';
+export { isEdited } from './history.ts';
 export * from './persist.ts';
 export * from './place.ts';
 export * from './settings.ts';
+export * from './state.ts';
 export * from './store.ts';

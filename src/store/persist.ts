@@ -2,7 +2,8 @@ import { type Doc, type Engine, problemLine } from './engine.ts';
 import type { History, HistoryEntry } from './history.ts';
 import type { Place } from './place.ts';
 import { readSettings, type Settings } from './settings.ts';
-import type { AppStore, State } from './store.ts';
+import type { State } from './state.ts';
+import type { AppStore } from './store.ts';
 
 /** What can be kept in: `localStorage`, or a map in tests. */
 export interface Storage {
@@ -126,7 +127,7 @@ export function keepSaved(app: AppStore, storage: Storage, later: (run: () => vo
     const s = app.store.getState();
     if (s.history !== historySaved && s.document) {
       historySaved = s.history;
-      write(historyKey, encodeHistory(s.history, app.engine.serialize));
+      write(historyKey, encodeHistory(s.history, app.engine().serialize));
     }
     if (viewSaved?.place !== s.place || viewSaved?.settings !== s.settings) {
       viewSaved = { place: s.place, settings: s.settings };

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { fakeVendor } from '../engine/document/fixtures/fake-vendor.ts';
-import { createEngine, type Step } from './engine.ts';
+import type { Step } from './engine.ts';
 import { isEdited } from './history.ts';
 import { keepSaved, readSaved } from './persist.ts';
 import { endPlace, startPlace } from './place.ts';
+import { createEngine } from './session.ts';
 import { createAppStore } from './store.ts';
 
 const engine = createEngine(() => fakeVendor);
@@ -19,8 +20,14 @@ const documentText = (steps: readonly Step[], title = 'T'): string =>
     steps,
   });
 
+function empty() {
+  const app = createAppStore();
+  app.setEngine(engine);
+  return app;
+}
+
 function opened(pages: readonly number[] = [1, 2, 3]) {
-  const app = createAppStore(engine);
+  const app = empty();
   expect(app.open(documentText(pages.map(dma)), 'T')).toBe(true);
   return app;
 }
@@ -144,7 +151,7 @@ describe('what a reload must not lose', () => {
     const saved = readSaved(storage, engine);
     expect(saved.refused).toEqual([]);
     expect(saved.settings).toMatchObject({ theme: 'dark', speed: 2 });
-    const again = createAppStore(engine);
+    const again = empty();
     again.restore(saved.history!, saved.place!);
     expect(pagesOf(again)).toEqual([1, 9]);
     expect(again.store.getState().place).toEqual(app.store.getState().place);

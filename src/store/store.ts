@@ -1,12 +1,11 @@
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import { advance, restMs, singleMs } from './clock.ts';
-import { type Doc, type Engine, problemLine, type Simulation, type Step, type StepRecord } from './engine.ts';
-import { currentEntry, emptyHistory, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
+import { type Engine, problemLine, type Simulation, type Step } from './engine.ts';
+import { currentEntry, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
 import {
   clampPlace,
   endPlace,
   isAtEnd,
-  type Lengths,
   nextEvent,
   nextStep,
   type Place,
@@ -15,95 +14,29 @@ import {
   samePlace,
   startPlace,
 } from './place.ts';
-import { defaultSettings, type Settings } from './settings.ts';
-
-/** What is selected: a scene object, a part of it (cache row, queue entry), or an event of the current step. */
-export interface Selection {
-  readonly id: string;
-  readonly row?: number;
-  readonly index?: number;
-  /** Event of a step whose own record is shown. */
-  readonly event?: { readonly step: number; readonly event: number };
-}
-
-export interface Notice {
-  readonly key: number;
-  readonly tone: 'info' | 'error';
-  readonly title: string;
-  readonly details: readonly string[];
-}
-
-/** A question that waits for an answer before anything changes. */
-export interface CutQuestion {
-  readonly step: Step;
-  readonly label: string;
-  /** Steps that would go. */
-  readonly lost: number;
-}
-
-/** A window over the page; only one at a time. */
-export type Dialog =
-  | { readonly kind: 'palette' }
-  | { readonly kind: 'keys' }
-  | { readonly kind: 'log'; readonly text?: string }
-  | { readonly kind: 'operation'; readonly name: string; readonly values?: Readonly<Record<string, unknown>> };
-
-export interface State {
-  readonly history: History;
-  readonly document: Doc | null;
-  readonly scenario: string | null;
-  /** Index 0 is the setup. */
-  readonly records: readonly StepRecord[];
-  readonly lengths: Lengths;
-  readonly place: Place;
-  readonly playing: boolean;
-  /** True until the first time that this document is played or moved: there is one obvious thing to press. */
-  readonly fresh: boolean;
-  readonly selection: Selection | null;
-  readonly settings: Settings;
-  readonly notices: readonly Notice[];
-  readonly cut: CutQuestion | null;
-  readonly dialog: Dialog | null;
-}
-
-/** How far the last event has come, 0..1: changes each frame, so it lives beside the state. */
-export interface HeadState {
-  readonly progress: number;
-  /** True while one event flies that a person stepped by hand. */
-  readonly flying: boolean;
-}
+import type { Settings } from './settings.ts';
+import {
+  type Dialog,
+  type HeadState,
+  type Notice,
+  noState,
+  type Selection,
+  type State,
+  sameSelection,
+} from './state.ts';
 
 export type AppStore = ReturnType<typeof createAppStore>;
 
-const same = (a: Selection | null, b: Selection | null): boolean =>
-  a === b ||
-  (a !== null &&
-    b !== null &&
-    a.id === b.id &&
-    a.row === b.row &&
-    a.index === b.index &&
-    a.event?.step === b.event?.step &&
-    a.event?.event === b.event?.event);
-
 /** The store and all that can be done to it. No drawing, no timers, no browser: those subscribe from outside. */
-export function createAppStore(engine: Engine) {
-  const store: StoreApi<State> = createStore<State>(() => ({
-    history: emptyHistory,
-    document: null,
-    scenario: null,
-    records: [],
-    lengths: [],
-    place: { step: 0, event: 0 },
-    playing: false,
-    fresh: true,
-    selection: null,
-    settings: defaultSettings,
-    notices: [],
-    cut: null,
-    dialog: null,
-  }));
+export function createAppStore() {
+  const store: StoreApi<State> = createStore<State>(() => noState);
   const head: StoreApi<HeadState> = createStore<HeadState>(() => ({ progress: 1, flying: false }));
   const { getState: get, setState: set } = store;
+  let loaded: Engine | null = null;
+  const engine = (): Engine => {
+    if (!loaded) throw new Error('the engine is not there yet');
+    return loaded;
+  };
   let simulation: Simulation | null = null;
   let rested = 0;
   /** Playing stops after this step; infinity: at the end of the document. */
@@ -136,13 +69,13 @@ export function createAppStore(engine: Engine) {
     const entry = currentEntry(history);
     if (!entry) return false;
     const shown = attempt(entry.label, () => {
-      const next = simulation?.show(entry.document) ? simulation : engine.start(entry.document);
+      const next = simulation?.show(entry.document) ? simulation : engine().start(entry.document);
       return { next, records: [...next.records] };
     });
     if (!shown) {
       const before = get().document;
       if (before && simulation)
-        attempt('Going back', () => simulation?.show(before) || (simulation = engine.start(before)));
+        attempt('Going back', () => simulation?.show(before) || (simulation = engine().start(before)));
       return false;
     }
     simulation = shown.next;
@@ -178,7 +111,7 @@ export function createAppStore(engine: Engine) {
     scenario: string | null = null,
     place: Place | 'start' = 'start',
   ): boolean => {
-    const outcome = engine.parse(text);
+    const outcome = engine().parse(text);
     if (!outcome.ok) {
       notify('error', `${name} was not opened`, [problemLine(outcome.problem)]);
       return false;
@@ -263,7 +196,7 @@ export function createAppStore(engine: Engine) {
     const s = get();
     if (!s.document) return;
     const at = s.place.step;
-    const checked = engine.check(s.document, at, step);
+    const checked = engine().check(s.document, at, step);
     if (!checked.ok) {
       notify('error', `${label} was not added`, [problemLine(checked.problem)]);
       return;
@@ -299,7 +232,7 @@ export function createAppStore(engine: Engine) {
   };
 
   const select = (selection: Selection | null): void => {
-    if (!same(selection, get().selection)) set({ selection });
+    if (!sameSelection(selection, get().selection)) set({ selection });
   };
 
   const setSettings = (change: Partial<Settings>): void => set({ settings: { ...get().settings, ...change } });
@@ -307,7 +240,13 @@ export function createAppStore(engine: Engine) {
   return {
     store,
     head,
+    /** The page has found out what to open. */
+    started: () => set({ started: true }),
     engine,
+    /** Gives the store its engine, which is loaded after the page. Nothing can be opened before. */
+    setEngine: (e: Engine): void => {
+      loaded = e;
+    },
     /** The running simulation; null before a document is open. */
     simulation: (): Simulation | null => simulation,
     open,

@@ -1,15 +1,11 @@
-import type { Hazards as HazardList } from '../../store/index.ts';
-import { stepOf } from '../../store/index.ts';
+import type { Hazard } from '../../store/index.ts';
 import { useAppStore } from '../context.ts';
 import { stepTitle } from '../describe.ts';
 import { Term } from '../Term.tsx';
 
-type Hazard = HazardList[number];
-
 function Entry({ hazard }: { hazard: Hazard }) {
   const app = useAppStore();
-  const { cause, remedy } = hazard;
-  const step = remedy && stepOf(remedy);
+  const { cause, remedyStep: step } = hazard;
   return (
     <li className="rounded-lg border border-dashed border-stale bg-stale-soft p-3">
       <p className="font-semibold text-stale-ink">{hazard.text}</p>
@@ -49,7 +45,7 @@ function Entry({ hazard }: { hazard: Hazard }) {
 }
 
 /** What is stale at the playing head, which command is missing, and a way to send it. */
-export function HazardSection({ hazards }: { hazards: HazardList }) {
+export function HazardSection({ hazards }: { hazards: readonly Hazard[] }) {
   if (hazards.length === 0) return null;
   return (
     <section aria-label="Hazards" className="border-t border-line px-4 py-3">

@@ -104,6 +104,8 @@ interface Shown {
   readonly changes: readonly { field: string; from: string; to: string }[];
   readonly actions: readonly ObjectAction[];
   readonly where?: Inspection | null;
+  /** Standard term of the selected object. */
+  readonly type?: string;
 }
 
 function useShown(
@@ -117,10 +119,10 @@ function useShown(
     const simulation = app.simulation();
     if (!simulation || records.length === 0) return null;
     if (selection) {
-      const inspection = simulation.inspect(place, selection.id, partOf(selection));
-      return (
-        inspection && { inspection, changes: [], actions: simulation.actions(place, selection.id, partOf(selection)) }
-      );
+      const part = partOf(selection);
+      const inspection = simulation.inspect(place, selection.id, part);
+      const type = simulation.scene(place).objects.find((o) => o.id === selection.id)?.type;
+      return inspection && { inspection, changes: [], actions: simulation.actions(place, selection.id, part), type };
     }
     const event = records[place.step]?.events[place.event - 1];
     if (!event) return null;
@@ -149,9 +151,18 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
         <section className="px-4 pt-3 pb-4">
           <div className="flex items-start justify-between gap-2">
             <div className="min-w-0">
-              <p className="text-2xs text-ink-3">{selection ? 'Selected' : 'At the playing head'}</p>
+              <p className="text-2xs text-ink-3">
+                {selection ? 'Selected' : 'At the playing head'}
+                {shown?.type && (
+                  <>
+                    {' · '}
+                    <Term term={shown.type} />
+                  </>
+                )}
+              </p>
               <h2 className="text-sm font-semibold break-words">
-                {shown?.inspection.title ?? (selection ? selection.id : 'Before the first event')}
+                {shown?.inspection.title ??
+                  (selection ? selection.id : record ? 'Before the first event' : 'Nothing to show')}
               </h2>
             </div>
             <div className="flex shrink-0 gap-0.5">
@@ -185,17 +196,6 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
                 <Records records={shown.inspection.records} />
               </div>
               <Facts facts={shown.inspection.facts} />
-              {shown.where && (
-                <section aria-label="Where it happens" className="mt-4 border-t border-line pt-3">
-                  <p className="text-2xs text-ink-3">Where it happens</p>
-                  <h3 className="text-xs font-semibold">{shown.where.title}</h3>
-                  <p className="text-xs break-words text-ink-2">{shown.where.subtitle}</p>
-                  <div className="mt-3 space-y-4">
-                    <Records records={shown.where.records} />
-                  </div>
-                  <Facts facts={shown.where.facts} />
-                </section>
-              )}
             </>
           ) : (
             <p className="text-xs text-ink-2">
@@ -207,6 +207,17 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
         </section>
         <HazardSection hazards={hazards} />
         {record && <CostSection record={record} step={place.step} />}
+        {shown?.where && (
+          <section aria-label="Where it happens" className="border-t border-line px-4 py-3">
+            <p className="text-2xs text-ink-3">Where it happens</p>
+            <h3 className="text-xs font-semibold">{shown.where.title}</h3>
+            <p className="text-xs break-words text-ink-2">{shown.where.subtitle}</p>
+            <div className="mt-3 space-y-4">
+              <Records records={shown.where.records} />
+            </div>
+            <Facts facts={shown.where.facts} />
+          </section>
+        )}
       </div>
     </aside>
   );

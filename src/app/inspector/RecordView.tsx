@@ -1,8 +1,8 @@
-import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
+import { Fragment, useEffect, useMemo, useState } from 'react';
 import { type Explained, explain, hex } from '../../engine/bits/index.ts';
 import type { InspectedRecord } from '../../engine/machine/index.ts';
-import { Ruler } from './Ruler.tsx';
-import { bitsText, segmentsOf } from './ruler.ts';
+import { BitRuler } from '../../views/ruler/index.ts';
+import { bitsText, remPixels } from '../bits.ts';
 
 /** Long records fold their zero fields away; shorter ones show all. */
 const foldFrom = 9;
@@ -63,15 +63,11 @@ export function RecordView({ record, open = true }: { record: InspectedRecord; o
   const [active, setActive] = useState<string | null>(null);
   const [all, setAll] = useState(false);
   const { ref, width } = useWidth();
-  const segments = useMemo(() => segmentsOf(layout, words), [layout, words]);
   const fields = useMemo(() => explain(layout, words), [layout, words]);
-  const rem = useRef(0);
-  if (rem.current === 0) rem.current = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
   const telling = fields.filter((f) => f.value !== 0n && f.applies);
   const folds = fields.length >= foldFrom && telling.length < fields.length;
   const shown = folds && !all ? telling : fields;
-  const used = segments.filter((_, w) => words[w] !== 0n || layout.words <= 2);
-  const zero = layout.words - used.length;
+  const zero = layout.words > 2 ? words.filter((w) => w === 0n).length : 0;
   return (
     <details open={open} className="group">
       <summary className="flex cursor-pointer list-none items-baseline justify-between gap-2 rounded-sm">
@@ -86,22 +82,19 @@ export function RecordView({ record, open = true }: { record: InspectedRecord; o
         </p>
       )}
       <div ref={ref} className="mt-2">
-        {segments.map((s, w) =>
-          words[w] === 0n && layout.words > 2 ? null : (
-            <Ruler
-              // biome-ignore lint/suspicious/noArrayIndexKey: a word is its place
-              key={w}
-              word={words[w] ?? 0n}
-              segments={s}
-              at={`+0x${(w * 8).toString(16).padStart(2, '0')}`}
-              active={active}
-              onActive={setActive}
-              characters={width / (rem.current * 0.42)}
-            />
-          ),
+        {width > 0 && (
+          <BitRuler
+            layout={layout}
+            words={words}
+            width={width}
+            size={Math.round(remPixels() * 0.6875)}
+            field={active}
+            onField={setActive}
+            skipZero={layout.words > 2}
+          />
         )}
         {zero > 0 && (
-          <p className="-mt-1 mb-2 text-2xs text-ink-3">
+          <p className="mt-1 text-2xs text-ink-3">
             {zero === layout.words ? 'All words are zero.' : `${zero} of ${layout.words} words are zero.`}
           </p>
         )}

@@ -1,6 +1,6 @@
 import { useId } from 'react';
 import type { Field, Layout } from '../../engine/bits/index.ts';
-import { bitsText } from '../inspector/ruler.ts';
+import { bitsText } from '../bits.ts';
 import { commandName } from './form-values.ts';
 
 interface Props {

@@ -52,7 +52,7 @@ export function OperationForm({ form, values: given, onRun }: Props) {
   const { step, errors: fieldErrors } = stepOfForm(form, values, built?.command ?? null);
   const errors = new Map(fieldErrors);
   if (errors.size === 0 && !built?.errors.size) {
-    const checked = app.engine.check(doc, at, step);
+    const checked = app.engine().check(doc, at, step);
     if (!checked.ok) errors.set(/^[A-Za-z]+/.exec(checked.problem.path)?.[0] ?? '', checked.problem.text);
   }
   const bad = errors.size > 0 || (built?.errors.size ?? 0) > 0;

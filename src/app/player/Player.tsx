@@ -31,7 +31,7 @@ function Where() {
   const event = useApp((s) => s.place.event);
   const events = useApp((s) => s.lengths[s.place.step] ?? 0);
   return (
-    <div className="w-28 shrink-0 leading-tight tabular-nums">
+    <div className="w-28 shrink-0 max-[860px]:w-auto leading-tight tabular-nums">
       <div className="text-sm font-semibold">{step === 0 ? 'Setup' : `Step ${step} of ${steps}`}</div>
       <div className="text-2xs text-ink-3">{events === 0 ? 'no events' : `event ${event} of ${events}`}</div>
     </div>
@@ -44,7 +44,10 @@ export function Player() {
   const speed = useApp((s) => s.settings.speed);
   const loop = useApp((s) => s.settings.loop);
   return (
-    <section aria-label="Player" className="flex h-15 items-center gap-3 border-t border-line bg-panel px-4">
+    <section
+      aria-label="Player"
+      className="flex min-h-15 items-center gap-3 border-t border-line bg-panel px-4 max-[860px]:flex-wrap max-[860px]:justify-between max-[860px]:gap-y-1 max-[860px]:py-2"
+    >
       <div className="flex shrink-0 items-center gap-1">
         <PlayerButton id="player.previousStep" label="One step back" icon="stepBack" />
         <PlayerButton id="player.previousEvent" label="One event back" icon="eventBack" />

@@ -48,7 +48,7 @@ export function Scrubber() {
   const title = records[step] ? stepTitle(records[step].step) : '';
   return (
     <div
-      className="relative flex h-8 min-w-24 flex-1 cursor-pointer touch-none items-center rounded-md px-2.5 select-none"
+      className="relative flex h-8 max-[860px]:order-first max-[860px]:basis-full min-w-24 flex-1 cursor-pointer touch-none items-center rounded-md px-2.5 select-none"
       role="slider"
       tabIndex={0}
       aria-label="Position"

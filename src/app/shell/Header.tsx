@@ -78,11 +78,11 @@ function CommandButton({ id, label, icon }: { id: string; label: string; icon?: 
 
 export function Header() {
   const app = useAppStore();
-  const title = useApp((s) => s.document?.title ?? 'No document');
+  const title = useApp((s) => s.document?.title ?? (s.started ? 'No document' : ''));
   const edited = useApp((s) => isEdited(s.history));
   return (
-    <header className="shell-header flex items-center gap-3 border-b border-line bg-panel px-3.5">
-      <div className="flex min-w-0 flex-1 items-center gap-2.5">
+    <header className="shell-header flex items-center gap-3 border-b border-line bg-panel px-3.5 max-[860px]:flex-wrap max-[860px]:py-2">
+      <div className="flex min-w-0 flex-1 items-center gap-2.5 max-[860px]:basis-full">
         <span
           aria-hidden="true"
           className="grid size-5 place-items-center rounded-[5px] bg-solid text-2xs font-bold text-on-solid"
@@ -101,15 +101,15 @@ export function Header() {
         </div>
       </div>
       <VendorTabs />
-      <div className="flex min-w-0 flex-1 items-center justify-end gap-1.5">
+      <div className="flex min-w-0 flex-1 items-center justify-end gap-1.5 max-[860px]:justify-start">
         <button
           type="button"
-          className="btn w-44 shrink justify-start text-ink-3"
+          className="btn w-44 shrink justify-start text-ink-3 max-[860px]:w-auto"
           onClick={() => app.showDialog({ kind: 'palette' })}
         >
           <Icon name="search" className="size-3.5" />
-          <span className="truncate">Search or run…</span>
-          <kbd className="ml-auto font-sans text-2xs">Ctrl K</kbd>
+          <span className="truncate max-[860px]:sr-only">Search or run…</span>
+          <kbd className="ml-auto font-sans text-2xs max-[860px]:hidden">Ctrl K</kbd>
         </button>
         <CommandButton id="log.paste" label="Paste a log" />
         <CommandButton id="document.open" label="Open" />

@@ -1,6 +1,5 @@
-import { Suspense } from 'react';
 import { useApp, useAppStore } from '../context.ts';
-import { late } from '../lazy.ts';
+import { late } from '../lazy.tsx';
 import type { LibraryScenario } from '../start.ts';
 import { StepsPanel } from '../steps/StepsPanel.tsx';
 import { Tabs } from '../Tabs.tsx';
@@ -35,11 +34,7 @@ export function LeftPanel({ scenarios }: { scenarios: readonly LibraryScenario[]
       >
         {panel === 'scenarios' && <ScenariosPanel scenarios={scenarios} />}
         {panel === 'steps' && <StepsPanel />}
-        {panel === 'operations' && (
-          <Suspense>
-            <OperationsPanel />
-          </Suspense>
-        )}
+        {panel === 'operations' && <OperationsPanel />}
       </div>
     </aside>
   );

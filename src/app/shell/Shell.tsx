@@ -1,7 +1,6 @@
-import { Suspense } from 'react';
 import { useApp, useAppStore } from '../context.ts';
 import { InspectorPanel } from '../inspector/InspectorPanel.tsx';
-import { late } from '../lazy.ts';
+import { late } from '../lazy.tsx';
 import { Player } from '../player/Player.tsx';
 import type { LibraryScenario } from '../start.ts';
 import { Strip } from '../strip/Strip.tsx';
@@ -21,13 +20,13 @@ function Dialogs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
   const dialog = useApp((s) => s.dialog);
   const cut = useApp((s) => s.cut);
   return (
-    <Suspense>
+    <>
       {dialog?.kind === 'palette' && <Palette scenarios={scenarios} />}
       {dialog?.kind === 'keys' && <KeysDialog />}
       {dialog?.kind === 'log' && <LogDialog text={dialog.text ?? ''} />}
       {dialog?.kind === 'operation' && <OperationDialog key={dialog.name} name={dialog.name} values={dialog.values} />}
       {cut && <CutDialog question={cut} />}
-    </Suspense>
+    </>
   );
 }
 

@@ -38,6 +38,7 @@ function Outcome({ record }: { record: StepRecord }) {
       <span className={`block text-xs break-words ${result.ok ? 'text-ink-2' : 'text-removed-ink'}`}>
         {!result.ok && <strong>{errno ?? result.fault?.name ?? 'Failed'}: </strong>}
         {result.text}
+        {!result.ok && record.step?.expect && failures.length === 0 && ' (as expected)'}
       </span>
       {hazards.length > 0 && (
         <span className="mt-0.5 flex items-center gap-1 text-xs font-semibold text-stale-ink">

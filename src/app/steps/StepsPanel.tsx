@@ -56,11 +56,19 @@ export function StepsPanel() {
   const records = useApp((s) => s.records);
   const current = useApp((s) => s.place.step);
   const done = useApp((s: State) => s.place.event >= (s.lengths[s.place.step] ?? 0));
+  const open = useApp((s) => s.document !== null);
+  const started = useApp((s) => s.started);
   const list = useRef<HTMLOListElement>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the list scrolls when another step becomes the current one
   useEffect(() => {
     keepInView(list.current?.querySelector('[aria-current=step]') ?? null);
   }, [current, records]);
+  if (!open)
+    return (
+      <p className="p-4 text-ink-2">
+        {started ? 'No document is open. Choose a scenario, or open a file.' : 'Starting…'}
+      </p>
+    );
   return (
     <div>
       <About />

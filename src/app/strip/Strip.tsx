@@ -1,4 +1,5 @@
 import { type PointerEvent, useRef, useState } from 'react';
+import { remPixels } from '../bits.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
 import { type TabItem, Tabs } from '../Tabs.tsx';
@@ -13,7 +14,6 @@ const items: readonly TabItem<'ladder' | 'walk' | 'tables' | 'caches' | 'trace'>
   { id: 'trace', title: 'Trace' },
 ];
 
-const rem = (): number => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
 const least = 6;
 const most = 40;
 
@@ -23,7 +23,7 @@ function Edge() {
   const height = useApp((s) => s.settings.stripHeight);
   const from = useRef<{ y: number; height: number } | null>(null);
   const set = (v: number): void => app.setSettings({ stripHeight: Math.max(least, Math.min(most, v)) });
-  const now = (el: Element): number => (el.parentElement?.clientHeight ?? 0) / rem();
+  const now = (el: Element): number => (el.parentElement?.clientHeight ?? 0) / remPixels();
   const onPointerDown = (e: PointerEvent<HTMLDivElement>): void => {
     e.currentTarget.setPointerCapture(e.pointerId);
     from.current = { y: e.clientY, height: now(e.currentTarget) };
@@ -41,7 +41,7 @@ function Edge() {
       className="absolute inset-x-0 -top-1 z-10 h-2 cursor-row-resize touch-none"
       onPointerDown={onPointerDown}
       onPointerMove={(e) => {
-        if (from.current) set(from.current.height + (from.current.y - e.clientY) / rem());
+        if (from.current) set(from.current.height + (from.current.y - e.clientY) / remPixels());
       }}
       onPointerUp={() => {
         from.current = null;
@@ -79,7 +79,7 @@ export function Strip() {
           selected="trace"
           onSelect={() => app.setSettings({ stripOpen: true })}
         />
-        <div ref={setBar} className="ml-auto flex min-w-0 items-center pl-3" />
+        <div ref={setBar} className="ml-auto flex min-w-0 items-center pl-3 max-[860px]:hidden" />
         <button
           type="button"
           className="btn my-1 h-7 border-transparent px-1.5"

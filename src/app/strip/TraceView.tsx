@@ -1,6 +1,7 @@
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react';
 import { createPortal } from 'react-dom';
 import { bandOfActor, bandStyle } from '../actors.ts';
+import { remPixels } from '../bits.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
 import { filterRows, mostRows, rowAt, rowsAsText, rowsOf, type TraceRow } from './trace-rows.ts';
@@ -67,7 +68,7 @@ export function TraceView({ bar }: { bar: HTMLElement | null }) {
   const measure = useCallback((): void => {
     const el = list.current;
     if (!el) return;
-    const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const rem = remPixels();
     setView({ top: el.scrollTop / rem, height: el.clientHeight / rem });
   }, []);
   useEffect(() => {
@@ -77,15 +78,19 @@ export function TraceView({ bar }: { bar: HTMLElement | null }) {
     observer.observe(el);
     return () => observer.disconnect();
   }, [measure]);
+  // From what was measured last: asking the page anew for every event would draw it twice.
+  const seen = useRef(view);
+  seen.current = view;
+  const ready = view.height > 0;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other lines stand there when the list is another
   useEffect(() => {
     const el = list.current;
-    if (!el) return;
-    const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
-    const top = Math.max(0, at) * line * rem;
-    const room = el.clientHeight;
-    if (top < el.scrollTop) el.scrollTop = Math.max(0, top - line * rem);
-    else if (top + line * rem > el.scrollTop + room) el.scrollTop = top - room + 2 * line * rem;
-  }, [at]);
+    const { top, height } = seen.current;
+    if (!el || !ready) return;
+    const y = Math.max(0, at) * line;
+    const to = y < top ? y - line : y + line > top + height ? y - height + 2 * line : null;
+    if (to !== null) el.scrollTop = Math.max(0, to) * remPixels();
+  }, [at, rows, ready]);
 
   const first = Math.max(0, Math.floor(view.top / line) - margin);
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / line) + margin);

@@ -21,6 +21,9 @@ function useSize(): { ref: (el: HTMLElement | null) => void; size: { width: numb
 
 const none: readonly TraceEvent[] = [];
 
+/** Every object of a usual document keeps its place from the start; longer ones make room as they go. */
+const mostScenes = 80;
+
 interface Menu {
   readonly id: string;
   readonly part?: TopologyPart;
@@ -48,6 +51,10 @@ export function TopologyPane() {
     const before: Place | null = place.step > 0 ? { step: place.step - 1, event: Number.POSITIVE_INFINITY } : null;
     previous.current = { records, step: place.step, scene: before && simulation.scene(before) };
   }
+  const reserve = useMemo(
+    () => (records.length > 0 ? (app.simulation()?.scenes(mostScenes) ?? []) : []),
+    [app, records],
+  );
   const events = useMemo(() => records[place.step]?.events ?? none, [records, place.step]);
   const scene = simulation?.scene(place);
   const hazards = simulation?.hazards(place) ?? [];
@@ -58,6 +65,7 @@ export function TopologyPane() {
       {scene && size && size.width > 0 && (
         <Topology
           scene={scene}
+          reserve={reserve}
           previousScene={previous.current?.scene ?? null}
           events={events}
           event={place.event - 1}

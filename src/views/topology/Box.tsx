@@ -1,6 +1,6 @@
 import { memo } from 'react';
 import { bandShades, colours, fateShades, monoFont, toneShades } from './colours.ts';
-import type { Tone } from './motion.ts';
+import type { Tone } from './message.ts';
 import type { ObjectBox, PlacedText, RingCell, RowBox } from './types.ts';
 
 /** One line of text; a shortened one tells the whole when pointed at. */

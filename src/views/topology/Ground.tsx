@@ -1,8 +1,9 @@
 import { memo } from 'react';
 import { Text } from './Box.tsx';
 import { bandShades, colours } from './colours.ts';
+import { textWidth } from './measure.ts';
 import { roundedPath } from './route.ts';
-import type { Arrow, BandBox, Fold, Point } from './types.ts';
+import type { Arrow, BandBox, Fold, PlacedText, Point } from './types.ts';
 
 /** The four bands with their names. */
 export const Bands = memo(function Bands({ bands }: { bands: readonly BandBox[] }) {
@@ -105,3 +106,32 @@ export const FoldColumn = memo(function FoldColumn({ fold }: { fold: Fold }) {
     </g>
   );
 });
+
+/** Folds the devices again. */
+export function Refold({ text: t }: { text: PlacedText }) {
+  const w = textWidth(t.text, t.face, t.size) + 12;
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: an SVG drawing has no button element
+    <g
+      role="button"
+      tabIndex={-1}
+      className="topo-item"
+      data-key="fold"
+      data-fold=""
+      aria-label={t.text}
+      aria-expanded={true}
+    >
+      <rect
+        className="topo-frame"
+        x={t.x - 6}
+        y={t.y - t.size - 1}
+        width={w}
+        height={t.size * 1.45}
+        rx={t.size * 0.7}
+        fill={colours.panel}
+        stroke={colours.lineStrong}
+      />
+      <Text t={t} fill={colours.ink2} />
+    </g>
+  );
+}

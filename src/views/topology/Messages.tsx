@@ -2,7 +2,8 @@ import { memo, useLayoutEffect, useRef } from 'react';
 import { colours, monoFont, toneShades } from './colours.ts';
 import { headPath } from './Ground.tsx';
 import type { Label } from './label.ts';
-import { type Flight, flightAt, type Note, type Tone, type Trail } from './motion.ts';
+import type { Tone } from './message.ts';
+import { type Flight, flightAt, type Note, type Trail } from './motion.ts';
 import { roundedPath } from './route.ts';
 
 /** How far the current event has come, 0..1: a number, or where to ask each frame. */

@@ -1,16 +1,16 @@
-import { type KeyboardEvent, type MouseEvent, useMemo, useRef, useState } from 'react';
+import { type KeyboardEvent, type MouseEvent, useEffect, useMemo, useRef, useState } from 'react';
 import type { Hazard, Scene } from '../../engine/machine/index.ts';
 import type { TraceEvent } from '../../engine/trace/index.ts';
 import { Box } from './Box.tsx';
 import { sansFont } from './colours.ts';
 import { activeDevices, goneObjects, rowMarks } from './fates.ts';
-import { Arrows, Bands, FoldColumn } from './Ground.tsx';
+import { Arrows, Bands, FoldColumn, Refold } from './Ground.tsx';
 import { layoutTopology } from './layout.ts';
 import { FlightView, NoteView, type Progress, Trails } from './Messages.tsx';
 import { motionOf } from './motion.ts';
-import { type Direction, neighbour, stopsOf } from './navigate.ts';
+import { type Direction, inOrder, neighbour, stopsOf } from './navigate.ts';
 import { shareLayout } from './share.ts';
-import { extendSlots, noSlots, type TopologySlots } from './slots.ts';
+import { reserveSlots, type TopologySlots } from './slots.ts';
 import { withHazards } from './stale.ts';
 import './topology.css';
 import type { TopologyLayout } from './types.ts';
@@ -53,6 +53,8 @@ const partOf = (el: Element): TopologyPart | undefined => {
   return undefined;
 };
 
+const scrollBar = 12;
+
 const directions: Readonly<Record<string, Direction>> = {
   ArrowLeft: 'left',
   ArrowRight: 'right',
@@ -75,12 +77,16 @@ export function Topology(p: TopologyProps) {
   );
 
   const reserve = p.reserve;
-  const reserved = useMemo(() => (reserve ?? []).reduce(extendSlots, noSlots), [reserve]);
+  const reserved = useMemo(() => reserveSlots(reserve ?? []), [reserve]);
   const memory = useRef<{ base: TopologySlots; slots: TopologySlots; layout: TopologyLayout | null }>(null);
   if (memory.current?.base !== reserved) memory.current = { base: reserved, slots: reserved, layout: null };
   const keep = memory.current;
   const layout = useMemo(() => {
-    const next = layoutTopology(scene, { width, height }, { slots: keep.slots, open, pinned, marks, gone });
+    const place = (h: number): TopologyLayout =>
+      layoutTopology(scene, { width, height: h }, { slots: keep.slots, open, pinned, marks, gone });
+    let next = place(height);
+    // A bar to scroll sideways takes its height.
+    if (next.width > width) next = place(height - scrollBar);
     keep.slots = next.slots;
     keep.layout = shareLayout(keep.layout, next);
     return keep.layout;
@@ -97,12 +103,11 @@ export function Topology(p: TopologyProps) {
     const items = [...(root.current?.querySelectorAll<SVGGElement>('[data-key]') ?? [])];
     const item = items.find((i) => i.getAttribute('data-key') === key) ?? items[0];
     item?.focus();
-    item?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   };
   const choose = (item: Element): void => {
     if (item.hasAttribute('data-fold')) {
-      setOpenedHere(true);
-      p.onFold?.(false);
+      setOpenedHere(!open);
+      p.onFold?.(open);
       return;
     }
     onSelect(item.getAttribute('data-id')!, partOf(item));
@@ -115,12 +120,13 @@ export function Topology(p: TopologyProps) {
     const item = itemOf(e.target);
     if (!item) return;
     const direction = directions[e.key];
-    if (direction && !e.ctrlKey && !e.metaKey && !e.altKey) {
+    const step = e.key === 'PageDown' ? 1 : e.key === 'PageUp' ? -1 : null;
+    if ((direction || step) && !e.ctrlKey && !e.metaKey && !e.altKey) {
       e.preventDefault();
       e.stopPropagation();
       const stops = stopsOf(layout);
       const here = stops.find((s) => s.key === item.getAttribute('data-key'));
-      const there = here ? neighbour(stops, here, direction) : null;
+      const there = !here ? null : direction ? neighbour(stops, here, direction) : inOrder(stops, here, step!);
       if (there) focusKey(there.key);
     } else if (e.key === 'Enter') {
       e.preventDefault();
@@ -158,15 +164,29 @@ export function Topology(p: TopologyProps) {
     return out;
   }, [layout.arrows, selection?.id]);
 
+  const view = useRef<HTMLDivElement>(null);
+  const target = motion.target;
+  useEffect(() => {
+    const el = view.current;
+    if (!el || !target || (layout.width <= width && layout.height <= height)) return;
+    // A message to a place outside the window brings it in.
+    const away = (start: number, length: number, at: number, room: number): number =>
+      start < at ? start - 24 : start + length > at + room ? start + length - room + 24 : at;
+    el.scrollTo({
+      left: away(target.x, target.w, el.scrollLeft, el.clientWidth),
+      top: away(target.y, target.h, el.scrollTop, el.clientHeight),
+    });
+  }, [target, layout.width, layout.height, width, height]);
+
   const size = { width: layout.width, height: layout.height, viewBox: `0 0 ${layout.width} ${layout.height}` };
   return (
-    <div className={p.reducedMotion ? 'topo' : 'topo topo-moving'} style={{ width, height }}>
+    <div ref={view} className={p.reducedMotion ? 'topo' : 'topo topo-moving'} style={{ width, height }}>
       {/* biome-ignore lint/a11y/useSemanticElements: an SVG drawing has no fieldset */}
       <svg
         ref={root}
         {...size}
         role="group"
-        aria-label="Topology: guest, VMM, host kernel, hardware. Arrow keys move between objects, Enter selects."
+        aria-label="Topology: guest, VMM, host kernel, hardware. Arrow keys move between objects, Page Down to the next in reading order, Enter selects."
         fontFamily={sansFont}
         tabIndex={inside ? -1 : 0}
         onFocus={(e) => {
@@ -203,18 +223,19 @@ export function Topology(p: TopologyProps) {
           );
         })}
         {layout.fold && <FoldColumn fold={layout.fold} />}
+        {layout.refold && <Refold text={layout.refold} />}
       </svg>
       <svg className="topo-over" {...size} fontFamily={sansFont} aria-hidden="true">
         <Trails trail={motion.trail} />
-        {motion.note && <NoteView key={motion.note.id} note={motion.note} />}
         {motion.flight && (
           <FlightView
-            key={motion.flight.id}
+            key={`flight ${motion.flight.id}`}
             flight={motion.flight}
             progress={p.progress}
             still={p.reducedMotion ?? false}
           />
         )}
+        {motion.note && <NoteView key={`note ${motion.note.id}`} note={motion.note} />}
       </svg>
     </div>
   );

@@ -1,5 +1,14 @@
 import type { Band } from '../../engine/trace/index.ts';
-import { headHeight, naturalHeight, naturalWidth, neededWidth, rowSlot, shapeOf, titleWidth } from './box.ts';
+import {
+  headHeight,
+  naturalHeight,
+  naturalWidth,
+  neededWidth,
+  rowSlot,
+  shapeOf,
+  tableWidth,
+  titleWidth,
+} from './box.ts';
 import type { ColumnPlan } from './columns.ts';
 import type { Metrics } from './metrics.ts';
 import { type DeviceRow, deviceRows, isTable, placeCommon } from './place.ts';
@@ -114,6 +123,7 @@ function spread(boxes: readonly SlotGroup[], plan: ColumnPlan, needed: number, r
 function growBoxes(groups: readonly SlotGroup[], rects: Map<string, Rect>, right: number, m: Metrics): void {
   for (const g of groups) {
     g.slots.forEach((slot, i) => {
+      if (slot.queue) return;
       const r = rects.get(placeKey(g, i))!;
       const want = Math.min(naturalWidth(slot, m), right - r.x);
       let free = want;
@@ -128,14 +138,16 @@ function growBoxes(groups: readonly SlotGroup[], rects: Map<string, Rect>, right
 /** Stacks the common tables; gives each its rows while there is height left, the one that lacks most first. */
 function planTables(groups: readonly SlotGroup[], region: Rect, m: Metrics, least: number, rects: Map<string, Rect>) {
   const all = groups.flatMap((g) => g.slots.map((slot, i) => ({ slot, key: placeKey(g, i) })));
-  const half = Math.floor((region.w - m.gapX) / 2);
-  const two = all.length > 1 && all.every((t) => shapeOf(t.slot, half, m).kind !== 'wrapped');
-  const w = two ? half : region.w;
-  const stacks = (two ? [0, 1] : [0]).map((s) => all.filter((_, i) => !two || i % 2 === s));
+  const parts = [0, 1].map((s) => all.filter((_, i) => i % 2 === s));
+  const needs = parts.map((p) => Math.max(0, ...p.map((t) => tableWidth(t.slot, m))));
+  const spare = region.w - m.gapX - needs[0]! - needs[1]!;
+  const two = all.length > 1 && spare >= 0;
+  const stacks = two ? parts : [all];
+  const widths = two ? needs.map((n) => Math.floor(n + spare / 2)) : [region.w];
   let low = 0;
   stacks.forEach((stack, s) => {
     const items = stack.map((t) => {
-      const shape = shapeOf(t.slot, w, m);
+      const shape = shapeOf(t.slot, widths[s]!, m);
       return { ...t, shape, rows: least, want: Math.max(least, t.slot.table?.rows ?? 0) };
     });
     const total = (): number => items.reduce((sum, t) => sum + tableHeight(t.shape, t.rows, m) + m.gapY, 0) - m.gapY;
@@ -147,7 +159,8 @@ function planTables(groups: readonly SlotGroup[], region: Rect, m: Metrics, leas
     let y = region.y;
     for (const t of items) {
       const h = tableHeight(t.shape, t.rows, m);
-      rects.set(t.key, { x: region.x + s * (half + m.gapX), y, w, h });
+      const x = region.x + (s === 0 ? 0 : widths[0]! + m.gapX);
+      rects.set(t.key, { x, y, w: widths[s]!, h });
       y += h + m.gapY;
     }
     low = Math.max(low, y - m.gapY - region.y);

@@ -2,7 +2,7 @@ import type { SceneObject, SceneQueue } from '../../engine/machine/index.ts';
 import { type Face, fitLine, fitText, textWidth } from './measure.ts';
 import type { Metrics } from './metrics.ts';
 import { linesOf, measuredLines, mergeTables, type Slot } from './slots.ts';
-import { inner, placeTable, type TableShape, tableHeight, tableShape } from './table.ts';
+import { columnsWidth, inner, placeTable, type TableShape, tableHeight, tableShape } from './table.ts';
 import type { ObjectBox, PlacedText, Rect, RingCell, RowMarks } from './types.ts';
 
 const ringCells = 8;
@@ -67,6 +67,11 @@ export function shapeOf(s: Slot, width: number, m: Metrics): TableShape {
 
 /** Narrowest that letters are pressed to before a text is cut. */
 const pressedTo = 0.92;
+
+/** Width at which a common table needs to wrap no row. */
+export function tableWidth(s: Slot, m: Metrics): number {
+  return Math.ceil(columnsWidth(s.table!, m)) + 2 * m.padX + 3;
+}
 
 function cut(full: string, face: Face, size: number, width: number): { text: string; full?: string; pressed?: number } {
   const natural = textWidth(full, face, size);

@@ -1,5 +1,5 @@
 import type { Band } from '../../engine/trace/index.ts';
-import type { Tone } from './motion.ts';
+import type { Tone } from './message.ts';
 
 /**
  * The colours of the diagram: names that the page's style sheet defines for light and dark. The values behind them are

@@ -90,7 +90,8 @@ export function bestPlace(
     let over = 0;
     for (const o of occupied) over += overlap(rect, o.rect) * o.weight;
     const distance = Math.hypot(x + size.w / 2 - near.x, (y + size.h / 2 - near.y) * 1.5);
-    const cost = over + distance * 4 + (over + distance * 4 < least ? extra(rect) : 0);
+    const plain = over + distance * 3;
+    const cost = plain + (plain < least ? extra(rect) : 0);
     if (cost < least) {
       least = cost;
       best = { x, y };

@@ -1,14 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Scene } from '../../engine/machine/index.ts';
+import { faults } from './fixtures/faults.ts';
 import { randomScene } from './fixtures/random.ts';
 import { exampleScene } from './fixtures/scenes.ts';
-import { crosses } from './label.ts';
 import { layoutTopology } from './layout.ts';
-import { textWidth } from './measure.ts';
-import { foldId, obstaclesOf } from './route.ts';
-import { extendSlots, noSlots } from './slots.ts';
-import type { ObjectBox, PlacedText, Point, Rect, TopologyLayout } from './types.ts';
+import { reserveSlots } from './slots.ts';
+import type { Rect, TopologyLayout } from './types.ts';
 
 const projector = { width: 720, height: 430 };
 const laptop = { width: 806, height: 600 };
@@ -19,73 +17,6 @@ const sizes = [
   { width: 1290, height: 850 },
   { width: 2600, height: 1700 },
 ];
-
-const meet = (a: Rect, b: Rect): boolean =>
-  Math.min(a.x + a.w, b.x + b.w) - Math.max(a.x, b.x) > 0.5 &&
-  Math.min(a.y + a.h, b.y + b.h) - Math.max(a.y, b.y) > 0.5;
-const inside = (a: Rect, b: Rect): boolean =>
-  a.x >= b.x - 0.5 && a.y >= b.y - 0.5 && a.x + a.w <= b.x + b.w + 0.5 && a.y + a.h <= b.y + b.h + 0.5;
-
-function extent(t: PlacedText): Rect {
-  const w = t.pressed ?? textWidth(t.text, t.face, t.size);
-  const x = t.anchor === 'end' ? t.x - w : t.anchor === 'middle' ? t.x - w / 2 : t.x;
-  return { x, y: t.y - t.size * 0.74, w, h: t.size * 0.74 };
-}
-
-/** Everything that is wrong with a layout, in words. */
-function faults(l: TopologyLayout): string[] {
-  const out: string[] = [];
-  const all: { name: string; rect: Rect }[] = l.boxes.map((b) => ({ name: b.id, rect: b }));
-  for (const f of l.fold?.boxes ?? []) all.push({ name: foldId(f.band), rect: f });
-  all.forEach((a, i) => {
-    for (const b of all.slice(i + 1)) if (meet(a.rect, b.rect)) out.push(`${a.name} overlaps ${b.name}`);
-  });
-  for (const b of l.boxes) {
-    const band = l.bands.find((x) => x.band === b.band)!;
-    if (!inside(b, { ...band, y: band.y + band.lane.h, h: band.h - band.lane.h })) out.push(`${b.id} leaves its band`);
-    out.push(...textFaults(b));
-  }
-  for (const f of l.fold?.boxes ?? [])
-    for (const t of f.texts) if (!inside(extent(t), f)) out.push(`text of ${f.band} fold leaves it`);
-  if (!l.bands.every((b, i) => b.y === (i === 0 ? 0 : l.bands[i - 1]!.y + l.bands[i - 1]!.h)))
-    out.push('bands leave gaps');
-  out.push(...arrowFaults(l));
-  return out;
-}
-
-function textFaults(b: ObjectBox): string[] {
-  const out: string[] = [];
-  const texts = [b.title, ...b.lines, ...b.heads, ...b.rows.flatMap((r) => [...r.cells, ...(r.word ? [r.word] : [])])];
-  if (b.more) texts.push(b.more);
-  const seen = texts.filter((t) => t.text !== '').map((t) => ({ t, r: extent(t) }));
-  seen.forEach(({ t, r }, i) => {
-    if (!inside(r, b)) out.push(`"${t.text}" leaves ${b.id}`);
-    if (t.size < 10.99) out.push(`"${t.text}" is smaller than 11 px`);
-    for (const o of seen.slice(i + 1)) if (meet(r, o.r)) out.push(`"${t.text}" overlaps "${o.t.text}" in ${b.id}`);
-  });
-  for (const r of b.rows) if (!inside(r, b)) out.push(`row ${r.id} leaves ${b.id}`);
-  for (const c of b.ring) if (!inside(c, b)) out.push(`ring leaves ${b.id}`);
-  return out;
-}
-
-function arrowFaults(l: TopologyLayout): string[] {
-  const out: string[] = [];
-  const places = obstaclesOf(l.boxes, l.fold);
-  const shrunk = (r: Rect): Rect => ({ x: r.x + 0.6, y: r.y + 0.6, w: r.w - 1.2, h: r.h - 1.2 });
-  const onBorder = (p: Point, r: Rect): boolean =>
-    inside({ ...p, w: 0, h: 0 }, r) &&
-    (p.x <= r.x + 0.6 || p.x >= r.x + r.w - 0.6 || p.y <= r.y + 0.6 || p.y >= r.y + r.h - 0.6);
-  for (const a of l.arrows) {
-    for (let i = 1; i < a.points.length; i++) {
-      const [p, q] = [a.points[i - 1]!, a.points[i]!];
-      if (p.x !== q.x && p.y !== q.y) out.push(`${a.id} is not orthogonal`);
-      for (const [id, r] of places) if (crosses(p, q, shrunk(r))) out.push(`${a.id} runs through ${id}`);
-    }
-    if (!onBorder(a.points[0]!, places.get(a.from)!)) out.push(`${a.id} does not begin at its box`);
-    if (!onBorder(a.points[a.points.length - 1]!, places.get(a.to)!)) out.push(`${a.id} does not end at its box`);
-  }
-  return out;
-}
 
 /** How often arrows to different objects cross. */
 function crossings(l: TopologyLayout): number {
@@ -114,6 +45,8 @@ describe('layoutTopology', () => {
       expect([l.width, l.height]).toEqual([size.width, size.height]);
       expect(l.fold).toBeNull();
       expect(l.boxes).toHaveLength(exampleScene({ rows: 4 }).objects.length);
+      const refs = exampleScene({ rows: 4 }).objects.flatMap((o) => o.refs.map((r) => `${o.id}>${r.to}`));
+      expect(l.arrows.map((a) => a.id).sort()).toEqual(refs.sort());
     });
   }
 
@@ -206,14 +139,17 @@ describe('stability', () => {
     );
   });
 
-  it('moves nothing when rows come and go, while there is room for them', () => {
-    const size = { width: 1290, height: 900 };
-    let slots = layoutTopology(exampleScene({ rows: 0 }), size).slots;
-    const first = rects(layoutTopology(exampleScene({ rows: 0 }), size, { slots }));
-    for (const n of [1, 2, 3, 1, 0]) {
-      const l = layoutTopology(exampleScene({ rows: n }), size, { slots });
-      slots = l.slots;
-      expect([...rects(l)]).toEqual([...first]);
+  it('moves nothing when rows come and go', () => {
+    const scenes = [0, 1, 2, 3, 1, 0].map((n) => exampleScene({ rows: n }));
+    for (const size of sizes) {
+      let slots = reserveSlots(scenes);
+      let first: string | null = null;
+      for (const scene of scenes) {
+        const l = layoutTopology(scene, size, { slots });
+        slots = l.slots;
+        first ??= JSON.stringify([...rects(l)]);
+        expect(JSON.stringify([...rects(l)])).toBe(first);
+      }
     }
   });
 
@@ -232,10 +168,21 @@ describe('stability', () => {
   it('keeps places free for scenes that are known to come', () => {
     const full = exampleScene();
     const bare = without(full, (id) => id.startsWith('kernel.obj.1') || id.startsWith('guest.cdtable'));
-    const slots = [full, bare].reduce(extendSlots, noSlots);
+    const slots = reserveSlots([full, bare]);
     const a = rects(layoutTopology(bare, laptop, { slots }));
     const b = rects(layoutTopology(full, laptop, { slots }));
     for (const [id, r] of a) expect(b.get(id)).toEqual(r);
+  });
+
+  it('leaves a reserved object in its column when it changes hands', () => {
+    const shared = exampleScene();
+    const taken: Scene = {
+      objects: shared.objects.map((o) => (o.id === 'kernel.obj.4' ? { ...o, device: 'nic0' } : o)),
+    };
+    const slots = reserveSlots([shared, taken, shared]);
+    const a = rects(layoutTopology(shared, laptop, { slots }));
+    const b = rects(layoutTopology(taken, laptop, { slots }));
+    expect([...b]).toEqual([...a]);
   });
 
   it('forgets a device that has left, and nothing else', () => {

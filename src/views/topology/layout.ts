@@ -4,9 +4,10 @@ import { placeBox } from './box.ts';
 import { chooseDevices } from './columns.ts';
 import { placeFold } from './fold.ts';
 import { geometryOf } from './geometry.ts';
+import { textWidth } from './measure.ts';
 import { arrowsOf, foldId, routingOf } from './route.ts';
-import { extendSlots, groupKey, noSlots, placeKey } from './slots.ts';
-import type { LayoutOptions, ObjectBox, TopologyLayout } from './types.ts';
+import { extendSlots, groupKey, noSlots, placeKey, type TopologySlots } from './slots.ts';
+import type { BandBox, LayoutOptions, ObjectBox, PlacedText, TopologyLayout } from './types.ts';
 
 /**
  * Places a scene into four bands: Guest, VMM, Host kernel, Hardware. Each device is a column through all of them;
@@ -18,7 +19,7 @@ export function layoutTopology(
   size: { readonly width: number; readonly height: number },
   options: LayoutOptions = {},
 ): TopologyLayout {
-  const slots = extendSlots(options.slots ?? noSlots, scene);
+  const slots = extendSlots(options.slots ?? noSlots, scene, options.marks);
   const { shown, folded } = chooseDevices(slots, size.width, options.open ?? false, options.pinned ?? []);
   const g = geometryOf(slots, shown, folded, size);
   const { m, plan } = g;
@@ -28,7 +29,7 @@ export function layoutTopology(
   const placeOf = new Map<string, string>();
   const placed = new Set<string>();
   const add = (o: SceneObject, gone: boolean): void => {
-    const group = groups.get(groupKey(o));
+    const group = groups.get(groupKey(slots, o));
     const index = group?.slots.findIndex((s) => s.occupant === o.id) ?? -1;
     if (!group || index < 0) return;
     const place = placeKey(group, index);
@@ -57,8 +58,18 @@ export function layoutTopology(
     boxes,
     columns: shown.map((device, i) => ({ device, x: plan.deviceX[i]!, w: plan.deviceWidth })),
     fold,
+    refold: options.open && wouldFold(slots, size.width) ? refoldText(g.bands[0]!, m.scale) : null,
     arrows,
     routing,
     slots: g.slots,
   };
+}
+
+const wouldFold = (slots: TopologySlots, width: number): boolean =>
+  chooseDevices(slots, width, false, []).folded.length > 0;
+
+function refoldText(band: BandBox, scale: number): PlacedText {
+  const { title } = band;
+  const x = title.x + textWidth(title.text, 'title', title.size) * 1.2 + 14 * scale;
+  return { text: 'Fold devices', x, y: title.y, size: 11 * scale, face: 'text', anchor: 'start' };
 }

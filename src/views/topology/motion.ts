@@ -1,4 +1,4 @@
-import type { Actor, Band, TraceEvent } from '../../engine/trace/index.ts';
+import type { TraceEvent } from '../../engine/trace/index.ts';
 import { bandOf } from '../../engine/trace/index.ts';
 import { eventText } from '../trace/text.ts';
 import {
@@ -13,13 +13,10 @@ import {
   pathLength,
   placeLabel,
   pointAt,
-  type Run,
 } from './label.ts';
+import { type Hop, hopsOf, messageRuns, type Tone, toneOf } from './message.ts';
 import { foldId, messageRoute, obstaclesOf } from './route.ts';
 import type { ObjectBox, Point, Rect, TopologyLayout } from './types.ts';
-
-/** Colour of a message: who sends it, or what becomes of what it meets. */
-export type Tone = Actor | 'removed' | 'wasted' | 'fault';
 
 /** A message on its way between two objects. */
 export interface Flight {
@@ -65,144 +62,27 @@ export interface Motion {
   readonly slot: { readonly id: string; readonly index: number } | null;
   /** Cache row that the current event touches. */
   readonly row: { readonly id: string; readonly row: number } | null;
+  /** Where the current event is; null when that is not in the picture. */
+  readonly target: Rect | null;
   /** The current event in one line, for screen readers. */
   readonly caption: string;
 }
 
-const noMotion: Motion = { flight: null, note: null, trail: [], marks: new Map(), slot: null, row: null, caption: '' };
+const noMotion: Motion = {
+  flight: null,
+  note: null,
+  trail: [],
+  marks: new Map(),
+  slot: null,
+  row: null,
+  target: null,
+  caption: '',
+};
 
 const trailLength = 9;
 /** Events after which a message is no longer shown; a step of that length still shows its whole way. */
 const trailAge = 48;
 const trailLabels = 5;
-
-/** Where an event is, and where it leads: the next event without a sender of its own comes from there. */
-interface Hop {
-  readonly from: string;
-  readonly to: string;
-  /** Leaves a trail. A read of a table or a cache look-up doesn't: there are too many. */
-  readonly lasting: boolean;
-}
-
-/**
- * Who sends what an event without `to` shows: whoever was reached last. Only for kinds that are the consequence of a message.
- */
-const arrives: ReadonlySet<TraceEvent['kind']> = new Set([
-  'trap',
-  'command.post',
-  'cache.remove',
-  'fault',
-  'guest.event',
-  'record.rewrite',
-]);
-const fleeting: ReadonlySet<TraceEvent['kind']> = new Set([
-  'memory.read',
-  'cache.fill',
-  'cache.hit',
-  'table.write',
-  'register.read',
-]);
-
-/** The hops of the events 0..index, null where an event stays in its place. */
-export function hopsOf(
-  events: readonly TraceEvent[],
-  index: number,
-  bandOfId: (id: string) => string | undefined,
-): (Hop | null)[] {
-  const out: (Hop | null)[] = [];
-  const calls: { from: string; to: string }[] = [];
-  let cursor: string | null = null;
-  for (let i = 0; i <= index && i < events.length; i++) {
-    const e = events[i]!;
-    const lasting = !fleeting.has(e.kind);
-    let hop: Hop | null = null;
-    if (e.to !== undefined && e.to !== e.at) hop = { from: e.at, to: e.to, lasting };
-    else if (e.kind === 'ioctl.exit' && calls.length > 0) {
-      const call = calls[calls.length - 1]!;
-      if (call.from !== call.to) hop = { from: call.to, to: call.from, lasting };
-    } else if (cursor !== null && cursor !== e.at && arrives.has(e.kind)) {
-      // Who fills a queue of its own band has been writing tables before: nothing was sent.
-      if (e.kind !== 'command.post' || bandOfId(cursor) !== bandOfId(e.at)) hop = { from: cursor, to: e.at, lasting };
-    }
-    if (e.kind === 'ioctl.enter') calls.push({ from: e.at, to: e.to ?? e.at });
-    if (e.kind === 'ioctl.exit') calls.pop();
-    out.push(hop);
-    cursor = hop?.to ?? e.at;
-  }
-  return out;
-}
-
-export function toneOf(e: TraceEvent): Tone {
-  if (e.kind === 'cache.remove') return e.valid ? 'wasted' : 'removed';
-  if (e.kind === 'fault' || e.kind === 'dma.abort' || e.kind === 'command.error') return 'fault';
-  if (e.kind === 'ioctl.exit' && e.errno !== '0') return 'fault';
-  if (e.kind === 'ats' && e.message === 'timeout') return 'fault';
-  return e.actor;
-}
-
-/** Text on the message; shorter than the trace's line, since place and actor can be seen. */
-export function messageRuns(e: TraceEvent): Run[][] {
-  const plain = (text: string): Run[][] => [[{ text, tone: 'plain' }]];
-  switch (e.kind) {
-    case 'command.post':
-      return plain(e.command.text);
-    case 'command.fetch':
-      return plain(`fetch ${e.command.text}`);
-    case 'command.rewrite':
-    case 'record.rewrite':
-      return rewriteRuns(e);
-    case 'ioctl.exit':
-      return plain(e.errno === '0' ? 'returns 0' : `returns -${e.errno}`);
-    case 'register.write':
-      return plain(`write ${e.reg} = 0x${e.value.toString(16)}`);
-    case 'register.read':
-      return plain(`read ${e.reg} = 0x${e.value.toString(16)}`);
-    case 'cache.remove':
-      // The command's fields are on the message that brought it.
-      return plain(e.by.split(' ')[0] || 'remove');
-    case 'table.write':
-      return plain(`write ${e.text}`);
-    case 'memory.read':
-      return plain(`read ${e.text}`);
-    case 'trap':
-      return plain(eventText(e));
-    case 'ioctl.enter':
-    case 'sync':
-    case 'fault':
-      return plain(e.text === '' ? eventText(e) : e.text);
-    case 'object.create':
-    case 'object.destroy':
-    case 'attach':
-    case 'command.error':
-    case 'cache.fill':
-    case 'cache.hit':
-    case 'dma':
-    case 'dma.done':
-    case 'dma.abort':
-    case 'ats':
-    case 'guest.event':
-    case 'inject':
-    case 'note':
-      return plain(eventText(e));
-  }
-}
-
-/** First line: what was rewritten, old and new; second line: the rest of the message, as it goes on. */
-function rewriteRuns(e: TraceEvent & { readonly kind: 'command.rewrite' | 'record.rewrite' }): Run[][] {
-  const name = e.kind === 'command.rewrite' ? e.command.name : (e.layout.split('.').pop() ?? '').toUpperCase();
-  const first: Run[] = [{ text: name, tone: 'plain' }];
-  if (e.changes.length === 0) first.push({ text: ' unchanged', tone: 'faint' });
-  for (const c of e.changes) {
-    first.push({ text: ` ${c.field} `, tone: 'plain' }, { text: `${c.from} → ${c.to}`, tone: 'changed' });
-  }
-  let rest = e.kind === 'command.rewrite' ? e.command.text : e.text;
-  if (rest.startsWith(name)) rest = rest.slice(name.length);
-  for (const c of e.changes) rest = rest.replace(new RegExp(`\\b${literal(c.field)} ${literal(c.to)}\\b`, 'i'), '');
-  rest = rest.replace(/\s+/g, ' ').trim();
-  return rest === '' ? [first] : [first, [{ text: rest, tone: 'faint' }]];
-}
-
-const literal = (s: string): string => s.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /**
  * What moves, and what the step has left to see: the current message, the trail of earlier ones, and which boxes, rows
@@ -246,11 +126,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
       .slice(0, 1)
       .map((l) => cutRuns(l, width, scale));
     const size = labelSize(lines, scale);
-    const occupied = [
-      ...fixed,
-      ...labels,
-      ...ends.flatMap((id) => (places.has(id) ? [{ rect: places.get(id)!, weight: 3 }] : [])),
-    ];
+    const occupied = [...fixed, ...labels, ...layout.boxes.filter((b) => ends.includes(b.id)).flatMap(coverage)];
     const candidates = [...alongPath(points, size), ...(free ? lattice(around(points, size), size) : [])];
     const place = bestPlace(size, candidates, occupied, bounds, pointAt(points, 0.5));
     return { label: placeLabel(lines, place.at, scale, eventText(ev)), covers: place.covers };
@@ -285,7 +161,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
       // An old message's text is worth less than what it would cover; it is rather cut, or left out.
       const l = [widest, widest * 0.6]
         .map((w) => labelOn(points, ev, [hop.from, hop.to], false, w))
-        .find((x) => x.covers < x.label.w * x.label.h * 0.06);
+        .find((x) => x.covers < x.label.w * x.label.h * 0.08);
       if (l) {
         label = l.label;
         labels.push({ rect: l.label, weight: 6 });
@@ -327,22 +203,31 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     const centre = { x: box.x + box.w / 2, y: box.y + box.h / 2 };
     const place = bestPlace(size, candidates, occupied, bounds, centre, through);
     const label = placeLabel(lines, place.at, scale, eventText(e));
-    note = { id: `${index}`, tone, label, connector: connect(box, label), rewrite };
+    note = { id: `${index}`, tone, label, connector: flight ? [] : connect(box, label), rewrite };
   }
   const slot =
     e.kind === 'command.post' || e.kind === 'command.fetch' || e.kind === 'command.error'
       ? { id: e.at, index: e.index }
       : null;
-  return { flight, note, trail, marks, slot, row: quiet ? { id: e.at, row: e.entry.id } : null, caption: eventText(e) };
+  return {
+    flight,
+    note,
+    trail,
+    marks,
+    slot,
+    row: quiet ? { id: e.at, row: e.entry.id } : null,
+    target: (target !== null ? places.get(target) : undefined) ?? null,
+    caption: eventText(e),
+  };
 }
 
 /** The parts of a box that hold something weigh more than its empty ground. */
 function coverage(b: ObjectBox): Occupied[] {
-  if (!b.cache) return [{ rect: b, weight: 1 }];
+  if (!b.cache) return [{ rect: b, weight: 1.3 }];
   const last = b.rows[b.rows.length - 1];
   const end = Math.max(last ? last.y + last.h : 0, b.more ? b.more.y + 3 : 0, b.title.y + 4);
   return [
-    { rect: { ...b, h: end - b.y }, weight: 1 },
+    { rect: { ...b, h: end - b.y }, weight: 2 },
     { rect: { ...b, y: end, h: b.y + b.h - end }, weight: 0.15 },
   ];
 }
@@ -435,8 +320,9 @@ export function flightAt(flight: Flight, progress: number): { readonly dot: Poin
   const rest = { x: l.x + l.w / 2, y: l.y + l.h / 2 };
   const start = flight.points[0] ?? rest;
   // The text rides along from the sender and stays behind at its place, where it covers nothing.
-  const t = Math.min(1, eased / 0.5);
-  return { dot, label: { x: (start.x - rest.x) * (1 - t), y: (start.y - rest.y) * (1 - t) } };
+  const left = Math.max(0, 1 - eased / 0.5);
+  if (left === 0) return { dot, label: { x: 0, y: 0 } };
+  return { dot, label: { x: (start.x - rest.x) * left, y: (start.y - rest.y) * left } };
 }
 
 /** What moves at one moment: `motionOf` and where its message is. */
@@ -449,6 +335,3 @@ export function motionAt(
   const motion = motionOf(layout, events, index);
   return { ...motion, moving: motion.flight ? flightAt(motion.flight, progress) : null };
 }
-
-/** The band in which an actor stands. */
-export const bandOfActor = (actor: Actor): Band => bandOf[actor];

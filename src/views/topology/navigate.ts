@@ -20,6 +20,8 @@ export function stopsOf(layout: TopologyLayout): Stop[] {
   }
   const f = layout.fold?.boxes[0];
   if (f) out.push({ key: 'fold', x: f.x, y: f.y, w: f.w, h: f.h });
+  const r = layout.refold;
+  if (r) out.push({ key: 'fold', x: r.x, y: r.y - r.size, w: r.size * 6, h: r.size });
   const bandAt = (s: Stop): number => layout.bands.findIndex((b) => s.y < b.y + b.h);
   return out.sort((a, b) => bandAt(a) - bandAt(b) || a.x - b.x || a.y - b.y);
 }
@@ -51,4 +53,9 @@ export function neighbour(stops: readonly Stop[], from: Rect, direction: Directi
     }
   }
   return best;
+}
+
+/** The next stop in reading order, or the one before it: by this every stop is reached. Null at the end. */
+export function inOrder(stops: readonly Stop[], from: Stop, step: 1 | -1): Stop | null {
+  return stops[stops.indexOf(from) + step] ?? null;
 }

@@ -12,6 +12,8 @@ export interface TopologySlots {
   readonly groups: readonly SlotGroup[];
   /** References that have been seen, `<place>\n<place>`: their ways are kept free. */
   readonly links: readonly string[];
+  /** Column in which a reserved object stands from first to last, by `<id>\n<type>`: a device, or null for the common part. */
+  readonly homes: Readonly<Record<string, string | null>>;
   /** Cell of each place among the common columns: key `<columns>/<group>#<index>`. */
   readonly cells: Readonly<Record<string, Cell>>;
 }
@@ -48,7 +50,7 @@ export interface SlotTable {
   readonly rows: number;
 }
 
-export const noSlots: TopologySlots = { devices: [], groups: [], links: [], cells: {} };
+export const noSlots: TopologySlots = { devices: [], groups: [], links: [], homes: {}, cells: {} };
 
 /** Name of a place: the group and the position in it. */
 export const placeKey = (group: { readonly key: string }, index: number): string => `${group.key}#${index}`;
@@ -56,24 +58,50 @@ export const placeKey = (group: { readonly key: string }, index: number): string
 /** Caches stand apart from other objects, even of the same type. */
 const kindOf = (o: SceneObject): string => (o.cache ? `${o.type}*` : o.type);
 
-export const groupKey = (o: SceneObject): string => `${o.band}/${o.device ?? ''}/${kindOf(o)}`;
+const homeKey = (o: SceneObject): string => `${o.id}\n${kindOf(o)}`;
+
+/**
+ * The device in whose column an object stands, null for the common part: where it was first reserved, since an object that
+ * changes hands should not jump; else what the scene says. Another device's object under an id that was used before is new.
+ */
+function columnOf(homes: TopologySlots['homes'], o: SceneObject): string | null {
+  const device = o.device ?? null;
+  const home = homes[homeKey(o)];
+  return home === undefined || (home !== null && device !== null && home !== device) ? device : home;
+}
+
+const keyIn = (homes: TopologySlots['homes'], o: SceneObject): string =>
+  `${o.band}/${columnOf(homes, o) ?? ''}/${kindOf(o)}`;
+
+/** Key of the group in which an object has its place. */
+export const groupKey = (slots: TopologySlots, o: SceneObject): string => keyIn(slots.homes, o);
 
 /** Rounded up, so that a text one character longer does not move a column. */
 const step = (w: number): number => Math.ceil(w * 10) / 10;
 
-function slotOf(o: SceneObject): Slot {
+interface Cells {
+  readonly cells: readonly string[];
+}
+
+/** A queue's first line comes to this length sooner or later, even if it says `empty` now. */
+const positions = 'prod 00 cons 00';
+
+function slotOf(o: SceneObject, ghosts: readonly Cells[]): Slot {
   const c = o.cache;
+  const all: readonly Cells[] = [...(c?.rows ?? []), ...ghosts];
   return {
     occupant: o.id,
     title: step(textWidth(o.title, 'title', 1)),
-    lines: measuredLines(o).map((l) => step(textWidth(l, 'mono', 1))),
+    lines: measuredLines(o).map((l, i) =>
+      step(textWidth(o.queue && i === 0 && l.length < positions.length ? positions : l, 'mono', 1)),
+    ),
     queue: o.queue !== undefined,
     table: c
       ? {
           columns: c.columns,
           heads: c.columns.map((h) => step(textWidth(h, 'text', 1))),
           cells: c.columns.map((_, i) =>
-            c.rows.reduce((w, r) => Math.max(w, step(textWidth(r.cells[i] ?? '', 'mono', 1))), 0),
+            all.reduce((w, r) => Math.max(w, step(textWidth(r.cells[i] ?? '', 'mono', 1))), 0),
           ),
           rows: c.rows.length,
         }
@@ -112,11 +140,27 @@ function merge(a: Slot, b: Slot): Slot {
   };
 }
 
+/** Keeps places free for scenes that will be shown, in their order. */
+export function reserveSlots(scenes: readonly Scene[]): TopologySlots {
+  const homes: Record<string, string | null> = {};
+  let slots: TopologySlots = { ...noSlots, homes };
+  for (const scene of scenes) {
+    for (const o of scene.objects) homes[homeKey(o)] ??= o.device ?? null;
+    slots = extendSlots(slots, scene);
+  }
+  return slots;
+}
+
 /**
  * Adds a scene's objects to the memory.
+ * @param ghosts  rows that are shown though they are gone, by the id of their cache: they count for widths
  * @returns the same object when the scene brings nothing new
  */
-export function extendSlots(slots: TopologySlots, scene: Scene): TopologySlots {
+export function extendSlots(
+  slots: TopologySlots,
+  scene: Scene,
+  ghosts?: ReadonlyMap<string, { readonly ghosts: readonly Cells[] }>,
+): TopologySlots {
   const devices = [...new Set(scene.objects.flatMap((o) => (o.device === undefined ? [] : [o.device])))];
   const same = devices.length === slots.devices.length && devices.every((d) => slots.devices.includes(d));
   // Another set of devices is another picture: what belonged to the ones that left is forgotten.
@@ -124,12 +168,19 @@ export function extendSlots(slots: TopologySlots, scene: Scene): TopologySlots {
   const groups = new Map<string, { group: SlotGroup; slots: Slot[]; refs: Set<string> }>();
   for (const group of kept) groups.set(group.key, { group, slots: [...group.slots], refs: new Set(group.refs) });
 
-  const keyOf = new Map(scene.objects.map((o) => [o.id, groupKey(o)]));
+  const keyOf = new Map(scene.objects.map((o) => [o.id, keyIn(slots.homes, o)]));
   for (const o of scene.objects) {
-    const key = groupKey(o);
+    const key = keyOf.get(o.id)!;
     let g = groups.get(key);
     if (!g) {
-      const group: SlotGroup = { key, band: o.band, type: kindOf(o), device: o.device ?? null, slots: [], refs: [] };
+      const group: SlotGroup = {
+        key,
+        band: o.band,
+        type: kindOf(o),
+        device: columnOf(slots.homes, o),
+        slots: [],
+        refs: [],
+      };
       groups.set(key, (g = { group, slots: [], refs: new Set() }));
     }
     for (const r of o.refs) {
@@ -138,11 +189,12 @@ export function extendSlots(slots: TopologySlots, scene: Scene): TopologySlots {
     }
   }
   for (const o of scene.objects) {
-    const g = groups.get(groupKey(o))!;
+    const g = groups.get(keyOf.get(o.id)!)!;
+    const slot = slotOf(o, ghosts?.get(o.id)?.ghosts ?? []);
     const mine = g.slots.findIndex((s) => s.occupant === o.id);
     const free = mine >= 0 ? mine : g.slots.findIndex((s) => keyOf.get(s.occupant) !== g.group.key);
-    if (free >= 0) g.slots[free] = merge(g.slots[free]!, slotOf(o));
-    else g.slots.push(slotOf(o));
+    if (free >= 0) g.slots[free] = merge(g.slots[free]!, slot);
+    else g.slots.push(slot);
   }
 
   const next = [...groups.values()].map((g): SlotGroup => ({ ...g.group, slots: g.slots, refs: [...g.refs].sort() }));
@@ -150,7 +202,7 @@ export function extendSlots(slots: TopologySlots, scene: Scene): TopologySlots {
   const links = new Set(same ? slots.links : []);
   for (const o of scene.objects) {
     for (const r of o.refs) {
-      const from = placeOf.get(`${groupKey(o)}\n${o.id}`);
+      const from = placeOf.get(`${keyOf.get(o.id)}\n${o.id}`);
       const to = placeOf.get(`${keyOf.get(r.to)}\n${r.to}`);
       if (from !== undefined && to !== undefined && from !== to) links.add(`${from}\n${to}`);
     }
@@ -161,6 +213,7 @@ export function extendSlots(slots: TopologySlots, scene: Scene): TopologySlots {
     devices: same ? slots.devices : devices,
     groups: next,
     links: [...links],
+    homes: slots.homes,
     cells: same ? slots.cells : {},
   };
 }

@@ -41,10 +41,19 @@ const wordsOf = (r: ShownRow): readonly string[] => {
 };
 
 const columnGap = (m: Metrics): number => Math.round(7 * m.scale);
+const signWidth = (m: Metrics): number => Math.ceil(textWidth('×', 'title', m.textSize)) + 6;
 /** Width of a cell that nobody has seen yet, at font size 1: eight digits. */
 const unknown = 4.9;
 const wordWidth = (m: Metrics): number => Math.ceil(textWidth('removed', 'title', m.textSize));
 export const inner = (width: number, m: Metrics): number => width - 2 * m.padX - 3;
+
+/** Width of the named columns beside each other, and of a sign after them. */
+export function columnsWidth(t: SlotTable, m: Metrics): number {
+  const w = t.columns.map((_, i) => Math.ceil(Math.max(t.heads[i] ?? 0, cellWidth(t, i)) * m.textSize));
+  return w.reduce((a, b) => a + b, 0) + columnGap(m) * Math.max(0, w.length - 1) + signWidth(m);
+}
+
+const cellWidth = (t: SlotTable, i: number): number => (t.cells.some((w) => w > 0) ? (t.cells[i] ?? 0) : unknown);
 
 /** Chooses the shape; `titleWidth` is the width of all that stands on the title's line, `headHeight` the height above the table. */
 export function tableShape(
@@ -56,18 +65,21 @@ export function tableShape(
 ): TableShape {
   const room = inner(width, m);
   const gap = columnGap(m);
-  const bare = t.columns.map((_, i) => Math.ceil((t.rows > 0 ? (t.cells[i] ?? 0) : unknown) * m.textSize));
+  const bare = t.columns.map((_, i) => Math.ceil(cellWidth(t, i) * m.textSize));
   const named = bare.map((w, i) => Math.max(w, Math.ceil((t.heads[i] ?? 0) * m.textSize)));
-  const sum = (w: readonly number[]): number => w.reduce((a, b) => a + b, 0) + gap * Math.max(0, w.length - 1);
-  const inLine = (w: readonly number[], from: number): number[] =>
-    w.map((_, i) => from + w.slice(0, i).reduce((a, b) => a + b + gap, 0));
+  const sum = (w: readonly number[], g = gap): number => w.reduce((a, b) => a + b, 0) + g * Math.max(0, w.length - 1);
+  const inLine = (w: readonly number[], from: number, g = gap): number[] =>
+    w.map((_, i) => from + w.slice(0, i).reduce((a, b) => a + b + g, 0));
   const all = [named.map((_, i) => i)];
   const pad = Math.round(6 * m.scale);
+  // Fate is never told by colour alone: where no word fits, there is room for its sign.
+  const sign = signWidth(m);
   if (m.flat && headHeight <= m.padY + m.titleLine) {
     const gutter = Math.ceil(titleWidth) + pad;
     const head = m.padY + m.titleLine - m.rowHeight;
-    if (gutter + sum(bare) <= room)
-      return { kind: 'flat', gutter, lines: all, x: inLine(bare, gutter), w: bare, head, row: m.rowHeight };
+    for (const g of [gap, gap - 2])
+      if (gutter + sum(bare, g) + sign <= room)
+        return { kind: 'flat', gutter, lines: all, x: inLine(bare, gutter, g), w: bare, head, row: m.rowHeight };
   }
   const gutter = Math.max(wordWidth(m), Math.ceil(titleWidth)) + pad;
   if (gutter + sum(named) <= room)
@@ -80,11 +92,11 @@ export function tableShape(
       head: headHeight,
       row: m.rowHeight,
     };
-  if (sum(named) <= room) {
+  if (sum(named) + sign <= room) {
     const head = headHeight + m.textLine;
     return { kind: 'below', gutter: 0, lines: all, x: inLine(named, 0), w: named, head, row: m.rowHeight };
   }
-  return wrappedShape(bare, room, gap, headHeight, m);
+  return wrappedShape(bare, room - sign, gap, headHeight, m);
 }
 
 /** Each column goes to the first line that has room for it: short ones fill up the line of a long one. */
@@ -227,7 +239,11 @@ export function placeTable(
       more = at(y, left, 'start', text(out.length));
     }
   } else if (rows.length === 0) {
-    const y = rect.y + (shape.kind === 'flat' ? m.padY + m.titleLine * 0.76 : shape.head + m.rowHeight * 0.72);
+    const y =
+      rect.y +
+      (shape.kind === 'flat'
+        ? m.padY + m.titleLine * 0.76
+        : shape.head - (shape.kind === 'below' ? m.textLine : 0) + m.rowHeight * 0.72);
     more = at(y, left + (shape.kind === 'flat' ? shape.gutter : 0), 'start', 'empty');
   }
   return { heads, rows: out, more };

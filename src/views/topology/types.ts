@@ -114,6 +114,8 @@ export interface TopologyLayout {
   readonly boxes: readonly ObjectBox[];
   readonly columns: readonly DeviceColumn[];
   readonly fold: Fold | null;
+  /** Where devices can be folded that are all shown now; null when there is no need. */
+  readonly refold: PlacedText | null;
   readonly arrows: readonly Arrow[];
   /** Finds the ways of messages. */
   readonly routing: Routing;

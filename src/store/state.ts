@@ -1,0 +1,90 @@
+import type { Doc, Step, StepRecord } from './engine.ts';
+import { emptyHistory, type History } from './history.ts';
+import type { Lengths, Place } from './place.ts';
+import { defaultSettings, type Settings } from './settings.ts';
+
+/** What is selected: a scene object, a part of it (cache row, queue entry), or an event of the current step. */
+export interface Selection {
+  readonly id: string;
+  readonly row?: number;
+  readonly index?: number;
+  /** Event of a step whose own record is shown. */
+  readonly event?: { readonly step: number; readonly event: number };
+}
+
+export interface Notice {
+  readonly key: number;
+  readonly tone: 'info' | 'error';
+  readonly title: string;
+  readonly details: readonly string[];
+}
+
+/** A question that waits for an answer before anything changes. */
+export interface CutQuestion {
+  readonly step: Step;
+  readonly label: string;
+  /** Steps that would go. */
+  readonly lost: number;
+}
+
+/** A window over the page; only one at a time. */
+export type Dialog =
+  | { readonly kind: 'palette' }
+  | { readonly kind: 'keys' }
+  | { readonly kind: 'log'; readonly text?: string }
+  | { readonly kind: 'operation'; readonly name: string; readonly values?: Readonly<Record<string, unknown>> };
+
+export interface State {
+  /** False until the page has found out what to open. */
+  readonly started: boolean;
+  readonly history: History;
+  readonly document: Doc | null;
+  readonly scenario: string | null;
+  /** Index 0 is the setup. */
+  readonly records: readonly StepRecord[];
+  readonly lengths: Lengths;
+  readonly place: Place;
+  readonly playing: boolean;
+  /** True until the first time that this document is played or moved: there is one obvious thing to press. */
+  readonly fresh: boolean;
+  readonly selection: Selection | null;
+  readonly settings: Settings;
+  readonly notices: readonly Notice[];
+  readonly cut: CutQuestion | null;
+  readonly dialog: Dialog | null;
+}
+
+/** How far the last event has come, 0..1: changes each frame, so it lives beside the state. */
+export interface HeadState {
+  readonly progress: number;
+  /** True while one event flies that a person stepped by hand. */
+  readonly flying: boolean;
+}
+
+/** Before anything is open. */
+export const noState: State = {
+  started: false,
+  history: emptyHistory,
+  document: null,
+  scenario: null,
+  records: [],
+  lengths: [],
+  place: { step: 0, event: 0 },
+  playing: false,
+  fresh: true,
+  selection: null,
+  settings: defaultSettings,
+  notices: [],
+  cut: null,
+  dialog: null,
+};
+
+export const sameSelection = (a: Selection | null, b: Selection | null): boolean =>
+  a === b ||
+  (a !== null &&
+    b !== null &&
+    a.id === b.id &&
+    a.row === b.row &&
+    a.index === b.index &&
+    a.event?.step === b.event?.step &&
+    a.event?.event === b.event?.event);
