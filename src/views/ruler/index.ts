@@ -1,2 +1,1 @@
-export { BitRuler, type BitRulerProps } from './BitRuler.tsx';
-export { layoutRuler, type RulerLayout } from './layout.ts';
+export { BitRuler } from './BitRuler.tsx';

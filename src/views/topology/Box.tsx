@@ -35,7 +35,7 @@ export interface BoxProps {
   readonly markNow: boolean;
   /** Queue entry of the current event, -1 for none. */
   readonly slot: number;
-  /** Why rows are stale, by row: shown when pointed at. */
+  /** Why rows are stale: `<row>\t<text>\n` each; shown when pointed at. */
   readonly staleTexts: string;
 }
 
@@ -99,12 +99,25 @@ export const Box = memo(function Box(p: BoxProps) {
         />
       ))}
       {box.rows.map((r) => (
-        <Row key={r.id} row={r} box={box} selected={p.selectedRow === r.id} why={r.stale ? p.staleTexts : ''} />
+        <Row
+          key={r.id}
+          row={r}
+          box={box}
+          selected={p.selectedRow === r.id}
+          why={r.stale ? staleText(p.staleTexts, r.id) : ''}
+        />
       ))}
       {box.more && <Text t={box.more} fill={colours.ink3} />}
     </g>
   );
 }, isSame);
+
+const staleText = (texts: string, row: number): string =>
+  texts
+    .split('\n')
+    .filter((t) => t.startsWith(`${row}\t`))
+    .map((t) => t.slice(t.indexOf('\t') + 1))
+    .join(' ');
 
 function Cell({ cell, box, now, selected }: { cell: RingCell; box: ObjectBox; now: boolean; selected: boolean }) {
   const shade = bandShades[box.band];

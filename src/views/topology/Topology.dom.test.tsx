@@ -157,6 +157,23 @@ describe('Topology', () => {
     ).toBe(false);
   });
 
+  it('says why a row is stale', () => {
+    const hazard = (entry: number, text: string) => ({
+      at: 'hw.iotlb',
+      cache: 'IOTLB',
+      entry,
+      cells: [],
+      text,
+      now: '',
+      missing: '',
+      depends: [],
+    });
+    const { item } = draw({ hazards: [hazard(102, 'The guest unmapped it.'), hazard(103, 'Another page.')] });
+    const title = (key: string): string => item(key).querySelector(':scope > title')!.textContent!;
+    expect(title('hw.iotlb#103')).toMatch(/stale\. Another page\.$/);
+    expect(title('hw.iotlb#102')).toMatch(/stale\. The guest unmapped it\.$/);
+  });
+
   it('opens the fold and closes it', () => {
     const onFold = vi.fn();
     const many = exampleScene({ devices: Array.from({ length: 16 }, (_, i) => `vf${i}`) });

@@ -152,7 +152,7 @@ export function Topology(p: TopologyProps) {
 
   const stale = useMemo(() => {
     const out = new Map<string, string>();
-    for (const h of p.hazards) out.set(h.at, [out.get(h.at), h.text].filter(Boolean).join(' '));
+    for (const h of p.hazards) out.set(h.at, `${out.get(h.at) ?? ''}${h.entry}\t${h.text}\n`);
     return out;
   }, [p.hazards]);
   const related = useMemo(() => {

@@ -1,1 +1,1 @@
-export { Topology, type TopologyPart, type TopologyProps } from './Topology.tsx';
+export { Topology, type TopologyPart } from './Topology.tsx';

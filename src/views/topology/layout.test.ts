@@ -57,6 +57,21 @@ describe('layoutTopology', () => {
     expect(scales[4]).toBeGreaterThanOrEqual(2);
   });
 
+  it('becomes larger than a room that is too small, and is drawn all the same', () => {
+    for (const size of [
+      { width: 360, height: 640 },
+      { width: 720, height: 120 },
+      { width: 1, height: 1 },
+    ]) {
+      const l = layoutTopology(exampleScene(), size);
+      expect(faults(l)).toEqual([]);
+      expect(l.width > size.width || l.height > size.height).toBe(true);
+    }
+    const empty = layoutTopology({ objects: [] }, laptop);
+    expect(empty.bands.map((b) => b.band)).toEqual(['guest', 'vmm', 'kernel', 'hardware']);
+    expect([empty.boxes, empty.arrows]).toEqual([[], []]);
+  });
+
   it('has no fault with 2 to 16 devices and any content', () => {
     fc.assert(
       fc.property(randomScene(2, 16), fc.constantFrom(...sizes), fc.boolean(), (scene, size, open) => {

@@ -10,7 +10,7 @@ import { reserveSlots } from './slots.ts';
 import { withHazards } from './stale.ts';
 
 /** Moments of each step that are looked at. */
-const samples = 9;
+const samples = 5;
 
 /** What the page shows of the library, drawn from the engine's own scenes. */
 describe('every scenario', () => {

@@ -96,11 +96,21 @@ export function tableShape(
     const head = headHeight + m.textLine;
     return { kind: 'below', gutter: 0, lines: all, x: inLine(named, 0), w: named, head, row: m.rowHeight };
   }
-  return wrappedShape(bare, room - sign, gap, headHeight, m);
+  return wrapped(bare, room, sign, gap, headHeight, m) ?? wrapped(bare, room - sign, -room, gap, headHeight, m)!;
 }
 
-/** Each column goes to the first line that has room for it: short ones fill up the line of a long one. */
-function wrappedShape(bare: readonly number[], room: number, gap: number, head: number, m: Metrics): TableShape {
+/**
+ * Each column goes to the first line that has room for it: short ones fill up the line of a long one.
+ * @returns null when no line has room left for a sign
+ */
+function wrapped(
+  bare: readonly number[],
+  room: number,
+  least: number,
+  gap: number,
+  head: number,
+  m: Metrics,
+): TableShape | null {
   const lines: number[][] = [];
   const ends: number[] = [];
   const x: number[] = [];
@@ -115,6 +125,7 @@ function wrappedShape(bare: readonly number[], room: number, gap: number, head: 
     x.push(ends[line]! + gap);
     ends[line] = ends[line]! + gap + w;
   });
+  if (!ends.some((e) => room - e >= least)) return null;
   const row = Math.round(m.rowHeight * lines.length - 2 * (lines.length - 1)) + 2;
   return { kind: 'wrapped', gutter: 0, lines, x, w: bare.map((w) => Math.min(w, room)), head, row };
 }
@@ -261,39 +272,29 @@ function placeRow(
   const lineHeight = shape.lines.length > 1 ? (shape.row - 2) / shape.lines.length : shape.row;
   const baseline = (line: number): number =>
     rect.y + (shape.lines.length > 1 ? 1 : 0) + lineHeight * line + lineHeight * 0.73;
-  const words = wordsOf(r);
-  let word: PlacedText | null = null;
-  shape.lines.forEach((line, k) => {
+  const ends = shape.lines.map((line, k) => {
     let end = rect.x;
     for (const i of line) {
       const full = r.cells[i] ?? '';
-      const text = fitText(full, 'mono', m.textSize, Math.min(shape.w[i]!, rect.x + rect.w - (rect.x + shape.x[i]!)));
       const x = rect.x + shape.x[i]!;
-      cells.push({
-        text,
-        ...(text === full ? {} : { full }),
-        x,
-        y: baseline(k),
-        size: m.textSize,
-        face: 'mono',
-        anchor: 'start',
-      });
+      const text = fitText(full, 'mono', m.textSize, Math.min(shape.w[i]!, rect.w - shape.x[i]!));
+      const cut = text === full ? {} : { full };
+      cells.push({ text, ...cut, x, y: baseline(k), size: m.textSize, face: 'mono', anchor: 'start' });
       if (text !== '') end = x + textWidth(text, 'mono', m.textSize);
     }
-    if (word || words.length === 0) return;
-    const beside = shape.kind === 'beside' || (shape.kind === 'flat' && !first && wordWidth(m) <= shape.gutter - 3);
-    const room = beside ? shape.gutter - 3 : rect.x + rect.w - end - 5;
-    const fits = words.find((t) => textWidth(t, 'title', m.textSize) <= room);
-    if (!fits || (fits.length === 1 && k < shape.lines.length - 1)) return;
-    word = {
-      text: fits,
-      x: beside ? rect.x : rect.x + rect.w,
-      y: baseline(k),
-      size: m.textSize,
-      face: 'title',
-      anchor: beside ? 'start' : 'end',
-    };
+    return end;
   });
+  const words = wordsOf(r);
+  const inGutter = shape.kind === 'beside' || (shape.kind === 'flat' && !first && wordWidth(m) <= shape.gutter - 3);
+  let word: PlacedText | null = null;
+  for (const text of words) {
+    const w = textWidth(text, 'title', m.textSize);
+    const line = ends.findIndex((end) => w <= (inGutter ? shape.gutter - 3 : rect.x + rect.w - end - 5));
+    if (line < 0) continue;
+    const x = inGutter ? rect.x : rect.x + rect.w;
+    word = { text, x, y: baseline(line), size: m.textSize, face: 'title', anchor: inGutter ? 'start' : 'end' };
+    break;
+  }
   const named = columns.map((c, i) => `${c} ${r.cells[i] ?? ''}`.trim()).join(', ');
   const label = words.length > 0 ? `${named}, ${words[0]}` : named;
   // The first row of a flat table has the title before it.

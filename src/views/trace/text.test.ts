@@ -33,6 +33,10 @@ describe('eventText', () => {
         { ...at, kind: 'ioctl.exit', call: 'IOMMU_DESTROY', errno: 'EBUSY', output: {}, text: '' },
         'IOMMU_DESTROY returns -EBUSY',
       ],
+      [
+        { ...at, kind: 'ioctl.exit', call: 'IOMMU_X', errno: '0', output: {}, text: 'IOMMU_X ok: entry_num 1' },
+        'IOMMU_X returns 0: entry_num 1',
+      ],
       [{ ...at, kind: 'object.create', type: 'IOAS', id: 3, text: '' }, 'create IOAS 3'],
       [
         { ...at, kind: 'object.destroy', type: 'IOAS', id: 3, text: 'IOAS 3 with one area' },

@@ -34,7 +34,7 @@ export function eventText(e: TraceEvent): string {
     case 'ioctl.enter':
       return after(e.call, e.text);
     case 'ioctl.exit':
-      return `${e.call} returns ${e.errno === '0' ? '0' : `-${e.errno}`}${e.text === '' ? '' : `: ${e.text}`}`;
+      return resultText(e.call, e.errno, e.text);
     case 'object.create':
       return `create ${after(`${e.type} ${e.id}`, e.text)}`;
     case 'object.destroy':
@@ -78,6 +78,12 @@ export function eventText(e: TraceEvent): string {
     case 'note':
       return e.text;
   }
+}
+
+/** The engine's text may repeat the call and its success, which the line says already. */
+function resultText(call: string, errno: string, text: string): string {
+  const detail = (text.startsWith(call) ? text.slice(call.length) : text).trim().replace(/^(ok|-?E[A-Z]+)\b:?\s*/, '');
+  return `${call} returns ${errno === '0' ? '0' : `-${errno}`}${detail === '' ? '' : `: ${detail}`}`;
 }
 
 /** `vmid 0 → 3, sid 0x8 → 0x100` */

@@ -178,9 +178,10 @@ function kernelObjects(p: Parts): SceneObject[] {
     refs: o.refs,
     ...(o.device === undefined ? {} : { device: o.device }),
   }));
-  // A nested page table stands with the device that uses it, if it is only one.
+  // A translating nested page table stands with the device that uses it, if it is only one; the VMM's two ready-made ones
+  // (abort, bypass) are anybody's.
   const placed = out.map((o) => {
-    if (o.type !== 'HWPT_NESTED' || o.device !== undefined) return o;
+    if (o.type !== 'HWPT_NESTED' || o.device !== undefined || !o.lines[0]?.startsWith('stage 1')) return o;
     const users = out.filter((d) => d.type === 'DEVICE' && d.refs.some((r) => r.to === o.id));
     return users.length === 1 && users[0]!.device !== undefined ? { ...o, device: users[0]!.device } : o;
   });
