@@ -37,7 +37,11 @@ export default defineConfig({
       env: env ? { ...(process.env as Record<string, string>), ...env } : undefined,
     },
   },
-  projects: [{ name: 'chromium', use: { browserName: 'chromium' } }],
+  projects: [
+    // Alone and first: what it prints is worth something only while nothing else runs.
+    { name: 'frames', testMatch: 'frames.spec.ts', use: { browserName: 'chromium' } },
+    { name: 'chromium', testIgnore: 'frames.spec.ts', use: { browserName: 'chromium' }, dependencies: ['frames'] },
+  ],
   webServer: {
     command: `node node_modules/vite/bin/vite.js preview --host 127.0.0.1 --port ${port} --strictPort`,
     url: baseURL,
