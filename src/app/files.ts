@@ -9,10 +9,14 @@ const mostBytes = 32 * 1024 * 1024;
 
 /** Opens what was dropped, pasted or picked: a document, or log text for the reader. */
 export function takeText(app: AppStore, text: string, name: string): void {
-  if (looksLikeDocument(text)) {
-    if (app.open(text, name)) app.setSettings({ panel: 'steps' });
-  } else if (/^\s*[{[]/.test(text) && name.endsWith('.json')) app.open(text, name);
-  else app.showDialog({ kind: 'log', text });
+  const isDocument = looksLikeDocument(text);
+  if (!isDocument && !(/^\s*[{[]/.test(text) && name.endsWith('.json'))) {
+    app.showDialog({ kind: 'log', text });
+    return;
+  }
+  app.withChecks(`Opening ${name}`, () => {
+    if (app.open(text, name) && isDocument) app.setSettings({ panel: 'steps' });
+  });
 }
 
 export async function takeFile(app: AppStore, file: File): Promise<void> {

@@ -1,14 +1,14 @@
-import { type AppStore, hashToPlace, keepSaved, placeToHash, readSaved, type Storage } from '../store/index.ts';
+import type { LibraryScenario } from '../library/index.ts';
+import {
+  type AppStore,
+  hashToPlace,
+  hasSaved,
+  keepSaved,
+  placeToHash,
+  readSaved,
+  type Storage,
+} from '../store/index.ts';
 import { busy } from './idle.ts';
-
-/** A scenario of the library. */
-export interface LibraryScenario {
-  readonly id: string;
-  readonly title: string;
-  /** One or two sentences. */
-  readonly about: string;
-  readonly load: () => string | Promise<string>;
-}
 
 /** Each tab keeps its own document over a reload; a new tab begins with the one that was saved last. */
 const tabStorage: Storage = {
@@ -39,7 +39,7 @@ function quiet(ms: number): (run: () => void) => void {
 
 export async function openScenario(app: AppStore, s: LibraryScenario): Promise<boolean> {
   try {
-    return app.open(await busy(Promise.resolve(s.load())), `Scenario "${s.title}"`, s.id);
+    return app.openDocument(await busy(s.load()), s.id);
   } catch (e) {
     app.notify('error', `Scenario "${s.title}" could not be loaded`, [e instanceof Error ? e.message : String(e)]);
     return false;
@@ -49,7 +49,8 @@ export async function openScenario(app: AppStore, s: LibraryScenario): Promise<b
 /** Brings back what was open, goes where the address bar says, and from then on keeps both up to date. */
 export async function startApp(app: AppStore, library: readonly LibraryScenario[]): Promise<void> {
   const state = app.store.getState;
-  const saved = readSaved(tabStorage, app.engine());
+  const checks = hasSaved(tabStorage) ? await busy(app.engine().loadChecks()) : null;
+  const saved = readSaved(tabStorage, checks);
   app.setSettings(saved.settings);
   if (saved.refused.length > 0)
     app.notify('error', 'The document of the last visit cannot be opened any more', saved.refused);

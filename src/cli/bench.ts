@@ -51,7 +51,11 @@ function main(args: readonly string[]): number {
   const prefix = at >= 0 ? (args[at + 1] ?? '') : '';
   const print = (name: string, n: number, ns: number): void => {
     const rounded = Math.round(ns * 10) / 10;
-    process.stdout.write(json ? `${JSON.stringify({ name, n, ns: rounded })}\n` : `${name.padEnd(36)} ${String(rounded).padStart(10)} ns  (n = ${n})\n`);
+    process.stdout.write(
+      json
+        ? `${JSON.stringify({ name, n, ns: rounded })}\n`
+        : `${name.padEnd(36)} ${String(rounded).padStart(10)} ns  (n = ${n})\n`,
+    );
   };
   if (args.includes('--help')) {
     process.stdout.write('npm run bench -- [--json] [--filter PREFIX]\n');

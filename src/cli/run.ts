@@ -1,10 +1,5 @@
-import {
-  parseDocument,
-  type ScenarioDocument,
-  Session,
-  type StepRecord,
-  whyNotRunnable,
-} from '../engine/document/index.ts';
+import { parseDocument, whyNotRunnable } from '../engine/document/authoring.ts';
+import { type ScenarioDocument, Session, type StepRecord } from '../engine/document/index.ts';
 import { eventLine, eventToJson } from '../engine/trace/index.ts';
 import { InputError, type Io } from './io.ts';
 

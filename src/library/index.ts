@@ -1,4 +1,6 @@
-/** A scenario of the library. `load` gives the document's text. */
+import type { ScenarioDocument } from '../engine/document/index.ts';
+
+/** A scenario of the library. The tests check each of them, so nobody has to check them again. */
 export interface LibraryScenario {
   /** Stable: links name it. */
   readonly id: string;
@@ -6,10 +8,11 @@ export interface LibraryScenario {
   readonly title: string;
   /** One line for the list. */
   readonly about: string;
-  readonly load: () => Promise<string>;
+  readonly load: () => Promise<ScenarioDocument>;
 }
 
-const text = (load: () => Promise<{ default: string }>) => async (): Promise<string> => (await load()).default;
+const document = (load: () => Promise<{ default: unknown }>) => async (): Promise<ScenarioDocument> =>
+  (await load()).default as ScenarioDocument;
 
 /** In the order in which a newcomer reads them. The first one opens on a first visit. */
 export const scenarios: readonly LibraryScenario[] = [
@@ -18,41 +21,41 @@ export const scenarios: readonly LibraryScenario[] = [
     iommu: 'smmuv3',
     title: 'Unmap without an ATC invalidation',
     about: 'The IOTLB entry goes, the device keeps its own copy.',
-    load: text(() => import('./smmuv3/unmap-without-atc-inv.json?raw')),
+    load: document(() => import('./smmuv3/unmap-without-atc-inv.json')),
   },
   {
     id: 'smmuv3-first-dma',
     iommu: 'smmuv3',
     title: 'First DMA',
     about: 'From a guest’s STE to a physical one, and the walk that the first access costs.',
-    load: text(() => import('./smmuv3/first-dma.json?raw')),
+    load: document(() => import('./smmuv3/first-dma.json')),
   },
   {
     id: 'smmuv3-map-unmap',
     iommu: 'smmuv3',
     title: 'Map and unmap with invalidation',
     about: 'TLBI_NH_VA and ATC_INV on their way down, rewritten by the host.',
-    load: text(() => import('./smmuv3/map-unmap.json?raw')),
+    load: document(() => import('./smmuv3/map-unmap.json')),
   },
   {
     id: 'smmuv3-shared-cd-table',
     iommu: 'smmuv3',
     title: 'Two devices on one CD table',
     about: 'One descriptor, two StreamIDs, two CFGI_CD.',
-    load: text(() => import('./smmuv3/shared-cd-table.json?raw')),
+    load: document(() => import('./smmuv3/shared-cd-table.json')),
   },
   {
     id: 'smmuv3-host-unmaps-stage2',
     iommu: 'smmuv3',
     title: 'The host unmaps stage 2 under a running guest',
     about: 'What TLBI_S2_IPA leaves, and what the rest costs.',
-    load: text(() => import('./smmuv3/host-unmaps-stage2.json?raw')),
+    load: document(() => import('./smmuv3/host-unmaps-stage2.json')),
   },
   {
     id: 'smmuv3-bypass-and-abort',
     iommu: 'smmuv3',
     title: 'From translation to bypass and to abort',
     about: 'Three kinds of vSTE, and what the host makes of each.',
-    load: text(() => import('./smmuv3/bypass-and-abort.json?raw')),
+    load: document(() => import('./smmuv3/bypass-and-abort.json')),
   },
 ];

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { parseDocument, Session } from '../engine/document/index.ts';
+import { parseDocument } from '../engine/document/authoring.ts';
+import { Session } from '../engine/document/index.ts';
 import { scenarios } from './index.ts';
 
-const open = async (load: () => Promise<string>): Promise<Session> => {
-  const parsed = parseDocument(await load());
+const open = async (load: () => Promise<unknown>): Promise<Session> => {
+  const parsed = parseDocument(JSON.stringify(await load()));
   if (!parsed.ok) throw new Error(`${parsed.error.path}: ${parsed.error.message}`);
   return new Session(parsed.document);
 };

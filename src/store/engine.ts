@@ -54,12 +54,19 @@ export interface Simulation {
   actions(place: Place, id: string, part?: Part): readonly ObjectAction[];
 }
 
+/** Checks of what a person brings. */
+export interface Checks {
+  parse(text: string): Parsed<{ readonly document: Doc }>;
+  /** Checks a step as if it stood after the first `at` steps. */
+  check(document: Doc, at: number, step: unknown): Parsed<{ readonly step: Step }>;
+}
+
 /** What the store needs from the engine. Only `session.ts` knows more of it, and that is loaded after the page stands. */
 export interface Engine {
-  parse(text: string): Parsed<{ readonly document: Doc }>;
   serialize(document: Doc): string;
   /** Runs everything. @throws when a promise inside the engine is broken */
   start(document: Doc): Simulation;
-  /** Checks a step as if it stood after the first `at` steps. */
-  check(document: Doc, at: number, step: unknown): Parsed<{ readonly step: Step }>;
+  /** Null until they were loaded: a page that only plays the library does without. */
+  checks(): Checks | null;
+  loadChecks(): Promise<Checks>;
 }

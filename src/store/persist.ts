@@ -1,4 +1,4 @@
-import { type Doc, type Engine, problemLine } from './engine.ts';
+import { type Checks, type Doc, problemLine } from './engine.ts';
 import type { History, HistoryEntry } from './history.ts';
 import type { Place } from './place.ts';
 import { readSettings, type Settings } from './settings.ts';
@@ -46,7 +46,7 @@ function encodeHistory(h: History, serialize: (d: Doc) => string): string {
 const isPlace = (p: unknown): p is Place =>
   typeof p === 'object' && p !== null && Number.isInteger((p as Place).step) && Number.isInteger((p as Place).event);
 
-function decodeHistory(text: string, parse: Engine['parse']): { history: History; refused: readonly string[] } {
+function decodeHistory(text: string, parse: Checks['parse']): { history: History; refused: readonly string[] } {
   const saved = JSON.parse(text) as { version?: unknown; entries?: unknown; at?: unknown };
   if (saved.version !== 1 || !Array.isArray(saved.entries)) return { history: { entries: [], at: -1 }, refused: [] };
   const entries: HistoryEntry[] = [];
@@ -78,8 +78,14 @@ export interface Restored {
   readonly refused: readonly string[];
 }
 
-/** What was saved, as far as it can be read. Never throws: a broken save must not keep the app from starting. */
-export function readSaved(storage: Storage, engine: Engine): Restored {
+/** Whether there is a document of an earlier visit, which has to be checked before it is opened. */
+export const hasSaved = (storage: Storage): boolean => storage.getItem(historyKey) !== null;
+
+/**
+ * What was saved, as far as it can be read. Never throws: a broken save must not keep the app from starting.
+ * @param checks  null leaves the document alone
+ */
+export function readSaved(storage: Storage, checks: Checks | null): Restored {
   let history: History | null = null;
   let place: Place | null = null;
   let refused: readonly string[] = [];
@@ -92,8 +98,8 @@ export function readSaved(storage: Storage, engine: Engine): Restored {
   }
   try {
     const text = storage.getItem(historyKey);
-    if (text) {
-      const decoded = decodeHistory(text, engine.parse);
+    if (text && checks) {
+      const decoded = decodeHistory(text, checks.parse);
       if (decoded.history.at >= 0) history = decoded.history;
       refused = decoded.refused;
     }

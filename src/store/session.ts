@@ -1,26 +1,17 @@
 import {
-  type DocumentError,
-  parseDocument,
   type ScenarioDocument,
   Session,
   type Step,
   type StepRecord,
   serializeDocument,
   toStep,
-  validateOperation,
-  whyNotRunnable,
 } from '../engine/document/index.ts';
 import type { Inspection, Platform, Scene, Vendor } from '../engine/machine/index.ts';
 import { findVendor } from '../engine/machine/vendors.ts';
-import type { Engine, Hazard, ObjectAction, Part, Problem, Simulation } from './engine.ts';
+import type { Checks, Engine, Hazard, ObjectAction, Part, Simulation } from './engine.ts';
 import type { Place } from './place.ts';
 
 type Doc = ScenarioDocument;
-
-function problemOf(e: DocumentError): Problem {
-  const at = e.line === undefined ? '' : ` (line ${e.line}, column ${e.column})`;
-  return { path: e.path, text: `${e.message}${at}` };
-}
 
 /** Everything that decides how the machine is made. */
 const machineOf = (d: Doc): string => JSON.stringify([d.platform, d.devices ?? [], d.setup ?? 'booted']);
@@ -118,17 +109,16 @@ class SessionSimulation implements Simulation {
 type FindVendor = (name: string) => Vendor | null;
 
 /** @param find  the vendors that are modelled; tests have their own */
-export const createEngine = (find: FindVendor = findVendor): Engine => ({
-  parse(text) {
-    const r = parseDocument(text, find);
-    if (!r.ok) return { ok: false, problem: problemOf(r.error) };
-    const why = whyNotRunnable(r.document, find);
-    return why ? { ok: false, problem: problemOf(why) } : r;
-  },
-  serialize: serializeDocument,
-  start: (document) => new SessionSimulation(document, find),
-  check(document, at, step) {
-    const r = validateOperation(step, { document, at }, find);
-    return r.ok ? r : { ok: false, problem: problemOf(r.error) };
-  },
-});
+export const createEngine = (find: FindVendor = findVendor): Engine => {
+  let checks: Checks | null = null;
+  return {
+    serialize: serializeDocument,
+    start: (document) => new SessionSimulation(document, find),
+    checks: () => checks,
+    loadChecks: async () => {
+      const { createChecks } = await import('./checks.ts');
+      checks ??= createChecks(find);
+      return checks;
+    },
+  };
+};

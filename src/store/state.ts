@@ -37,6 +37,8 @@ export type Dialog =
 export interface State {
   /** False until the page has found out what to open. */
   readonly started: boolean;
+  /** Parts that are being loaded because something needs them. */
+  readonly loading: number;
   readonly history: History;
   readonly document: Doc | null;
   readonly scenario: string | null;
@@ -64,6 +66,7 @@ export interface HeadState {
 /** Before anything is open. */
 export const noState: State = {
   started: false,
+  loading: 0,
   history: emptyHistory,
   document: null,
   scenario: null,

@@ -8,6 +8,7 @@ import { createEngine } from './session.ts';
 import { createAppStore } from './store.ts';
 
 const engine = createEngine(() => fakeVendor);
+const checks = await engine.loadChecks();
 const dma = (page: number): Step =>
   ({ do: 'device.dma', device: 'nic0', iova: `0x${page.toString(16)}000` }) as unknown as Step;
 const documentText = (steps: readonly Step[], title = 'T'): string =>
@@ -35,6 +36,21 @@ type App = ReturnType<typeof createAppStore>;
 const pagesOf = (app: App): unknown[] =>
   app.store.getState().document!.steps.map((s) => Number((s as unknown as { iova: string }).iova) / 4096);
 const run = (app: App, page: number): void => app.runOperation(dma(page), `read ${page}`);
+
+it('loads the checks only when somebody brings something, and then goes on', async () => {
+  const late = createEngine(() => fakeVendor);
+  const app = createAppStore();
+  app.setEngine(late);
+  expect(app.openDocument(JSON.parse(documentText([dma(1)])), null)).toBe(true);
+  expect(late.checks()).toBeNull();
+  app.runOperation(dma(2), 'DMA');
+  expect(app.store.getState()).toMatchObject({ loading: 1 });
+  await late.loadChecks();
+  await Promise.resolve();
+  app.answerCut(true);
+  expect(app.store.getState().document?.steps.map((x) => x.do)).toContain('device.dma');
+  expect(late.checks()).not.toBeNull();
+});
 
 describe('the document and its edits', () => {
   it('opens at the start, ready to play', () => {
@@ -148,7 +164,7 @@ describe('what a reload must not lose', () => {
     app.setSettings({ theme: 'dark', speed: 2 });
     saver.flush();
 
-    const saved = readSaved(storage, engine);
+    const saved = readSaved(storage, checks);
     expect(saved.refused).toEqual([]);
     expect(saved.settings).toMatchObject({ theme: 'dark', speed: 2 });
     const again = empty();
@@ -163,7 +179,7 @@ describe('what a reload must not lose', () => {
     const storage = kept();
     storage.setItem('iommuscope.history', '{"version":1,"entries":[{"text":"nonsense"}],"at":0}');
     storage.setItem('iommuscope.view', 'no json');
-    const saved = readSaved(storage, engine);
+    const saved = readSaved(storage, checks);
     expect(saved.history).toBeNull();
     expect(saved.refused.length).toBe(1);
     const full = {

@@ -1,6 +1,6 @@
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import { advance, restMs, singleMs } from './clock.ts';
-import { type Engine, problemLine, type Simulation, type Step } from './engine.ts';
+import { type Checks, type Doc, type Engine, problemLine, type Simulation, type Step } from './engine.ts';
 import { currentEntry, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
 import {
   clampPlace,
@@ -101,8 +101,32 @@ export function createAppStore() {
     return showHistory(recordEdit(s.history, { ...entry, place: s.place }, s.place), place, more);
   };
 
+  /** Goes on with the checks, at once when they are there. */
+  const withChecks = (what: string, go: (checks: Checks) => void): void => {
+    const checks = engine().checks();
+    if (checks) {
+      go(checks);
+      return;
+    }
+    set({ loading: get().loading + 1 });
+    engine()
+      .loadChecks()
+      .then(go, () =>
+        notify('error', `${what} failed`, ['A part of the page could not be loaded. Is the server still there?']),
+      )
+      .finally(() => set({ loading: get().loading - 1 }));
+  };
+
+  /** Opens a document that is known to be right, such as one of the library. */
+  const openDocument = (document: Doc, scenario: string | null, place: Place | 'start' = 'start'): boolean =>
+    edit({ document, scenario, label: `Open "${document.title}"`, opened: true }, place, {
+      selection: null,
+      fresh: place === 'start',
+      cut: null,
+    });
+
   /**
-   * Opens a document from its text. A bad one is refused with the places in it; what was open stays.
+   * Opens a document from its text, when the checks are loaded. A bad one is refused with the places in it; what was open stays.
    * @param name  what the person called it, for the message
    */
   const open = (
@@ -111,17 +135,14 @@ export function createAppStore() {
     scenario: string | null = null,
     place: Place | 'start' = 'start',
   ): boolean => {
-    const outcome = engine().parse(text);
+    const checks = engine().checks();
+    if (!checks) throw new Error('the checks are not loaded');
+    const outcome = checks.parse(text);
     if (!outcome.ok) {
       notify('error', `${name} was not opened`, [problemLine(outcome.problem)]);
       return false;
     }
-    const label = `Open "${outcome.document.title}"`;
-    return edit({ document: outcome.document, scenario, label, opened: true }, place, {
-      selection: null,
-      fresh: place === 'start',
-      cut: null,
-    });
+    return openDocument(outcome.document, scenario, place);
   };
 
   const restore = (history: History, place: Place): boolean => showHistory(history, place, { fresh: false });
@@ -192,11 +213,14 @@ export function createAppStore() {
   };
 
   /** Appends a step after the head's step and plays it; from an earlier position it asks before it cuts. */
-  const runOperation = (step: Step, label: string, cut = false): void => {
+  const runOperation = (step: Step, label: string, cut = false): void =>
+    withChecks(label, (checks) => runChecked(checks, step, label, cut));
+
+  const runChecked = (checks: Checks, step: Step, label: string, cut: boolean): void => {
     const s = get();
     if (!s.document) return;
     const at = s.place.step;
-    const checked = engine().check(s.document, at, step);
+    const checked = checks.check(s.document, at, step);
     if (!checked.ok) {
       notify('error', `${label} was not added`, [problemLine(checked.problem)]);
       return;
@@ -250,6 +274,8 @@ export function createAppStore() {
     /** The running simulation; null before a document is open. */
     simulation: (): Simulation | null => simulation,
     open,
+    openDocument,
+    withChecks,
     restore,
     moveTo,
     stepEvent,

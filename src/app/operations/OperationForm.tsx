@@ -1,6 +1,7 @@
 import { type FormEvent, useMemo, useState } from 'react';
 import type { Layout } from '../../engine/bits/index.ts';
 import type { OperationForm as Form, Step } from '../../engine/document/index.ts';
+import { checkStep } from '../../store/checks.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { stepTitle } from '../describe.ts';
 import { CommandFields } from './CommandFields.tsx';
@@ -52,7 +53,7 @@ export function OperationForm({ form, values: given, onRun }: Props) {
   const { step, errors: fieldErrors } = stepOfForm(form, values, built?.command ?? null);
   const errors = new Map(fieldErrors);
   if (errors.size === 0 && !built?.errors.size) {
-    const checked = app.engine().check(doc, at, step);
+    const checked = checkStep(doc, at, step);
     if (!checked.ok) errors.set(/^[A-Za-z]+/.exec(checked.problem.path)?.[0] ?? '', checked.problem.text);
   }
   const bad = errors.size > 0 || (built?.errors.size ?? 0) > 0;

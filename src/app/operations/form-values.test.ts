@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { operationForms, parseDocument, validateOperation } from '../../engine/document/index.ts';
+import { operationForms, parseDocument, validateOperation } from '../../engine/document/authoring.ts';
 import { commandLayout, commandLayouts } from '../../engine/smmuv3/layout/index.ts';
 import { commandName, commandOf, initialValues, readField, stepOfForm } from './form-values.ts';
 

@@ -1,4 +1,5 @@
-import { type OperationForm, operationForms } from '../../engine/document/index.ts';
+import { operationForms } from '../../engine/document/authoring.ts';
+import type { OperationForm } from '../../engine/document/index.ts';
 import { findVendor } from '../../engine/machine/vendors.ts';
 
 /** Operations that the vendor has, in the order in which people meet them. */

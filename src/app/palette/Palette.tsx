@@ -1,8 +1,8 @@
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 'react';
+import type { LibraryScenario } from '../../library/index.ts';
 import { useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
 import { Icon } from '../Icon.tsx';
-import type { LibraryScenario } from '../start.ts';
 import { allEntries, type Entry, findEntries } from './entries.ts';
 
 const most = 60;

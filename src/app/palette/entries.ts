@@ -1,9 +1,10 @@
+import type { LibraryScenario } from '../../library/index.ts';
 import type { AppStore } from '../../store/index.ts';
 import { appCommands } from '../commands/app-commands.ts';
 import { keyText, runCommand } from '../commands/registry.ts';
 import { stepTitle } from '../describe.ts';
 import { formsOf } from '../operations/forms.ts';
-import { type LibraryScenario, openScenario } from '../start.ts';
+import { openScenario } from '../start.ts';
 
 /** Something that the palette can do. */
 export interface Entry {

@@ -1,6 +1,6 @@
+import type { LibraryScenario } from '../../library/index.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { late } from '../lazy.tsx';
-import type { LibraryScenario } from '../start.ts';
 import { StepsPanel } from '../steps/StepsPanel.tsx';
 import { Tabs } from '../Tabs.tsx';
 import { ScenariosPanel } from './ScenariosPanel.tsx';

@@ -1,6 +1,7 @@
+import type { LibraryScenario } from '../../library/index.ts';
 import { appCommand } from '../commands/app-commands.ts';
 import { useApp, useAppStore } from '../context.ts';
-import { type LibraryScenario, openScenario } from '../start.ts';
+import { openScenario } from '../start.ts';
 
 export function ScenariosPanel({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
   const app = useAppStore();

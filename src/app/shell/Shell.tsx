@@ -1,8 +1,8 @@
+import type { LibraryScenario } from '../../library/index.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { InspectorPanel } from '../inspector/InspectorPanel.tsx';
 import { late } from '../lazy.tsx';
 import { Player } from '../player/Player.tsx';
-import type { LibraryScenario } from '../start.ts';
 import { Strip } from '../strip/Strip.tsx';
 import { TopologyPane } from '../topology/TopologyPane.tsx';
 import { Announcer } from './Announcer.tsx';

@@ -2,8 +2,8 @@ import { Injector, runToEnd } from '../../engine/machine/index.ts';
 import { Memory } from '../../engine/memory/index.ts';
 import { OK, READ, type StageConfig, stageConfig, Vmsav8Walker, WRITE } from '../../engine/pagetable/vmsav8.ts';
 import { PciDevice } from '../../engine/pci/index.ts';
-import { encodeCommand } from '../../engine/smmuv3/layout/index.ts';
 import { DONE, physicalFeatures, Smmu, UNTRANSLATED } from '../../engine/smmuv3/hardware/index.ts';
+import { encodeCommand } from '../../engine/smmuv3/layout/index.ts';
 import { Trace } from '../../engine/trace/index.ts';
 import type { Benchmark } from '../bench.ts';
 
@@ -28,7 +28,13 @@ class Tables {
     const ipa = this.nextIpa;
     this.nextIpa += 4096;
     const pa = this.page();
-    this.put(this.s2, ipa, BigInt(pa) | 0x7ffn, (x) => x, () => this.page());
+    this.put(
+      this.s2,
+      ipa,
+      BigInt(pa) | 0x7ffn,
+      (x) => x,
+      () => this.page(),
+    );
     (this.backing ?? new Map()).set(ipa, pa);
     return ipa;
   }
@@ -45,7 +51,13 @@ class Tables {
 
   map(iova: number): void {
     const ipa = this.ipaPage();
-    this.put(this.s1, iova, BigInt(ipa) | 0xf47n, (t) => this.paOf(t), () => this.ipaPage());
+    this.put(
+      this.s1,
+      iova,
+      BigInt(ipa) | 0xf47n,
+      (t) => this.paOf(t),
+      () => this.ipaPage(),
+    );
   }
 
   paOf(ipa: number): number {
@@ -61,7 +73,16 @@ const scattered = (i: number): number => Math.imul(i, 2654435761) & (PAGES - 1);
 
 const stage = (base: number): StageConfig =>
   stageConfig({
-    baseHi: 0, baseLo: base, granule: 12, startLevel: 0, inputBits: 48, outputBits: 48, affd: false, had: false, wxn: false, ptw: true,
+    baseHi: 0,
+    baseLo: base,
+    granule: 12,
+    startLevel: 0,
+    inputBits: 48,
+    outputBits: 48,
+    affd: false,
+    had: false,
+    wxn: false,
+    ptw: true,
   });
 
 function coldWalk(): ReturnType<Benchmark['prepare']> {
@@ -71,7 +92,8 @@ function coldWalk(): ReturnType<Benchmark['prepare']> {
   const s1 = stage(t.s1);
   const s2 = stage(t.s2);
   w.reads = 0;
-  if (w.stage1(s1, s2, 0, IOVA, READ, false) !== OK || w.reads !== 24) throw new Error(`expected 24 reads, made ${w.reads}`);
+  if (w.stage1(s1, s2, 0, IOVA, READ, false) !== OK || w.reads !== 24)
+    throw new Error(`expected 24 reads, made ${w.reads}`);
   return {
     n: PAGES,
     run: () => {
@@ -94,7 +116,12 @@ function smmuOn(t: Tables): { smmu: Smmu; device: PciDevice } {
   const cd = t.ipaPage();
   put(0x8000_0000 + 8 * 64, [BigInt(cd) | 0xfn, 0x0000_1000_0008_00d6n, 0x044d_3590_0000_0001n, BigInt(t.s2)]);
   put(t.paOf(cd), [0x0001_e204_c000_3510n, BigInt(t.s1), 0n, 0xf404_ff44n]);
-  for (const [reg, v] of [['STRTAB_BASE', 0x8000_0000n], ['STRTAB_BASE_CFG', 5n], ['CMDQ_BASE', 0x9000_0004n], ['CR0', 9n]] as const)
+  for (const [reg, v] of [
+    ['STRTAB_BASE', 0x8000_0000n],
+    ['STRTAB_BASE_CFG', 5n],
+    ['CMDQ_BASE', 0x9000_0004n],
+    ['CR0', 9n],
+  ] as const)
     runToEnd(smmu.writeRegister(reg, v));
   return { smmu, device };
 }
@@ -102,7 +129,8 @@ function smmuOn(t: Tables): { smmu: Smmu; device: PciDevice } {
 function fill(smmu: Smmu, pages: number): void {
   const t = smmu.translator;
   for (let i = 0; i < pages; i++)
-    if (t.translate(8, -1, 0, IOVA + i * 4096, READ, false, UNTRANSLATED) !== DONE) throw new Error(`page ${i}: event ${t.event}`);
+    if (t.translate(8, -1, 0, IOVA + i * 4096, READ, false, UNTRANSLATED) !== DONE)
+      throw new Error(`page ${i}: event ${t.event}`);
 }
 
 function iotlbHit(): ReturnType<Benchmark['prepare']> {
@@ -116,7 +144,8 @@ function iotlbHit(): ReturnType<Benchmark['prepare']> {
     run: () => {
       let sum = 0;
       for (let i = 0; i < PAGES; i++) {
-        if (t.translate(8, -1, 0, IOVA + scattered(i) * 4096, READ, false, UNTRANSLATED) !== DONE || t.answeredBy !== 1) throw new Error('miss');
+        if (t.translate(8, -1, 0, IOVA + scattered(i) * 4096, READ, false, UNTRANSLATED) !== DONE || t.answeredBy !== 1)
+          throw new Error('miss');
         sum += t.outLo;
       }
       return sum;
@@ -134,8 +163,20 @@ function invalidateVa(entries: number): ReturnType<Benchmark['prepare']> {
   const rounds = 256;
   const halves = Array.from({ length: rounds }, (_, i) => {
     const page = (Math.imul(i, 2654435761) >>> 0) % entries;
-    const words = encodeCommand('TLBI_NH_VA', { VMID: 1, ASID: 1, TG: 1, TTL: 3, Leaf: 1, Address: BigInt(IOVA + page * 4096) });
-    return [Number(words[0]! & 0xffffffffn) | 0, Number(words[0]! >> 32n) | 0, Number(words[1]! & 0xffffffffn) | 0, Number(words[1]! >> 32n) | 0] as const;
+    const words = encodeCommand('TLBI_NH_VA', {
+      VMID: 1,
+      ASID: 1,
+      TG: 1,
+      TTL: 3,
+      Leaf: 1,
+      Address: BigInt(IOVA + page * 4096),
+    });
+    return [
+      Number(words[0]! & 0xffffffffn) | 0,
+      Number(words[0]! >> 32n) | 0,
+      Number(words[1]! & 0xffffffffn) | 0,
+      Number(words[1]! >> 32n) | 0,
+    ] as const;
   });
   return {
     n: rounds,
@@ -148,7 +189,8 @@ function invalidateVa(entries: number): ReturnType<Benchmark['prepare']> {
       return before - smmu.caches.iotlb.size;
     },
     reset: () => {
-      for (let i = 0; i < rounds; i++) smmu.translator.translate(8, -1, 0, (halves[i]![2] & -4096) | 0, READ, false, UNTRANSLATED);
+      for (let i = 0; i < rounds; i++)
+        smmu.translator.translate(8, -1, 0, (halves[i]![2] & -4096) | 0, READ, false, UNTRANSLATED);
     },
   };
 }

@@ -1,9 +1,6 @@
 import type { Path } from './json.ts';
-import { numberPattern, readNumber, readReference } from './number.ts';
+import { byteFields, numberPattern, readNumber, readReference } from './number.ts';
 import type { Problem } from './problem.ts';
-
-/** Names of fields whose texts are bytes in memory order, never numbers. */
-export const byteFields: ReadonlySet<string> = new Set(['hex', 'data', 'bitmap', 'tail', 'bytes', 'entries']);
 
 const deepest = 8;
 const min = -(1n << 63n);

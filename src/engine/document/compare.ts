@@ -1,5 +1,4 @@
-import { byteFields } from './check-tree.ts';
-import { bytesHex, numberPattern, toBigint } from './number.ts';
+import { byteFields, bytesHex, numberPattern, toBigint } from './number.ts';
 import { type Bindings, tryResolve } from './resolve.ts';
 
 /** One expectation that was not met, in words. */

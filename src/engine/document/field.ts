@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { PA, type Take, U32, U64 } from './conversions.ts';
 import {
   hexPattern,
   namePattern,
@@ -14,6 +15,8 @@ import {
 // The page forbids eval, and the library would try it at its first object.
 z.config({ jitless: true });
 
+export { U64 } from './conversions.ts';
+
 /** Titles and descriptions for the published JSON Schema; `id` makes a definition of its own. */
 export const notes = z.registry<{
   id?: string;
@@ -25,9 +28,6 @@ export const notes = z.registry<{
 
 /** What a form draws for a field. */
 export type FieldKind = 'number' | 'size' | 'device' | 'enum' | 'text' | 'hex' | 'boolean' | 'json';
-
-/** How a field of a document becomes a field of an operation. */
-export type Take = 'same' | 'number' | 'bigint' | 'numbers' | 'bigints' | 'bytes' | 'tree' | 'command';
 
 export interface FieldForm {
   readonly kind: FieldKind;
@@ -55,11 +55,6 @@ export interface Field<S extends z.ZodMiniType = z.ZodMiniType, Out = unknown> {
 type Opt<S extends z.ZodMiniType> = z.ZodMiniOptional<S>;
 /** A value of a step: a number in any notation, or `$name`. */
 export type ValueSchema = z.ZodMiniType<number | string, number | string>;
-
-export const U64 = (1n << 64n) - 1n;
-export const U32 = (1n << 32n) - 1n;
-/** Physical and intermediate physical addresses: 52 bits. */
-export const PA = (1n << 52n) - 1n;
 
 const inSafe = (v: bigint): number =>
   Number(

@@ -102,3 +102,6 @@ export function unpackBytes(bytes: Uint8Array, width: number): bigint[] {
 export const rangeText = (min: bigint, max: bigint): string => `${plain(min)} to ${plain(max)}`;
 const plain = (v: bigint): string =>
   v < 1024n && v > -1024n ? `${v}` : v < 0n ? `-0x${(-v).toString(16)}` : `0x${v.toString(16)}`;
+
+/** Names of fields whose texts are bytes in memory order, never numbers. */
+export const byteFields: ReadonlySet<string> = new Set(['hex', 'data', 'bitmap', 'tail', 'bytes', 'entries']);

@@ -1,10 +1,13 @@
 import type { DeviceSpec, PlatformSpec } from '../machine/vendor.ts';
 import { readRid, toBigint } from './number.ts';
-import { backings, type ScenarioDocument } from './schema.ts';
+import type { ScenarioDocument } from './schema.ts';
 
 /** What a document says about the machine, with every default filled in. */
 
 const GiB = 2 ** 30;
+
+/** Sizes of the host pages behind a guest's memory. */
+export const backings = { '4KiB': 4096, '2MiB': 2 ** 21, '1GiB': 2 ** 30 } as const;
 
 const bytes = (v: string | number | undefined, otherwise: number): number =>
   v === undefined ? otherwise : Number(toBigint(v) ?? BigInt(otherwise));

@@ -1,8 +1,7 @@
 import type { Operation } from '../machine/vendor.ts';
-import { byteFields } from './check-tree.ts';
-import type { Field } from './field.ts';
-import { hexBytes, numberPattern, packBytes, rangeText, readReference, toBigint } from './number.ts';
-import { operationOf, type Step } from './operations.ts';
+import { type Conversion, conversions } from './conversions.ts';
+import { byteFields, hexBytes, numberPattern, packBytes, rangeText, readReference, toBigint } from './number.ts';
+import type { Step } from './operations.ts';
 
 /** What `as` has bound so far. */
 export type Bindings = Readonly<Record<string, bigint>>;
@@ -43,15 +42,15 @@ function resolveTree(v: unknown, field: string, bindings: Bindings): unknown {
   return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, resolveTree(x, k, bindings)]));
 }
 
-function inRange(name: string, f: Field, v: unknown, bindings: Bindings): bigint {
+function inRange(name: string, f: Conversion, v: unknown, bindings: Bindings): bigint {
   const n = resolveValue(v, bindings)!;
-  const { min = 0n, max } = f.form;
+  const { min = 0n, max } = f;
   if (n < min || (max !== undefined && n > max))
     throw new Unresolved(`${name} is 0x${n.toString(16)}, expected ${rangeText(min, max ?? min)}`);
   return n;
 }
 
-function take(name: string, f: Field, v: unknown, bindings: Bindings): unknown {
+function take(name: string, f: Conversion, v: unknown, bindings: Bindings): unknown {
   switch (f.take) {
     case 'same':
       return v;
@@ -77,12 +76,11 @@ function take(name: string, f: Field, v: unknown, bindings: Bindings): unknown {
 
 /** A checked step as the platform gets it: see `ParsedOperation`. */
 export function resolveOperation(step: Step, bindings: Bindings): Resolved {
-  const d = operationOf(step.do)!;
   const values = step as unknown as Readonly<Record<string, unknown>>;
   const out: Record<string, unknown> = { do: step.do };
   try {
-    for (const [name, f] of Object.entries(d.fields)) {
-      const v = values[name] === undefined ? f.form.default : values[name];
+    for (const [name, f] of Object.entries(conversions[step.do]!)) {
+      const v = values[name] === undefined ? f.default : values[name];
       if (v !== undefined) out[name] = v === null ? null : take(name, f, v, bindings);
     }
   } catch (e) {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseDocument, Session } from './index.ts';
+import { parseDocument } from './authoring.ts';
+import { Session } from './index.ts';
 import type { Step } from './operations.ts';
 
 /**

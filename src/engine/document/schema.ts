@@ -8,7 +8,6 @@ import { stepUnion } from './step-schema.ts';
 export const format = 'iommuscope/1';
 export const iommus = ['smmuv3', 'vtd', 'amdvi', 'selftest'] as const;
 export const setups = ['bare', 'plugged', 'booted'] as const;
-export const backings = { '4KiB': 4096, '2MiB': 2 ** 21, '1GiB': 2 ** 30 } as const;
 
 const note = <S extends z.ZodMiniType>(schema: S, description: string): S => {
   notes.add(schema, { description });

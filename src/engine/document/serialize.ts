@@ -1,6 +1,7 @@
 import type { Operation } from '../machine/vendor.ts';
+import { conversions } from './conversions.ts';
 import { bytesHex } from './number.ts';
-import { operationOf, type Step } from './operations.ts';
+import type { Step } from './operations.ts';
 import type { ScenarioDocument } from './schema.ts';
 
 /** One line of JSON with a space after each comma and colon. */
@@ -25,7 +26,7 @@ const ordered = (v: object, keys: readonly string[]): Record<string, unknown> =>
 };
 
 function stepKeys(step: Step): string[] {
-  return ['do', 'guest', ...Object.keys(operationOf(step.do)?.fields ?? {}), 'as', 'expect', 'show', 'say'];
+  return ['do', 'guest', ...Object.keys(conversions[step.do] ?? {}), 'as', 'expect', 'show', 'say'];
 }
 
 /**
@@ -66,13 +67,13 @@ function sizeText(n: number): string | number {
  * defaults left out. Fields that are already in the document's notation stay.
  */
 export function toStep(op: Operation): Step {
-  const fields = operationOf(op.do)?.fields ?? {};
+  const fields = conversions[op.do] ?? {};
   const out: Record<string, unknown> = { do: op.do };
   for (const [name, v] of Object.entries(op)) {
     const f = Object.hasOwn(fields, name) ? fields[name]! : undefined;
     if (name === 'do' || v === undefined || (op.do === 'memory.write' && name === 'bytes')) continue;
-    const text = f?.take === 'command' ? commandText(v) : written(v, f?.form.kind === 'size', f?.form.hex === true);
-    if (f?.form.default === undefined || line(text) !== line(f.form.default)) out[name] = text;
+    const text = f?.take === 'command' ? commandText(v) : written(v, f?.size === true, f?.hex === true);
+    if (f?.default === undefined || line(text) !== line(f.default)) out[name] = text;
   }
   return out as unknown as Step;
 }

@@ -6,6 +6,7 @@ import { EventStore } from './event-store.ts';
 import { toy } from './fixtures/documents.ts';
 import { findFake } from './fixtures/fake-vendor.ts';
 import type { Step } from './operations.ts';
+import { validateOperation } from './parse.ts';
 import { Session, type SessionLimits } from './session.ts';
 
 const page = fc.nat(7).map((n) => `0x${(n * 4096).toString(16)}`);
@@ -147,7 +148,11 @@ describe('playing a document', () => {
   }, 60_000);
 
   test('an invalid step is not added', () => {
-    const s = play([]);
+    const check: SessionLimits['check'] = (step, document) => {
+      const r = validateOperation(step, { document }, findFake);
+      return r.ok ? undefined : `${r.error.path}: ${r.error.message}`;
+    };
+    const s = play([], { check });
     expect(() => s.append({ do: 'device.dma', device: 'nic9', iova: 0 } as unknown as Step)).toThrow(
       /device: expected the name of a device/,
     );

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseDocument, Session } from '../../engine/document/index.ts';
+import { parseDocument } from '../../engine/document/authoring.ts';
+import { Session } from '../../engine/document/index.ts';
 import { scenarios } from '../../library/index.ts';
 import { goneObjects, rowMarks } from './fates.ts';
 import { faults } from './fixtures/faults.ts';
@@ -16,7 +17,7 @@ const samples = 5;
 describe('every scenario', () => {
   for (const s of scenarios) {
     it(s.title, { timeout: 60_000 }, async () => {
-      const parsed = parseDocument(await s.load());
+      const parsed = parseDocument(JSON.stringify(await s.load()));
       if (!parsed.ok) throw new Error(parsed.error.message);
       const session = new Session(parsed.document);
       session.runAll();
