@@ -33,12 +33,16 @@ function Dot({ index, record, state }: Props) {
 function Outcome({ record }: { record: StepRecord }) {
   const { result, hazards, failures } = record;
   const errno = result.errno && result.errno !== '0' ? result.errno : null;
+  // What the scenario wants to show is no alarm.
+  const expected = !result.ok && record.step?.expect !== undefined && failures.length === 0;
   return (
     <>
-      <span className={`block text-xs break-words ${result.ok ? 'text-ink-2' : 'text-removed-ink'}`}>
-        {!result.ok && <strong>{errno ?? result.fault?.name ?? 'Failed'}: </strong>}
+      <span className={`block text-xs break-words ${result.ok || expected ? 'text-ink-2' : 'text-removed-ink'}`}>
+        {!result.ok && (!expected || errno || result.fault) && (
+          <strong>{errno ?? result.fault?.name ?? 'Failed'}: </strong>
+        )}
         {result.text}
-        {!result.ok && record.step?.expect && failures.length === 0 && ' (as expected)'}
+        {expected && ' (as expected)'}
       </span>
       {hazards.length > 0 && (
         <span className="mt-0.5 flex items-center gap-1 text-xs font-semibold text-stale-ink">

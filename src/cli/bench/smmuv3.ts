@@ -112,7 +112,9 @@ function smmuOn(t: Tables): { smmu: Smmu; device: PciDevice } {
   const trace = new Trace();
   const device = new PciDevice({ name: 'd', rid: 8, vrid: 8, pasidBits: 0, ats: false, pri: false });
   const smmu = new Smmu(t.memory, physicalFeatures({}), [device], trace, new Injector(trace));
-  const put = (at: number, words: bigint[]): void => words.forEach((w, i) => t.memory.writeWord(at + 8 * i, w));
+  const put = (at: number, words: bigint[]): void => {
+    for (const [i, w] of words.entries()) t.memory.writeWord(at + 8 * i, w);
+  };
   const cd = t.ipaPage();
   put(0x8000_0000 + 8 * 64, [BigInt(cd) | 0xfn, 0x0000_1000_0008_00d6n, 0x044d_3590_0000_0001n, BigInt(t.s2)]);
   put(t.paOf(cd), [0x0001_e204_c000_3510n, BigInt(t.s1), 0n, 0xf404_ff44n]);

@@ -156,7 +156,8 @@ export class TranslationCache {
   }
 
   private linkHashes(i: number): void {
-    const h = mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask;
+    const h =
+      mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask;
     this.e[i + NEXT_LOOKUP] = this.lookupHeads[h]!;
     this.lookupHeads[h] = i;
     const g = this.blockHash(i);
@@ -166,7 +167,10 @@ export class TranslationCache {
 
   private blockHash(i: number): number {
     const s = this.e[i + BLOCK_SHIFT]!;
-    return mix(this.e[i + A]!, this.e[i + B]!, alignLo(this.e[i + IN_LO]!, s), alignHi(this.e[i + IN_HI]!, s), s) & this.hashMask;
+    return (
+      mix(this.e[i + A]!, this.e[i + B]!, alignLo(this.e[i + IN_LO]!, s), alignHi(this.e[i + IN_HI]!, s), s) &
+      this.hashMask
+    );
   }
 
   /** Entry that translates the address in context (a, b), or -1. Global entries of `a` count. */
@@ -188,7 +192,16 @@ export class TranslationCache {
   /** Entry of exactly this tag, start and size, or -1. */
   find(a: number, b: number, hi: number, lo: number, shift: number): number {
     let i = this.lookupHeads[mix(a, b, lo, hi, shift) & this.hashMask]!;
-    while (i >= 0 && !(this.e[i + IN_LO] === lo && this.e[i + B] === b && this.e[i + A] === a && this.e[i + IN_HI] === hi && this.e[i + SHIFT] === shift))
+    while (
+      i >= 0 &&
+      !(
+        this.e[i + IN_LO] === lo &&
+        this.e[i + B] === b &&
+        this.e[i + A] === a &&
+        this.e[i + IN_HI] === hi &&
+        this.e[i + SHIFT] === shift
+      )
+    )
       i = this.e[i + NEXT_LOOKUP]!;
     return i;
   }
@@ -198,7 +211,17 @@ export class TranslationCache {
    * @param shift log2 of its size; `blockShift` (>= shift) that of the stage-1 leaf
    * @returns its index
    */
-  insert(a: number, b: number, hi: number, lo: number, shift: number, blockShift: number, outHi: number, outLo: number, d: Readonly<EntryData>): number {
+  insert(
+    a: number,
+    b: number,
+    hi: number,
+    lo: number,
+    shift: number,
+    blockShift: number,
+    outHi: number,
+    outLo: number,
+    d: Readonly<EntryData>,
+  ): number {
     const inLo = alignLo(lo, shift);
     const inHi = alignHi(hi, shift);
     const old = this.find(a, b, inHi, inLo, shift);
@@ -275,7 +298,12 @@ export class TranslationCache {
   /** Takes one entry out. */
   remove(i: number): void {
     this.onRemove?.(i);
-    this.unchain(this.lookupHeads, NEXT_LOOKUP, mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask, i);
+    this.unchain(
+      this.lookupHeads,
+      NEXT_LOOKUP,
+      mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask,
+      i,
+    );
     this.unchain(this.blockHeads, NEXT_BLOCK, this.blockHash(i), i);
     const g = this.e[i + GROUP]!;
     if (this.e[i + PREV_GROUP]! >= 0) this.e[this.e[i + PREV_GROUP]! + NEXT_GROUP] = this.e[i + NEXT_GROUP]!;
@@ -371,7 +399,8 @@ export class TranslationCache {
     let n = 0;
     if (b === ANY) {
       const groups = this.groupsOfA.get(a)!;
-      for (let k = 0; k < groups.length; k++) n += this.removeRangeOfGroup(groups[k]!, a, this.groupB[groups[k]!]!, hi, lo, bytes, level, granule);
+      for (let k = 0; k < groups.length; k++)
+        n += this.removeRangeOfGroup(groups[k]!, a, this.groupB[groups[k]!]!, hi, lo, bytes, level, granule);
       return n;
     }
     const own = ofA.get(b);
@@ -381,7 +410,16 @@ export class TranslationCache {
     return n;
   }
 
-  private removeRangeOfGroup(g: number, a: number, b: number, hi: number, lo: number, bytes: number, level: number, granule: number): number {
+  private removeRangeOfGroup(
+    g: number,
+    a: number,
+    b: number,
+    hi: number,
+    lo: number,
+    bytes: number,
+    level: number,
+    granule: number,
+  ): number {
     if (this.groupCount[g] === 0) return 0;
     let probes = 0;
     for (let k = 0; k < this.blocks.count; k++) probes += Math.floor(bytes / 2 ** this.blocks.at[k]!) + 2;
@@ -426,8 +464,12 @@ export class TranslationCache {
     for (let i = this.blockHeads[mix(a, b, lo, hi, s) & this.hashMask]!; i >= 0; ) {
       const next = this.e[i + NEXT_BLOCK]!;
       if (
-        this.e[i + BLOCK_SHIFT] === s && this.e[i + A] === a && this.e[i + B] === b &&
-        alignLo(this.e[i + IN_LO]!, s) === lo && alignHi(this.e[i + IN_HI]!, s) === hi && this.matches(i, level, granule)
+        this.e[i + BLOCK_SHIFT] === s &&
+        this.e[i + A] === a &&
+        this.e[i + B] === b &&
+        alignLo(this.e[i + IN_LO]!, s) === lo &&
+        alignHi(this.e[i + IN_HI]!, s) === hi &&
+        this.matches(i, level, granule)
       ) {
         this.remove(i);
         n++;
@@ -456,7 +498,8 @@ export class TranslationCache {
     // Copied in order of age, so that equal contents give equal snapshots whatever happened before.
     const entries = new Int32Array(this.size * STRIDE);
     let n = 0;
-    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!, n += STRIDE) entries.set(this.e.subarray(i, i + STRIDE), n);
+    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!, n += STRIDE)
+      entries.set(this.e.subarray(i, i + STRIDE), n);
     return { entries, uid: this.nextUid };
   }
 

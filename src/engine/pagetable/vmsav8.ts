@@ -79,7 +79,16 @@ export function stageConfig(c: Omit<StageConfig, 'outMaskHi' | 'inMaskHi' | 'inM
 const maskFrom = (bit: number): number => (bit <= 0 ? -1 : bit >= 32 ? 0 : -1 << bit);
 
 /** Sees each memory read when set. */
-export type ReadVisitor = (stage: 1 | 2, level: number, hi: number, lo: number, valueHi: number, valueLo: number, purpose: number, s1Level: number) => void;
+export type ReadVisitor = (
+  stage: 1 | 2,
+  level: number,
+  hi: number,
+  lo: number,
+  valueHi: number,
+  valueLo: number,
+  purpose: number,
+  s1Level: number,
+) => void;
 
 /**
  * Caches that a walk may use and fill. All addresses are halves; the walker passes itself so that results are fields.
@@ -173,7 +182,9 @@ export class Vmsav8Walker {
    */
   stage2(s2: StageConfig, ipaHi: number, ipaLo: number, need: number, purpose: number, s1Level: number): number {
     const caches = this.caches;
-    if (caches !== null && caches.stage2Leaf(this, ipaHi, ipaLo)) return this.checkStage2(s2, ipaHi, ipaLo, need, purpose);
+    // biome-ignore lint/complexity/useOptionalChain: null is the common case, and this is the hot path
+    if (caches !== null && caches.stage2Leaf(this, ipaHi, ipaLo))
+      return this.checkStage2(s2, ipaHi, ipaLo, need, purpose);
     if (((ipaHi & s2.inMaskHi) | (ipaLo & s2.inMaskLo)) !== 0) return this.fault2(TRANSLATION, ipaHi, ipaLo, purpose);
     const memory = this.memory;
     const words = memory.words;
@@ -220,7 +231,8 @@ export class Vmsav8Walker {
         }
         continue;
       }
-      if (level === 3 ? (lo & 2) === 0 : !blockAllowed(granule, level)) return this.fault2(TRANSLATION, ipaHi, ipaLo, purpose);
+      if (level === 3 ? (lo & 2) === 0 : !blockAllowed(granule, level))
+        return this.fault2(TRANSLATION, ipaHi, ipaLo, purpose);
       if ((tableHi & outMaskHi) !== 0) return this.fault2(ADDR_SIZE, ipaHi, ipaLo, purpose);
       if ((lo & 0x400) === 0 && !s2.affd) return this.fault2(ACCESS, ipaHi, ipaLo, purpose);
       this.setOut(tableHi, lo, ipaHi, ipaLo, shift);
@@ -228,7 +240,9 @@ export class Vmsav8Walker {
       this.level = level;
       // S2AP[7:6] is write, read; XN is bit 54.
       const perms =
-        ((lo & 0xc0) << (S2_SHIFT - 6)) | ((hi & 0x400000) === 0 ? EXEC << S2_SHIFT : 0) | ((lo & 0x30) === 0 ? S2_DEVICE : 0);
+        ((lo & 0xc0) << (S2_SHIFT - 6)) |
+        ((hi & 0x400000) === 0 ? EXEC << S2_SHIFT : 0) |
+        ((lo & 0x30) === 0 ? S2_DEVICE : 0);
       this.perms = perms;
       if (caches !== null) caches.fillStage2Leaf(this, ipaHi, ipaLo, level);
       if ((need & ~(perms >> S2_SHIFT)) === 0 && (perms & S2_DEVICE) === 0) return OK;
@@ -238,7 +252,8 @@ export class Vmsav8Walker {
 
   private checkStage2(s2: StageConfig, ipaHi: number, ipaLo: number, need: number, purpose: number): number {
     if ((need & ~(this.perms >>> S2_SHIFT)) !== 0) return this.fault2(PERMISSION, ipaHi, ipaLo, purpose);
-    if (purpose !== FOR_INPUT && s2.ptw && (this.perms & S2_DEVICE) !== 0) return this.fault2(PERMISSION, ipaHi, ipaLo, purpose);
+    if (purpose !== FOR_INPUT && s2.ptw && (this.perms & S2_DEVICE) !== 0)
+      return this.fault2(PERMISSION, ipaHi, ipaLo, purpose);
     return OK;
   }
 
@@ -252,7 +267,8 @@ export class Vmsav8Walker {
   stage1(s1: StageConfig, s2: StageConfig | null, vaHi: number, vaLo: number, need: number, priv: boolean): number {
     const caches = this.caches;
     const visitor = this.visitor;
-    if (caches === null && visitor === null && s2 !== null && this.nestedFast(s1, s2, vaHi, vaLo, need, priv)) return OK;
+    if (caches === null && visitor === null && s2 !== null && this.nestedFast(s1, s2, vaHi, vaLo, need, priv))
+      return OK;
     const memory = this.memory;
     const words = memory.words;
     const granule = s1.granule;
@@ -354,13 +370,29 @@ export class Vmsav8Walker {
    * everything in near memory, no fault, no restriction by a table descriptor. In every other case it gives up without a
    * trace and the general walk decides; a test holds the two equal. It works on page numbers, which fit an integer.
    */
-  private nestedFast(s1: StageConfig, s2: StageConfig, vaHi: number, vaLo: number, need: number, priv: boolean): boolean {
+  private nestedFast(
+    s1: StageConfig,
+    s2: StageConfig,
+    vaHi: number,
+    vaLo: number,
+    need: number,
+    priv: boolean,
+  ): boolean {
     const words = this.memory.words;
     const flat = this.memory.flat;
     // Bits of a descriptor's high half that lead out of near memory, or restrict what lies below a table (62:59).
     const far = ~(this.memory.flatHi - 1) & 0xffff;
     if (s1.firstMask !== 511 || s2.firstMask !== 511 || s1.startLevel !== 0 || s2.startLevel !== 0) return false;
-    if (((s1.granule ^ 12) | (s2.granule ^ 12) | (s1.outMaskHi & 15) | (s2.outMaskHi & 15) | (s1.baseHi & far) | (s2.baseHi & far)) !== 0) return false;
+    if (
+      ((s1.granule ^ 12) |
+        (s2.granule ^ 12) |
+        (s1.outMaskHi & 15) |
+        (s2.outMaskHi & 15) |
+        (s1.baseHi & far) |
+        (s2.baseHi & far)) !==
+      0
+    )
+      return false;
     const page = (vaHi << 20) | (vaLo >>> 12);
     const root = flat[(s2.baseHi << 20) | (s2.baseLo >>> 12)]! << 10;
     let i = nearPage((s1.baseHi << 20) | (s1.baseLo >>> 12), root, words, flat, far) | ((vaHi >>> 6) & 1022);

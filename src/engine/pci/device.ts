@@ -20,7 +20,11 @@ export class PciDevice {
   readonly atc: TranslationCache;
 
   /** `index` among the devices keeps the ids of all ATCs apart. */
-  constructor(d: { name: string; rid: number; vrid: number; pasidBits: number; ats: boolean; pri: boolean }, atcEntries = 0, index = 0) {
+  constructor(
+    d: { name: string; rid: number; vrid: number; pasidBits: number; ats: boolean; pri: boolean },
+    atcEntries = 0,
+    index = 0,
+  ) {
     this.name = d.name;
     this.rid = d.rid;
     this.vrid = d.vrid;

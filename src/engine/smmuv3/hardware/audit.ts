@@ -1,4 +1,20 @@
-import { A, ATTR, B, GLOBAL, IN_HI, IN_LO, IPA_HI, IPA_LO, LEVEL, OUT_HI, OUT_LO, SHIFT, SID, SSID, type TranslationCache } from '../../cache/index.ts';
+import {
+  A,
+  ATTR,
+  B,
+  GLOBAL,
+  IN_HI,
+  IN_LO,
+  IPA_HI,
+  IPA_LO,
+  LEVEL,
+  OUT_HI,
+  OUT_LO,
+  SHIFT,
+  SID,
+  SSID,
+  type TranslationCache,
+} from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import { FOR_INPUT, OK, PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT, type WalkCaches } from '../../pagetable/vmsav8.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
@@ -24,7 +40,14 @@ export interface Verdict {
 const SAME: Verdict = { state: 'same', now: '', depends: [] };
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no stream has this tag', depends: [] };
 
-const faultNames = ['', 'translation fault', 'address size fault', 'access flag fault', 'permission fault', 'external abort'];
+const faultNames = [
+  '',
+  'translation fault',
+  'address size fault',
+  'access flag fault',
+  'permission fault',
+  'external abort',
+];
 
 /**
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
@@ -37,7 +60,13 @@ export class Audit {
   private readonly memory: Memory;
   private depends: number[] = [];
 
-  constructor(memory: Memory, regs: RegisterFile, features: SmmuFeatures, devices: readonly PciDevice[], caches: SmmuCaches) {
+  constructor(
+    memory: Memory,
+    regs: RegisterFile,
+    features: SmmuFeatures,
+    devices: readonly PciDevice[],
+    caches: SmmuCaches,
+  ) {
     this.memory = memory;
     this.fresh = new Translator(memory, regs, features, null, null);
     this.devices = devices;
@@ -126,16 +155,33 @@ export class Audit {
     return verdict;
   }
 
-  private compare(c: TranslationCache, i: number, r: number, seen: TableSeen | null, shift: number, mask: number): Verdict {
+  private compare(
+    c: TranslationCache,
+    i: number,
+    r: number,
+    seen: TableSeen | null,
+    shift: number,
+    mask: number,
+  ): Verdict {
     const w = this.fresh.walker;
     if (seen !== null) {
       if (seen.found && seen.hi === c.e[i + OUT_HI] && seen.lo === c.e[i + OUT_LO]) return SAME;
-      return { state: 'differs', now: seen.found ? `table 0x${address(seen.hi, seen.lo).toString(16)}` : 'no table', depends: this.depends };
+      return {
+        state: 'differs',
+        now: seen.found ? `table 0x${address(seen.hi, seen.lo).toString(16)}` : 'no table',
+        depends: this.depends,
+      };
     }
     if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends, stage2: w.faultStage === 2 };
     const entryPerms = (c.e[i + ATTR]! >> shift) & mask;
     const nowPerms = (w.perms >> shift) & mask;
-    if (w.outHi === c.e[i + OUT_HI] && w.outLo === c.e[i + OUT_LO] && entryPerms === nowPerms && w.leafShift >= c.e[i + SHIFT]!) return SAME;
+    if (
+      w.outHi === c.e[i + OUT_HI] &&
+      w.outLo === c.e[i + OUT_LO] &&
+      entryPerms === nowPerms &&
+      w.leafShift >= c.e[i + SHIFT]!
+    )
+      return SAME;
     const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${entryPerms === nowPerms ? '' : ' with other permissions'}`;
     const stage2 = entryPerms === nowPerms && w.ipaHi === c.e[i + IPA_HI] && w.ipaLo === c.e[i + IPA_LO];
     return { state: 'differs', now, depends: this.depends, stage2 };
@@ -148,7 +194,14 @@ export class Audit {
     const c = d.atc;
     const status = this.freshAts(d, c, i);
     const granted = status === DONE ? t.granted & 3 : 0;
-    if (status === DONE && granted === c.e[i + ATTR] && t.outHi === c.e[i + OUT_HI] && t.outLo === c.e[i + OUT_LO] && t.leafShift >= c.e[i + SHIFT]!) return SAME;
+    if (
+      status === DONE &&
+      granted === c.e[i + ATTR] &&
+      t.outHi === c.e[i + OUT_HI] &&
+      t.outLo === c.e[i + OUT_LO] &&
+      t.leafShift >= c.e[i + SHIFT]!
+    )
+      return SAME;
     const now = status !== DONE || granted === 0 ? 'no translation' : `PA 0x${address(t.outHi, t.outLo).toString(16)}`;
     const depends: number[] = [];
     this.depends = depends;
@@ -157,7 +210,15 @@ export class Audit {
   }
 
   private freshAts(d: PciDevice, c: TranslationCache, i: number): number {
-    return this.fresh.translate(d.rid, c.e[i + B] === NO_PASID ? -1 : c.e[i + B]!, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, false, ATS_REQUEST);
+    return this.fresh.translate(
+      d.rid,
+      c.e[i + B] === NO_PASID ? -1 : c.e[i + B]!,
+      c.e[i + IN_HI]!,
+      c.e[i + IN_LO]!,
+      0,
+      false,
+      ATS_REQUEST,
+    );
   }
 
   /** The reads of a fresh walk: translate() resets the visitor, so the walk is made once more through the parts. */
@@ -192,14 +253,20 @@ export class Audit {
       const s = e as SteConfig;
       const now = t.readSte(s.sid);
       if (now !== null && sameWords(now.words, s.words)) return SAME;
-      return { state: 'differs', now: now === null ? 'no STE' : 'another STE', depends: record(now?.address ?? s.address) };
+      return {
+        state: 'differs',
+        now: now === null ? 'no STE' : 'another STE',
+        depends: record(now?.address ?? s.address),
+      };
     }
     const cd = e as CdConfig;
     const ste = t.readSte(cd.sid);
     const now = ste !== null && !ste.bad && ste.s1 ? t.readCd(ste, cd.ssid) : null;
     if (now !== null && sameWords(now.words, cd.words)) return SAME;
     return {
-      state: 'differs', now: now === null ? 'no CD' : 'another CD', depends: [...record(now?.address ?? cd.address), ...(ste ? record(ste.address) : [])],
+      state: 'differs',
+      now: now === null ? 'no CD' : 'another CD',
+      depends: [...record(now?.address ?? cd.address), ...(ste ? record(ste.address) : [])],
     };
   }
 

@@ -1,5 +1,17 @@
-import { A, ATTR, B, GLOBAL, IN_HI, IN_LO, LEVEL, OUT_HI, OUT_LO, SHIFT, type TranslationCache } from '../../cache/index.ts';
 import { hex } from '../../bits/index.ts';
+import {
+  A,
+  ATTR,
+  B,
+  GLOBAL,
+  IN_HI,
+  IN_LO,
+  LEVEL,
+  OUT_HI,
+  OUT_LO,
+  SHIFT,
+  type TranslationCache,
+} from '../../cache/index.ts';
 import { PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT } from '../../pagetable/vmsav8.ts';
 import { NO_PASID } from '../../pci/index.ts';
 import type { L1Entry } from './caches.ts';
@@ -56,7 +68,13 @@ export function translationCells(c: TranslationCache, i: number): string[] {
     case 'S2 walk':
       return [vmid, input, output, `L${c.e[i + LEVEL]}`];
     default:
-      return [c.e[i + B] === NO_PASID ? '–' : String(c.e[i + B]), input, output, size, rwx(c.e[i + ATTR]! & 3).slice(0, 2)];
+      return [
+        c.e[i + B] === NO_PASID ? '–' : String(c.e[i + B]),
+        input,
+        output,
+        size,
+        rwx(c.e[i + ATTR]! & 3).slice(0, 2),
+      ];
   }
 }
 
@@ -67,7 +85,11 @@ export function configCells(cache: ConfigCacheName, e: SteConfig | CdConfig | L1
   switch (cache) {
     case 'STE': {
       const s = e as SteConfig;
-      return ['STE', hex(s.sid), s.bad ? 'illegal' : `${configNames[s.config]!}${s.config >= 6 ? ` vmid ${s.vmid}` : ''}`];
+      return [
+        'STE',
+        hex(s.sid),
+        s.bad ? 'illegal' : `${configNames[s.config]!}${s.config >= 6 ? ` vmid ${s.vmid}` : ''}`,
+      ];
     }
     case 'CD': {
       const d = e as CdConfig;

@@ -1,4 +1,17 @@
-import { alignHi, alignLo, ATTR, type CacheSnapshot, type EntryData, GLOBAL, LEVEL, OUT_HI, OUT_LO, SHIFT, TranslationCache, UID } from '../../cache/index.ts';
+import {
+  ATTR,
+  alignHi,
+  alignLo,
+  type CacheSnapshot,
+  type EntryData,
+  GLOBAL,
+  LEVEL,
+  OUT_HI,
+  OUT_LO,
+  SHIFT,
+  TranslationCache,
+  UID,
+} from '../../cache/index.ts';
 import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells, translationCells } from './cache-text.ts';
@@ -67,7 +80,11 @@ export class SmmuCaches implements WalkCaches {
       c.onRemove = (i) => {
         if (this.trace.listener)
           this.trace.listener({
-            kind: 'cache.remove', actor: 'iommu', at: sceneOf(c), valid: this.stillValid(c, i), by: this.by,
+            kind: 'cache.remove',
+            actor: 'iommu',
+            at: sceneOf(c),
+            valid: this.stillValid(c, i),
+            by: this.by,
             entry: { cache: c.name, id: c.e[i + UID]!, cells: translationCells(c, i) },
           });
       };
@@ -99,7 +116,15 @@ export class SmmuCaches implements WalkCaches {
     d.ipaHi = alignHi(w.ipaHi, w.leafShift);
     d.ipaLo = alignLo(w.ipaLo, w.leafShift);
     const i = this.iotlb.insert(
-      this.vmid, global ? GLOBAL : this.asid, vaHi, vaLo, w.leafShift, w.s1Shift, alignHi(w.outHi, w.leafShift), alignLo(w.outLo, w.leafShift), d,
+      this.vmid,
+      global ? GLOBAL : this.asid,
+      vaHi,
+      vaLo,
+      w.leafShift,
+      w.s1Shift,
+      alignHi(w.outHi, w.leafShift),
+      alignLo(w.outLo, w.leafShift),
+      d,
     );
     this.filled(this.iotlb, i);
   }
@@ -128,7 +153,16 @@ export class SmmuCaches implements WalkCaches {
     this.pendingCount = 0;
   }
 
-  private push(kind: number, hi: number, lo: number, level: number, shift: number, outHi: number, outLo: number, perms: number): void {
+  private push(
+    kind: number,
+    hi: number,
+    lo: number,
+    level: number,
+    shift: number,
+    outHi: number,
+    outLo: number,
+    perms: number,
+  ): void {
     if (this.pendingCount === PENDING) return;
     const at = this.pendingCount++ * WIDTH;
     const p = this.pending;
@@ -147,13 +181,19 @@ export class SmmuCaches implements WalkCaches {
 
   private filled(cache: TranslationCache, i: number): void {
     this.trace.listener?.({
-      kind: 'cache.fill', actor: 'iommu', at: sceneOf(cache), entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
+      kind: 'cache.fill',
+      actor: 'iommu',
+      at: sceneOf(cache),
+      entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
     });
   }
 
   hit(cache: TranslationCache, i: number): void {
     this.trace.listener?.({
-      kind: 'cache.hit', actor: 'iommu', at: sceneOf(cache), entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
+      kind: 'cache.hit',
+      actor: 'iommu',
+      at: sceneOf(cache),
+      entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
     });
   }
 
@@ -192,7 +232,16 @@ export class SmmuCaches implements WalkCaches {
   }
 
   fillStage2Leaf(w: Vmsav8Walker, ipaHi: number, ipaLo: number, level: number): void {
-    this.push(S2_LEAF, ipaHi, ipaLo, level, w.leafShift, alignHi(w.outHi, w.leafShift), alignLo(w.outLo, w.leafShift), w.perms);
+    this.push(
+      S2_LEAF,
+      ipaHi,
+      ipaLo,
+      level,
+      w.leafShift,
+      alignHi(w.outHi, w.leafShift),
+      alignLo(w.outLo, w.leafShift),
+      w.perms,
+    );
   }
 
   fillStage2Table(w: Vmsav8Walker, ipaHi: number, ipaLo: number, level: number): void {
@@ -223,13 +272,22 @@ export class SmmuCaches implements WalkCaches {
   }
 
   configEvent(kind: 'cache.fill' | 'cache.hit', cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): void {
-    this.trace.listener?.({ kind, actor: 'iommu', at: 'hw.config', entry: { cache, id: e.uid, cells: configCells(cache, e) } });
+    this.trace.listener?.({
+      kind,
+      actor: 'iommu',
+      at: 'hw.config',
+      entry: { cache, id: e.uid, cells: configCells(cache, e) },
+    });
   }
 
   private configRemoved(cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): void {
     if (this.trace.listener)
       this.trace.listener({
-        kind: 'cache.remove', actor: 'iommu', at: 'hw.config', valid: this.configStillValid(cache, e), by: this.by,
+        kind: 'cache.remove',
+        actor: 'iommu',
+        at: 'hw.config',
+        valid: this.configStillValid(cache, e),
+        by: this.by,
         entry: { cache, id: e.uid, cells: configCells(cache, e) },
       });
   }
@@ -308,7 +366,12 @@ function tableShift(level: number, granule: number): number {
   return granule + (4 - level) * (granule - 3);
 }
 
-const cacheScene: Readonly<Record<string, string>> = { IOTLB: 'hw.iotlb', 'S1 walk': 'hw.s1walk', 'S2 TLB': 'hw.s2tlb', 'S2 walk': 'hw.s2walk' };
+const cacheScene: Readonly<Record<string, string>> = {
+  IOTLB: 'hw.iotlb',
+  'S1 walk': 'hw.s1walk',
+  'S2 TLB': 'hw.s2tlb',
+  'S2 walk': 'hw.s2walk',
+};
 
 /** Scene object that shows a translation cache. */
 export function sceneOf(c: TranslationCache): string {

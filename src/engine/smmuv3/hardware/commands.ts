@@ -5,12 +5,34 @@ import type { PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { EL2, l1cdKey, type SmmuCaches } from './caches.ts';
 import type { SmmuFeatures } from './features.ts';
-import { streamTableGeometry } from './stream-table.ts';
 import type { RegisterFile } from './registers.ts';
+import { streamTableGeometry } from './stream-table.ts';
 
 /** Opcodes as literals, which the dispatch compares without a look-up; a test holds them equal to the layouts. */
 export const OP = {
-  PREFETCH_CONFIG: 0x01, PREFETCH_ADDR: 0x02, CFGI_STE: 0x03, CFGI_STE_RANGE: 0x04, CFGI_CD: 0x05, CFGI_CD_ALL: 0x06, CFGI_VMS_PIDM: 0x07, TLBI_NH_ALL: 0x10, TLBI_NH_ASID: 0x11, TLBI_NH_VA: 0x12, TLBI_NH_VAA: 0x13, TLBI_EL2_ALL: 0x20, TLBI_EL2_ASID: 0x21, TLBI_EL2_VA: 0x22, TLBI_EL2_VAA: 0x23, TLBI_S12_VMALL: 0x28, TLBI_S2_IPA: 0x2a, TLBI_NSNH_ALL: 0x30, ATC_INV: 0x40, PRI_RESP: 0x41, RESUME: 0x44, STALL_TERM: 0x45, SYNC: 0x46,
+  PREFETCH_CONFIG: 0x01,
+  PREFETCH_ADDR: 0x02,
+  CFGI_STE: 0x03,
+  CFGI_STE_RANGE: 0x04,
+  CFGI_CD: 0x05,
+  CFGI_CD_ALL: 0x06,
+  CFGI_VMS_PIDM: 0x07,
+  TLBI_NH_ALL: 0x10,
+  TLBI_NH_ASID: 0x11,
+  TLBI_NH_VA: 0x12,
+  TLBI_NH_VAA: 0x13,
+  TLBI_EL2_ALL: 0x20,
+  TLBI_EL2_ASID: 0x21,
+  TLBI_EL2_VA: 0x22,
+  TLBI_EL2_VAA: 0x23,
+  TLBI_S12_VMALL: 0x28,
+  TLBI_S2_IPA: 0x2a,
+  TLBI_NSNH_ALL: 0x30,
+  ATC_INV: 0x40,
+  PRI_RESP: 0x41,
+  RESUME: 0x44,
+  STALL_TERM: 0x45,
+  SYNC: 0x46,
 } as const;
 
 /** CMDQ_CONS.ERR. Source: Arm IHI 0070, 7.1. */
@@ -40,7 +62,13 @@ export class CommandExecutor {
   atcTimeout = false;
 
   constructor(
-    memory: Memory, features: SmmuFeatures, caches: SmmuCaches, regs: RegisterFile, trace: Trace, injector: Injector, device: (sid: number) => PciDevice | undefined,
+    memory: Memory,
+    features: SmmuFeatures,
+    caches: SmmuCaches,
+    regs: RegisterFile,
+    trace: Trace,
+    injector: Injector,
+    device: (sid: number) => PciDevice | undefined,
   ) {
     this.memory = memory;
     this.features = features;
@@ -131,7 +159,15 @@ export class CommandExecutor {
   }
 
   /** Leaf entries of the range, and without Leaf the walk entries that cover it. */
-  private byRange(leaves: TranslationCache, tables: TranslationCache, a: number, b: number, w0: number, w2: number, hi: number): number {
+  private byRange(
+    leaves: TranslationCache,
+    tables: TranslationCache,
+    a: number,
+    b: number,
+    w0: number,
+    w2: number,
+    hi: number,
+  ): number {
     const lo = w2 & -4096;
     let bytes = 1;
     let level = 0;
@@ -161,7 +197,9 @@ export class CommandExecutor {
   }
 
   private l1Index(sid: number): number {
-    return Math.floor(sid / 2 ** streamTableGeometry(this.regs.get('STRTAB_BASE'), this.regs.get('STRTAB_BASE_CFG')).split);
+    return Math.floor(
+      sid / 2 ** streamTableGeometry(this.regs.get('STRTAB_BASE'), this.regs.get('STRTAB_BASE_CFG')).split,
+    );
   }
 
   private invalidateSteRange(sid: number, range: number): void {
@@ -194,10 +232,26 @@ export class CommandExecutor {
     const delivered = !d?.atsCapable ? [] : this.injector.pass('atc.invalidation', [0n, 0n], at);
     if (d === undefined || delivered.length === 0) {
       this.atcTimeout = true;
-      this.trace.listener?.({ kind: 'ats', actor: 'iommu', at: 'hw.cmdq', to: at, message: 'timeout', device: d?.name ?? '', text: 'invalidation request without completion' });
+      this.trace.listener?.({
+        kind: 'ats',
+        actor: 'iommu',
+        at: 'hw.cmdq',
+        to: at,
+        message: 'timeout',
+        device: d?.name ?? '',
+        text: 'invalidation request without completion',
+      });
       return;
     }
-    this.trace.listener?.({ kind: 'ats', actor: 'iommu', at: 'hw.smmu', to: at, message: 'invalidate', device: d.name, text: 'invalidation request' });
+    this.trace.listener?.({
+      kind: 'ats',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: at,
+      message: 'invalidate',
+      device: d.name,
+      text: 'invalidation request',
+    });
     // Without SSV the request has no PASID and takes every matching entry, whatever its PASID.
     const b = !ssv || (w0 & 0x200) !== 0 ? ANY : ssid;
     if (size >= 52) d.atc.removeContext(0, b);
@@ -207,7 +261,15 @@ export class CommandExecutor {
       const lo = shift >= 32 ? 0 : w2 & (-1 << shift);
       d.atc.removeRange(0, b, hi, lo, 2 ** shift, -1, -1);
     }
-    this.trace.listener?.({ kind: 'ats', actor: 'device', at, to: 'hw.smmu', message: 'invalidated', device: d.name, text: 'invalidation completed' });
+    this.trace.listener?.({
+      kind: 'ats',
+      actor: 'device',
+      at,
+      to: 'hw.smmu',
+      message: 'invalidated',
+      device: d.name,
+      text: 'invalidation completed',
+    });
   }
 
   private sync(w0: number, w1: number, w2: number, w3: number): number {

@@ -7,16 +7,54 @@ const ste = (name: string) => halfReader(steLayout, name);
 const cd = (name: string) => halfReader(cdLayout, name);
 
 const S = {
-  V: ste('V'), Config: ste('Config'), S1Fmt: ste('S1Fmt'), S1CDMax: ste('S1CDMax'), S1DSS: ste('S1DSS'), S1STALLD: ste('S1STALLD'),
-  EATS: ste('EATS'), STRW: ste('STRW'), PRIVCFG: ste('PRIVCFG'), INSTCFG: ste('INSTCFG'), S2VMID: ste('S2VMID'), S2T0SZ: ste('S2T0SZ'), S2SL0: ste('S2SL0'), S2TG: ste('S2TG'),
-  S2PS: ste('S2PS'), S2AA64: ste('S2AA64'), S2ENDI: ste('S2ENDI'), S2AFFD: ste('S2AFFD'), S2PTW: ste('S2PTW'), S2HD: ste('S2HD'),
-  S2HA: ste('S2HA'), S2S: ste('S2S'), S2R: ste('S2R'),
+  V: ste('V'),
+  Config: ste('Config'),
+  S1Fmt: ste('S1Fmt'),
+  S1CDMax: ste('S1CDMax'),
+  S1DSS: ste('S1DSS'),
+  S1STALLD: ste('S1STALLD'),
+  EATS: ste('EATS'),
+  STRW: ste('STRW'),
+  PRIVCFG: ste('PRIVCFG'),
+  INSTCFG: ste('INSTCFG'),
+  S2VMID: ste('S2VMID'),
+  S2T0SZ: ste('S2T0SZ'),
+  S2SL0: ste('S2SL0'),
+  S2TG: ste('S2TG'),
+  S2PS: ste('S2PS'),
+  S2AA64: ste('S2AA64'),
+  S2ENDI: ste('S2ENDI'),
+  S2AFFD: ste('S2AFFD'),
+  S2PTW: ste('S2PTW'),
+  S2HD: ste('S2HD'),
+  S2HA: ste('S2HA'),
+  S2S: ste('S2S'),
+  S2R: ste('S2R'),
 };
 
 const C = {
-  T0SZ: cd('T0SZ'), TG0: cd('TG0'), EPD0: cd('EPD0'), ENDI: cd('ENDI'), T1SZ: cd('T1SZ'), TG1: cd('TG1'), EPD1: cd('EPD1'), V: cd('V'),
-  IPS: cd('IPS'), AFFD: cd('AFFD'), WXN: cd('WXN'), TBI0: cd('TBI0'), TBI1: cd('TBI1'), AA64: cd('AA64'), HD: cd('HD'), HA: cd('HA'),
-  S: cd('S'), R: cd('R'), A: cd('A'), ASID: cd('ASID'), HAD0: cd('HAD0'), HAD1: cd('HAD1'),
+  T0SZ: cd('T0SZ'),
+  TG0: cd('TG0'),
+  EPD0: cd('EPD0'),
+  ENDI: cd('ENDI'),
+  T1SZ: cd('T1SZ'),
+  TG1: cd('TG1'),
+  EPD1: cd('EPD1'),
+  V: cd('V'),
+  IPS: cd('IPS'),
+  AFFD: cd('AFFD'),
+  WXN: cd('WXN'),
+  TBI0: cd('TBI0'),
+  TBI1: cd('TBI1'),
+  AA64: cd('AA64'),
+  HD: cd('HD'),
+  HA: cd('HA'),
+  S: cd('S'),
+  R: cd('R'),
+  A: cd('A'),
+  ASID: cd('ASID'),
+  HAD0: cd('HAD0'),
+  HAD1: cd('HAD1'),
 };
 
 /** Log2 granule of TG0 and S2TG codes, and of TG1 codes; 0 is reserved. */
@@ -100,7 +138,14 @@ export function decodeSte(w: Uint32Array, sid: number, uid: number, address: num
     bad ||= eats === 2 && (config !== 7 || S.S2S(w, 0) === 1 || f.ns1ats);
   }
   return {
-    sid, uid, address, words: w, bad, config, s1, s2,
+    sid,
+    uid,
+    address,
+    words: w,
+    bad,
+    config,
+    s1,
+    s2,
     vmid: f.s2p ? S.S2VMID(w, 0) & (f.vmid16 ? 0xffff : 0xff) : 0,
     s1Fmt: s1CdMax === 0 || s1Fmt === 3 ? 0 : s1Fmt,
     s1CdMax,
@@ -123,7 +168,8 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
   if (t0sz < 16 || t0sz > 39 || inputBits > f.oas) return null;
   const sl0 = S.S2SL0(w, 0);
   const startLevel = granule === 12 ? 2 - sl0 : 3 - sl0;
-  if (startLevel < 0 || (startLevel === 0 && granule !== 12) || (granule === 12 && startLevel === 0 && f.oas < 44)) return null;
+  if (startLevel < 0 || (startLevel === 0 && granule !== 12) || (granule === 12 && startLevel === 0 && f.oas < 44))
+    return null;
   const stride = granule - 3;
   const firstBits = inputBits - granule - (3 - startLevel) * stride;
   // At most sixteen tables are concatenated; level 0 of the 4K granule has 9 index bits and none above.
@@ -137,8 +183,16 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
   if (outputBits < 64 && beyond(ttbHi, ttbLo, outputBits)) return null;
   const bytes = Math.max(2 ** firstBits * 8, 64);
   return stageConfig({
-    baseHi: ttbHi, baseLo: ttbLo & -bytes, granule, startLevel, inputBits, outputBits,
-    affd: S.S2AFFD(w, 0) === 1, had: false, wxn: false, ptw: S.S2PTW(w, 0) === 1,
+    baseHi: ttbHi,
+    baseLo: ttbLo & -bytes,
+    granule,
+    startLevel,
+    inputBits,
+    outputBits,
+    affd: S.S2AFFD(w, 0) === 1,
+    had: false,
+    wxn: false,
+    ptw: S.S2PTW(w, 0) === 1,
   });
 }
 
@@ -146,7 +200,15 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
  * Decodes a CD.
  * Source: Arm IHI 0070, 5.4, 7.3.11 C_BAD_CD.
  */
-export function decodeCd(w: Uint32Array, sid: number, ssid: number, uid: number, address: number, f: SmmuFeatures, steStallD: boolean): CdConfig {
+export function decodeCd(
+  w: Uint32Array,
+  sid: number,
+  ssid: number,
+  uid: number,
+  address: number,
+  f: SmmuFeatures,
+  steStallD: boolean,
+): CdConfig {
   let bad = C.V(w, 0) === 0 || C.AA64(w, 0) === 0 || C.ENDI(w, 0) === 1;
   bad ||= C.A(w, 0) === 0 && f.termModel;
   bad ||= C.S(w, 0) === 1 ? steStallD || f.stallModel === 1 : f.stallModel === 2;
@@ -168,14 +230,32 @@ export function decodeCd(w: Uint32Array, sid: number, ssid: number, uid: number,
     const firstBits = inputBits - granule - (levels - 1) * stride;
     const bytes = Math.max(2 ** firstBits * 8, 64);
     return stageConfig({
-      baseHi: hi, baseLo: lo & -bytes, granule, startLevel: 4 - levels, inputBits, outputBits,
-      affd: C.AFFD(w, 0) === 1, had: had === 1, wxn: C.WXN(w, 0) === 1, ptw: false,
+      baseHi: hi,
+      baseLo: lo & -bytes,
+      granule,
+      startLevel: 4 - levels,
+      inputBits,
+      outputBits,
+      affd: C.AFFD(w, 0) === 1,
+      had: had === 1,
+      wxn: C.WXN(w, 0) === 1,
+      ptw: false,
     });
   };
   const ttb0 = bad ? null : half(C.EPD0(w, 0), C.T0SZ(w, 0), tg0[C.TG0(w, 0)]!, 1, C.HAD0(w, 0));
   const ttb1 = bad ? null : half(C.EPD1(w, 0), C.T1SZ(w, 0), tg1[C.TG1(w, 0)]!, 2, C.HAD1(w, 0));
   return {
-    sid, ssid, uid, address, words: w, bad, asid, ttb0, ttb1,
-    tbi0: C.TBI0(w, 0) === 1, tbi1: C.TBI1(w, 0) === 1, record: C.R(w, 0) === 1,
+    sid,
+    ssid,
+    uid,
+    address,
+    words: w,
+    bad,
+    asid,
+    ttb0,
+    ttb1,
+    tbi0: C.TBI0(w, 0) === 1,
+    tbi1: C.TBI1(w, 0) === 1,
+    record: C.R(w, 0) === 1,
   };
 }

@@ -18,7 +18,14 @@ export function ring(base: bigint, max: number, entryBytes: number): { base: num
 }
 
 /** Words of the event that the translator's last request ended in. Source: Arm IHI 0070, 7.3. */
-export function eventWords(t: Translator, sid: number, ssid: number, input: bigint, need: number, priv: boolean): bigint[] {
+export function eventWords(
+  t: Translator,
+  sid: number,
+  ssid: number,
+  input: bigint,
+  need: number,
+  priv: boolean,
+): bigint[] {
   const substream: Record<string, number> = ssid >= 0 ? { SSV: 1, SSID: ssid } : {};
   const read = (need & 2) === 0;
   const access = { RnW: read ? 1 : 0, InD: read && (need & 4) !== 0 ? 1 : 0, PnU: priv ? 1 : 0 };
@@ -37,7 +44,13 @@ export function eventWords(t: Translator, sid: number, ssid: number, input: bigi
       return encodeEvent(name, { SID: sid, RnW: access.RnW, InputAddr: input });
     case EVENT.F_WALK_EABT:
       return encodeEvent(name, {
-        ...substream, ...access, SID: sid, S2: t.faultStage === 2 ? 1 : 0, CLASS: t.faultClass, InputAddr: input, FetchAddr: BigInt(t.fetchAddress) & ~7n,
+        ...substream,
+        ...access,
+        SID: sid,
+        S2: t.faultStage === 2 ? 1 : 0,
+        CLASS: t.faultClass,
+        InputAddr: input,
+        FetchAddr: BigInt(t.fetchAddress) & ~7n,
       });
     case EVENT.F_TRANSLATION:
     case EVENT.F_ADDR_SIZE:
@@ -46,7 +59,16 @@ export function eventWords(t: Translator, sid: number, ssid: number, input: bigi
       const ipa = ((BigInt(t.faultIpaHi >>> 0) << 32n) | BigInt(t.faultIpaLo >>> 0)) & 0xffffffffff000n;
       const s2 = t.faultStage === 2;
       const ttRead: Record<string, number> = t.event === EVENT.F_PERMISSION && t.faultClass === 1 ? { TTRnW: 1 } : {};
-      return encodeEvent(name, { ...substream, ...access, ...ttRead, SID: sid, S2: s2 ? 1 : 0, CLASS: t.faultClass, InputAddr: input, IPA: s2 ? ipa : 0n });
+      return encodeEvent(name, {
+        ...substream,
+        ...access,
+        ...ttRead,
+        SID: sid,
+        S2: s2 ? 1 : 0,
+        CLASS: t.faultClass,
+        InputAddr: input,
+        IPA: s2 ? ipa : 0n,
+      });
     }
     default:
       return encodeEvent(name, { ...substream, SID: sid });
@@ -83,7 +105,13 @@ export class EventQueue {
     let written = false;
     for (const w of deliver) written = this.write(w) || written;
     this.trace.listener?.({
-      kind: 'fault', actor: 'iommu', at: 'hw.evtq', name: eventName(Number(words[0]! & 0xffn)), words, layout: eventLayout(words).id, recorded: written,
+      kind: 'fault',
+      actor: 'iommu',
+      at: 'hw.evtq',
+      name: eventName(Number(words[0]! & 0xffn)),
+      words,
+      layout: eventLayout(words).id,
+      recorded: written,
       text: eventText(words),
     });
   }

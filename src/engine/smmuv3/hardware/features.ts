@@ -98,7 +98,10 @@ export const smmuFeatureNames = {
   ST_LEVEL: { default: true, about: 'IDR0.ST_LEVEL: two-level stream tables.' },
   S2P: { default: true, about: 'IDR0.S2P: stage 2 is implemented; without it there is no nesting.' },
   ATTR_TYPES_OVR: { default: true, about: 'IDR1.ATTR_TYPES_OVR: incoming memory attributes can be overridden.' },
-  iotlbEntries: { default: 0, about: 'Capacity of the IOTLB in entries, 0: without limit, so that a missing invalidation always shows.' },
+  iotlbEntries: {
+    default: 0,
+    about: 'Capacity of the IOTLB in entries, 0: without limit, so that a missing invalidation always shows.',
+  },
   atcEntries: { default: 0, about: 'Capacity of each ATC in entries, 0: without limit.' },
 } as const;
 
@@ -115,8 +118,21 @@ export function physicalFeatures(f: Readonly<Record<string, boolean | number | s
     Number(encode(registerByName(reg)!.layout, values)[0]!);
   return decodeFeatures([
     word('IDR0', {
-      S1P: 1, S2P: on('S2P'), TTF: 2, COHACC: 1, HYP: on('HYP'), ATS: on('ATS'), ASID16: on('ASID16'), MSI: on('MSI'), SEV: 1,
-      VMID16: on('VMID16'), CD2L: on('CD2L'), TTENDIAN: 2, STALL_MODEL: 1, TERM_MODEL: 1, ST_LEVEL: on('ST_LEVEL'),
+      S1P: 1,
+      S2P: on('S2P'),
+      TTF: 2,
+      COHACC: 1,
+      HYP: on('HYP'),
+      ATS: on('ATS'),
+      ASID16: on('ASID16'),
+      MSI: on('MSI'),
+      SEV: 1,
+      VMID16: on('VMID16'),
+      CD2L: on('CD2L'),
+      TTENDIAN: 2,
+      STALL_MODEL: 1,
+      TERM_MODEL: 1,
+      ST_LEVEL: on('ST_LEVEL'),
     }),
     word('IDR1', { SIDSIZE: 16, SSIDSIZE: 16, EVENTQS: 19, CMDQS: 19, ATTR_TYPES_OVR: on('ATTR_TYPES_OVR') }),
     0,

@@ -1,6 +1,6 @@
 export { Audit, type Verdict } from './audit.ts';
 export { cacheColumns, configCells, inputOf, outputOf, sizeText, translationCells } from './cache-text.ts';
-export { EL2, type L1Entry, sceneOf, SmmuCaches } from './caches.ts';
+export { EL2, type L1Entry, SmmuCaches, sceneOf } from './caches.ts';
 export { cerrorNames } from './commands.ts';
 export type { CdConfig, SteConfig } from './config.ts';
 export { ring } from './event-queue.ts';

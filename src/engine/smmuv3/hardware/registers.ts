@@ -2,7 +2,20 @@ import { registerByName } from '../layout/index.ts';
 import type { SmmuFeatures } from './features.ts';
 
 /** Registers that software cannot write. */
-const readOnly = new Set(['IDR0', 'IDR1', 'IDR2', 'IDR3', 'IDR4', 'IDR5', 'IIDR', 'AIDR', 'CR0ACK', 'STATUSR', 'IRQ_CTRLACK', 'GERROR']);
+const readOnly = new Set([
+  'IDR0',
+  'IDR1',
+  'IDR2',
+  'IDR3',
+  'IDR4',
+  'IDR5',
+  'IIDR',
+  'AIDR',
+  'CR0ACK',
+  'STATUSR',
+  'IRQ_CTRLACK',
+  'GERROR',
+]);
 
 /** Values of one SMMU's registers, physical or emulated. Side effects belong to the owner. */
 export class RegisterFile {

@@ -7,9 +7,9 @@ import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import type { CommandText, Trace } from '../../trace/index.ts';
 import { commandText, decodeEvent, eventName } from '../layout/index.ts';
 import { Audit } from './audit.ts';
-import { SmmuCaches } from './caches.ts';
 import { translationCells } from './cache-text.ts';
-import { CERROR_ABT, CERROR_ATC_INV_SYNC, cerrorNames, CommandExecutor } from './commands.ts';
+import { SmmuCaches } from './caches.ts';
+import { CERROR_ABT, CERROR_ATC_INV_SYNC, CommandExecutor, cerrorNames } from './commands.ts';
 import { EventQueue, eventWords, ring } from './event-queue.ts';
 import type { SmmuFeatures } from './features.ts';
 import { RegisterFile } from './registers.ts';
@@ -55,7 +55,14 @@ export class Smmu {
   private readonly devices: readonly PciDevice[];
   private gerrorIrq = false;
 
-  constructor(memory: Memory, features: SmmuFeatures, devices: readonly PciDevice[], trace: Trace, injector: Injector, iotlbEntries = 0) {
+  constructor(
+    memory: Memory,
+    features: SmmuFeatures,
+    devices: readonly PciDevice[],
+    trace: Trace,
+    injector: Injector,
+    iotlbEntries = 0,
+  ) {
     this.memory = memory;
     this.features = features;
     this.devices = devices;
@@ -65,14 +72,20 @@ export class Smmu {
     this.translator = new Translator(memory, this.regs, features, this.caches, trace);
     this.events = new EventQueue(memory, this.regs, features, trace, injector);
     this.events.onAbort = () => this.raise(2);
-    this.executor = new CommandExecutor(memory, features, this.caches, this.regs, trace, injector, (sid) => devices.find((d) => d.rid === sid));
+    this.executor = new CommandExecutor(memory, features, this.caches, this.regs, trace, injector, (sid) =>
+      devices.find((d) => d.rid === sid),
+    );
     this.audit = new Audit(memory, this.regs, features, devices, this.caches);
     this.caches.stillValid = (c, i) => this.audit.same(c, i);
     this.caches.configStillValid = (name, e) => this.audit.sameConfig(name, e);
     for (const d of devices)
       d.atc.onRemove = (i) => {
         this.trace.listener?.({
-          kind: 'cache.remove', actor: 'device', at: `hw.device.${d.name}`, valid: this.audit.sameAtc(d, i), by: this.caches.by,
+          kind: 'cache.remove',
+          actor: 'device',
+          at: `hw.device.${d.name}`,
+          valid: this.audit.sameAtc(d, i),
+          by: this.caches.by,
           entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
         });
       };
@@ -120,7 +133,14 @@ export class Smmu {
     if (name === 'IRQ_CTRL') r.set('IRQ_CTRLACK', value);
     this.translator.registersChanged();
     if (this.trace.listener && !name.endsWith('_PROD'))
-      this.trace.listener({ kind: 'register.write', actor: 'iommu', at: 'hw.smmu', iommu: 'physical', reg: name, value: r.get(name) });
+      this.trace.listener({
+        kind: 'register.write',
+        actor: 'iommu',
+        at: 'hw.smmu',
+        iommu: 'physical',
+        reg: name,
+        value: r.get(name),
+      });
     if (name === 'CMDQ_PROD' || name === 'CR0' || name === 'GERRORN') yield* this.consume();
   }
 
@@ -163,7 +183,14 @@ export class Smmu {
       let text: CommandText | null = null;
       if (this.trace.listener) {
         text = commandText([this.memory.readWord(at), this.memory.readWord(at + 8)]);
-        this.trace.listener({ kind: 'command.fetch', actor: 'iommu', at: 'hw.cmdq', queue: 'physical', index, command: text });
+        this.trace.listener({
+          kind: 'command.fetch',
+          actor: 'iommu',
+          at: 'hw.cmdq',
+          queue: 'physical',
+          index,
+          command: text,
+        });
         this.caches.by = text.text;
       }
       yield pause('iommu', 'fetch');
@@ -175,7 +202,13 @@ export class Smmu {
       r.set('CMDQ_CONS', BigInt((cons + 1) & mask));
       if ((w0 & 0xff) === 0x46) {
         this.trace.syncs++;
-        this.trace.listener?.({ kind: 'sync', actor: 'iommu', at: 'hw.cmdq', queue: 'physical', text: 'all earlier commands are complete' });
+        this.trace.listener?.({
+          kind: 'sync',
+          actor: 'iommu',
+          at: 'hw.cmdq',
+          queue: 'physical',
+          text: 'all earlier commands are complete',
+        });
         yield pause('iommu', 'sync');
       }
     }
@@ -186,8 +219,18 @@ export class Smmu {
     this.regs.set('CMDQ_CONS', BigInt(((error << 24) | cons) >>> 0));
     this.raise(0);
     this.trace.listener?.({
-      kind: 'command.error', actor: 'iommu', at: 'hw.cmdq', queue: 'physical', index, error: cerrorNames[error]!,
-      text: error === CERROR_ATC_INV_SYNC ? 'an ATC invalidation got no completion' : error === CERROR_ABT ? 'the fetch was aborted' : `illegal command${text ? `: ${text.text}` : ''}`,
+      kind: 'command.error',
+      actor: 'iommu',
+      at: 'hw.cmdq',
+      queue: 'physical',
+      index,
+      error: cerrorNames[error]!,
+      text:
+        error === CERROR_ATC_INV_SYNC
+          ? 'an ATC invalidation got no completion'
+          : error === CERROR_ABT
+            ? 'the fetch was aborted'
+            : `illegal command${text ? `: ${text.text}` : ''}`,
     });
   }
 
@@ -215,7 +258,14 @@ export class Smmu {
     const need = q.write ? WRITE : q.exec ? READ | EXEC : READ;
     const access = q.write ? 'write' : 'read';
     this.trace.listener?.({
-      kind: 'dma', actor: 'device', at, to: 'hw.smmu', device: d.name, access, iova: q.iova, pasid: q.pasid,
+      kind: 'dma',
+      actor: 'device',
+      at,
+      to: 'hw.smmu',
+      device: d.name,
+      access,
+      iova: q.iova,
+      pasid: q.pasid,
       text: `${access} 0x${q.iova.toString(16)}${q.pasid >= 0 ? ` PASID ${q.pasid}` : ''}`,
     });
     yield pause('device', 'dma');
@@ -226,18 +276,31 @@ export class Smmu {
     let reads = 0;
     const answered = i >= 0 && (need & ~d.atc.e[i + ATTR]!) === 0;
     if (answered) {
-      this.trace.listener?.({ kind: 'cache.hit', actor: 'device', at, entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) } });
+      this.trace.listener?.({
+        kind: 'cache.hit',
+        actor: 'device',
+        at,
+        entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
+      });
     } else {
       const r = yield* this.ats(d, q.pasid, q.iova, q.write);
       if (r.fault || !r.ok) return r;
       reads = r.reads;
       i = d.atc.lookup(0, tag, hi, lo);
-      if (i < 0 || (need & ~d.atc.e[i + ATTR]!) !== 0) return this.aborted(d, r.hit, reads, 'the completion grants no such access');
+      if (i < 0 || (need & ~d.atc.e[i + ATTR]!) !== 0)
+        return this.aborted(d, r.hit, reads, 'the completion grants no such access');
     }
     const shift = d.atc.e[i + SHIFT]!;
     const outHi = shift >= 32 ? d.atc.e[i + OUT_HI]! | (hi & ~(-1 << (shift - 32))) : d.atc.e[i + OUT_HI]!;
     const outLo = shift >= 32 ? lo : d.atc.e[i + OUT_LO]! | (lo & ~(-1 << shift));
-    const done = this.finish(q, outHi, outLo, need, TRANSLATED, answered ? 'ATC' : answers[this.translator.answeredBy]!);
+    const done = this.finish(
+      q,
+      outHi,
+      outLo,
+      need,
+      TRANSLATED,
+      answered ? 'ATC' : answers[this.translator.answeredBy]!,
+    );
     return { ...done, reads: done.reads + reads };
   }
 
@@ -247,9 +310,16 @@ export class Smmu {
     if (status === FAULTED) return this.faulted(q.device, q.pasid, q.iova, need, q.priv ?? false);
     if (status !== DONE) return this.aborted(q.device, 'none', t.reads, 'aborted without an event');
     const pa = (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0);
-    if (!this.memory.contains(pa, 1)) return this.aborted(q.device, answers[t.answeredBy]!, t.reads, `nothing answers at 0x${pa.toString(16)}`);
+    if (!this.memory.contains(pa, 1))
+      return this.aborted(q.device, answers[t.answeredBy]!, t.reads, `nothing answers at 0x${pa.toString(16)}`);
     this.trace.listener?.({
-      kind: 'dma.done', actor: 'iommu', at: 'hw.smmu', to: `hw.device.${q.device.name}`, device: q.device.name, pa, text: `reaches PA 0x${pa.toString(16)}`,
+      kind: 'dma.done',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: `hw.device.${q.device.name}`,
+      device: q.device.name,
+      pa,
+      text: `reaches PA 0x${pa.toString(16)}`,
     });
     return { ok: true, pa, hit: hit || answers[t.answeredBy]!, reads: t.reads };
   }
@@ -259,12 +329,32 @@ export class Smmu {
     const words = eventWords(t, d.rid, pasid, input, need, priv);
     const wanted = t.recorded && (t.event !== EVENT.C_BAD_STREAMID || (this.regs.num('CR2') & 2) !== 0);
     this.events.record(words, wanted);
-    this.trace.listener?.({ kind: 'dma.abort', actor: 'iommu', at: 'hw.smmu', to: `hw.device.${d.name}`, device: d.name, text: `aborted: ${eventName(t.event)}` });
-    return { ok: false, pa: -1, hit: answers[t.answeredBy]!, reads: t.reads, fault: { name: eventName(t.event), fields: decodeEvent(words), words } };
+    this.trace.listener?.({
+      kind: 'dma.abort',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: `hw.device.${d.name}`,
+      device: d.name,
+      text: `aborted: ${eventName(t.event)}`,
+    });
+    return {
+      ok: false,
+      pa: -1,
+      hit: answers[t.answeredBy]!,
+      reads: t.reads,
+      fault: { name: eventName(t.event), fields: decodeEvent(words), words },
+    };
   }
 
   private aborted(d: PciDevice, hit: string, reads: number, why: string): DmaOutcome {
-    this.trace.listener?.({ kind: 'dma.abort', actor: 'iommu', at: 'hw.smmu', to: `hw.device.${d.name}`, device: d.name, text: why });
+    this.trace.listener?.({
+      kind: 'dma.abort',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: `hw.device.${d.name}`,
+      device: d.name,
+      text: why,
+    });
     return { ok: false, pa: -1, hit, reads };
   }
 
@@ -274,7 +364,13 @@ export class Smmu {
     const hi = Number((iova >> 32n) & 0xffffffffn) | 0;
     const lo = Number(iova & 0xfffff000n) | 0;
     this.trace.listener?.({
-      kind: 'ats', actor: 'device', at, to: 'hw.smmu', message: 'request', device: d.name, text: `translation request 0x${(iova & ~0xfffn).toString(16)}`,
+      kind: 'ats',
+      actor: 'device',
+      at,
+      to: 'hw.smmu',
+      message: 'request',
+      device: d.name,
+      text: `translation request 0x${(iova & ~0xfffn).toString(16)}`,
     });
     yield pause('device', 'ats');
     const t = this.translator;
@@ -282,23 +378,54 @@ export class Smmu {
       return this.aborted(d, 'none', 0, 'ATS is not enabled in the device');
     }
     const status = t.translate(d.rid, pasid, hi, lo, 0, false, ATS_REQUEST);
-    if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ) return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
-    if (status === FAULTED && t.event < EVENT.F_TRANSLATION) return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
+    if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ)
+      return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
+    if (status === FAULTED && t.event < EVENT.F_TRANSLATION)
+      return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
     // A walk that fails answers with no permission and records nothing. Source: IHI 0070, 3.9.1.2.
     const granted = status === DONE ? t.granted & (READ | WRITE) : 0;
     const pa = status === DONE ? (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0) : -1;
     this.trace.listener?.({
-      kind: 'ats', actor: 'iommu', at: 'hw.smmu', to: at, message: 'completion', device: d.name,
-      text: granted === 0 ? 'completion: R=0 W=0' : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
+      kind: 'ats',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: at,
+      message: 'completion',
+      device: d.name,
+      text:
+        granted === 0
+          ? 'completion: R=0 W=0'
+          : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
     });
     if (granted !== 0) {
       const shift = t.leafShift;
       const mask = 2 ** shift;
       const base = pa - (pa % mask);
-      const i = d.atc.insert(0, pasid < 0 ? NO_PASID : pasid, hi, lo, shift, shift, Math.floor(base / 4294967296), base | 0, {
-        attr: granted, level: 0, granule: 12, sid: d.rid, ssid: pasid, ipaHi: 0, ipaLo: 0,
+      const i = d.atc.insert(
+        0,
+        pasid < 0 ? NO_PASID : pasid,
+        hi,
+        lo,
+        shift,
+        shift,
+        Math.floor(base / 4294967296),
+        base | 0,
+        {
+          attr: granted,
+          level: 0,
+          granule: 12,
+          sid: d.rid,
+          ssid: pasid,
+          ipaHi: 0,
+          ipaLo: 0,
+        },
+      );
+      this.trace.listener?.({
+        kind: 'cache.fill',
+        actor: 'device',
+        at,
+        entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
       });
-      this.trace.listener?.({ kind: 'cache.fill', actor: 'device', at, entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) } });
     }
     return { ok: granted !== 0, pa, hit: answers[t.answeredBy]!, reads: t.reads };
   }
@@ -313,7 +440,12 @@ export class Smmu {
   }
 
   load(state: unknown): void {
-    const s = state as { regs: [string, bigint][]; caches: unknown; irq: boolean[]; devices: ReturnType<PciDevice['save']>[] };
+    const s = state as {
+      regs: [string, bigint][];
+      caches: unknown;
+      irq: boolean[];
+      devices: ReturnType<PciDevice['save']>[];
+    };
     this.regs.load(s.regs);
     this.caches.load(s.caches);
     [this.events.irq, this.gerrorIrq, this.executor.atcTimeout] = s.irq as [boolean, boolean, boolean];

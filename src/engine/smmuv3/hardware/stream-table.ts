@@ -14,7 +14,10 @@ const base = registerByName('STRTAB_BASE')!.layout;
 const cfgField = (v: bigint, name: string): number => Number(getField(fieldOf(cfg, name), [v]));
 
 /** STRTAB_BASE_CFG as numbers; SPLIT values other than 6, 8, 10 behave as 6, FMT values other than 1 as linear. */
-export function streamTableGeometry(strtabBase: bigint, strtabBaseCfg: bigint): { base: number; log2Size: number; split: number; twoLevel: boolean } {
+export function streamTableGeometry(
+  strtabBase: bigint,
+  strtabBaseCfg: bigint,
+): { base: number; log2Size: number; split: number; twoLevel: boolean } {
   const split = cfgField(strtabBaseCfg, 'SPLIT');
   const log2Size = cfgField(strtabBaseCfg, 'LOG2SIZE');
   const twoLevel = cfgField(strtabBaseCfg, 'FMT') === 1;
@@ -46,7 +49,8 @@ export function locateSte(bus: Bus, strtabBase: bigint, strtabBaseCfg: bigint, s
 export function steOfL1(bus: Bus, split: number, sid: number, l1Address: number, l1: bigint): SteLocation {
   const span = Number(getField(fieldOf(l1stdLayout, 'Span'), [l1]));
   const index = sid % 2 ** split;
-  if (span === 0 || span > 11 || span > split + 1 || index >= 2 ** (span - 1)) return { error: 'C_BAD_STREAMID', address: l1Address };
+  if (span === 0 || span > 11 || span > split + 1 || index >= 2 ** (span - 1))
+    return { error: 'C_BAD_STREAMID', address: l1Address };
   const bytes = 2 ** (span - 1) * 64;
   const raw = Number(getField(fieldOf(l1stdLayout, 'L2Ptr'), [l1]));
   const address = raw - (raw % bytes) + index * 64;

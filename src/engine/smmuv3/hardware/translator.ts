@@ -1,8 +1,24 @@
 import { ATTR, IPA_HI, IPA_LO, OUT_HI, OUT_LO, SHIFT } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import {
-  ADDR_SIZE, ACCESS, beyond, EABT, EXEC, FOR_CD, FOR_INPUT, FOR_TABLE, NON_GLOBAL, OK, PERMISSION, PRIV_SHIFT, READ, S2_SHIFT, TRANSLATION,
-  UNPRIV_SHIFT, Vmsav8Walker, WRITE,
+  ACCESS,
+  ADDR_SIZE,
+  beyond,
+  EABT,
+  EXEC,
+  FOR_CD,
+  FOR_INPUT,
+  FOR_TABLE,
+  NON_GLOBAL,
+  OK,
+  PERMISSION,
+  PRIV_SHIFT,
+  READ,
+  S2_SHIFT,
+  TRANSLATION,
+  UNPRIV_SHIFT,
+  Vmsav8Walker,
+  WRITE,
 } from '../../pagetable/vmsav8.ts';
 import type { ReadStep, Trace } from '../../trace/index.ts';
 import { EL2, type L1Entry, l1cdKey, type SmmuCaches } from './caches.ts';
@@ -23,8 +39,20 @@ export const ABORTED = 2;
 
 /** Event numbers. Source: Arm IHI 0070, 7.3. */
 export const EVENT = {
-  C_BAD_STREAMID: 0x02, F_STE_FETCH: 0x03, C_BAD_STE: 0x04, F_BAD_ATS_TREQ: 0x05, F_STREAM_DISABLED: 0x06, F_TRANSL_FORBIDDEN: 0x07,
-  C_BAD_SUBSTREAMID: 0x08, F_CD_FETCH: 0x09, C_BAD_CD: 0x0a, F_WALK_EABT: 0x0b, F_TRANSLATION: 0x10, F_ADDR_SIZE: 0x11, F_ACCESS: 0x12, F_PERMISSION: 0x13,
+  C_BAD_STREAMID: 0x02,
+  F_STE_FETCH: 0x03,
+  C_BAD_STE: 0x04,
+  F_BAD_ATS_TREQ: 0x05,
+  F_STREAM_DISABLED: 0x06,
+  F_TRANSL_FORBIDDEN: 0x07,
+  C_BAD_SUBSTREAMID: 0x08,
+  F_CD_FETCH: 0x09,
+  C_BAD_CD: 0x0a,
+  F_WALK_EABT: 0x0b,
+  F_TRANSLATION: 0x10,
+  F_ADDR_SIZE: 0x11,
+  F_ACCESS: 0x12,
+  F_PERMISSION: 0x13,
 } as const;
 
 const walkEvents: readonly number[] = [];
@@ -86,7 +114,13 @@ export class Translator {
   cd: CdConfig | null = null;
   private fetched = 0;
 
-  constructor(memory: Memory, regs: RegisterFile, features: SmmuFeatures, caches: SmmuCaches | null, trace: Trace | null) {
+  constructor(
+    memory: Memory,
+    regs: RegisterFile,
+    features: SmmuFeatures,
+    caches: SmmuCaches | null,
+    trace: Trace | null,
+  ) {
     this.memory = memory;
     this.regs = regs;
     this.features = features;
@@ -184,7 +218,15 @@ export class Translator {
   }
 
   /** Chooses the half by the region bit, checks the region, then IOTLB and walk. Source: IHI 0070 3.4.1, DDI 0487 D8.2. */
-  private bothStages(ste: SteConfig, cd: CdConfig, ssid: number, hi: number, lo: number, need: number, priv: boolean): number {
+  private bothStages(
+    ste: SteConfig,
+    cd: CdConfig,
+    ssid: number,
+    hi: number,
+    lo: number,
+    need: number,
+    priv: boolean,
+  ): number {
     const w = this.walker;
     // The region bit is 63, or 55 when that half ignores the top byte.
     const upper = (hi & 0x800000) !== 0 ? (cd.tbi1 ? true : hi < 0) : cd.tbi0 ? false : hi < 0;
@@ -214,7 +256,15 @@ export class Translator {
     return this.done(w.outHi, w.outLo, w.perms, priv, w.leafShift);
   }
 
-  private iotlbHit(i: number, ste: SteConfig, cd: CdConfig, hi: number, lo: number, need: number, priv: boolean): number {
+  private iotlbHit(
+    i: number,
+    ste: SteConfig,
+    cd: CdConfig,
+    hi: number,
+    lo: number,
+    need: number,
+    priv: boolean,
+  ): number {
     const caches = this.caches!;
     const c = caches.iotlb;
     caches.hit(c, i);
@@ -336,7 +386,8 @@ export class Translator {
         this.fetched++;
         this.traceRead('L1STD', l1Address, null, `L1STD[${index.toString(16)}]`, 'smmuv3.l1std', word);
         // A descriptor without a table is never cached: Linux makes tables later without an invalidation.
-        if (!('error' in at)) this.caches?.addL1('L1STD', { key: index, uid: this.caches.newUid(), sid, address: l1Address, word });
+        if (!('error' in at))
+          this.caches?.addL1('L1STD', { key: index, uid: this.caches.newUid(), sid, address: l1Address, word });
       }
     }
     if ('error' in at) {
@@ -419,17 +470,41 @@ export class Translator {
     return words;
   }
 
-  private traceRead(what: ReadStep['what'], address: number, halves: Uint32Array | null, text: string, layout: string, word: bigint | undefined): void {
+  private traceRead(
+    what: ReadStep['what'],
+    address: number,
+    halves: Uint32Array | null,
+    text: string,
+    layout: string,
+    word: bigint | undefined,
+  ): void {
     if (!this.trace?.listener) return;
-    const words = word !== undefined ? [word] : Array.from({ length: 8 }, (_, i) => (BigInt(halves![2 * i + 1]!) << 32n) | BigInt(halves![2 * i]!));
+    const words =
+      word !== undefined
+        ? [word]
+        : Array.from({ length: 8 }, (_, i) => (BigInt(halves![2 * i + 1]!) << 32n) | BigInt(halves![2 * i]!));
     this.trace.listener({
-      kind: 'memory.read', actor: 'iommu', at: 'hw.smmu', address, words, layout, step: { what, level: -1, s1Level: -1 }, text,
+      kind: 'memory.read',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      address,
+      words,
+      layout,
+      step: { what, level: -1, s1Level: -1 },
+      text,
     });
   }
 
   /** Reports a page-table read to whoever listens. Bound once, so that setting it allocates nothing. */
   private readonly visit = (
-    stage: 1 | 2, level: number, hi: number, lo: number, valueHi: number, valueLo: number, purpose: number, s1Level: number,
+    stage: 1 | 2,
+    level: number,
+    hi: number,
+    lo: number,
+    valueHi: number,
+    valueLo: number,
+    purpose: number,
+    s1Level: number,
   ): void => {
     const address = (hi >>> 0) * 4294967296 + (lo >>> 0);
     const word = (BigInt(valueHi >>> 0) << 32n) | BigInt(valueLo >>> 0);
@@ -439,8 +514,14 @@ export class Translator {
         ? { what: 'S1', level, s1Level: level }
         : { what: 'S2', level, s1Level, purpose: purpose === FOR_CD ? 'CD' : purpose === FOR_TABLE ? 'S1' : 'out' };
     this.trace!.listener!({
-      kind: 'memory.read', actor: 'iommu', at: 'hw.smmu', address, words: [word],
-      layout: `vmsav8.s${stage}.${form === 'invalid' ? 'page' : form}`, step, text: `stage ${stage} level ${level}: ${form}`,
+      kind: 'memory.read',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      address,
+      words: [word],
+      layout: `vmsav8.s${stage}.${form === 'invalid' ? 'page' : form}`,
+      step,
+      text: `stage ${stage} level ${level}: ${form}`,
     });
   };
 

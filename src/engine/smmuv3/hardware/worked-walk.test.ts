@@ -9,7 +9,9 @@ import { physicalFeatures, Smmu } from './index.ts';
 /** The complete cold walk worked out by hand from the specification's layouts: every read, in order. */
 function machine(): { memory: Memory; smmu: Smmu; trace: Trace; device: PciDevice } {
   const memory = new Memory(2 ** 48);
-  const put = (at: number, ...words: bigint[]): void => words.forEach((w, i) => memory.writeWord(at + 8 * i, w));
+  const put = (at: number, ...words: bigint[]): void => {
+    for (const [i, w] of words.entries()) memory.writeWord(at + 8 * i, w);
+  };
   put(0x880010000008, 0x880010100009n);
   put(0x880010100200, 0x000000004810000fn, 0x00001000000800d6n, 0x044d359000000001n, 0x0000880040000000n);
   put(0x880040000000, 0x880040001003n);
@@ -26,18 +28,22 @@ function machine(): { memory: Memory; smmu: Smmu; trace: Trace; device: PciDevic
   const trace = new Trace();
   const device = new PciDevice({ name: 'nic0', rid: 0x108, vrid: 8, pasidBits: 0, ats: true, pri: false });
   const smmu = new Smmu(memory, physicalFeatures({}), [device], trace, new Injector(trace));
-  for (const [reg, v] of [['STRTAB_BASE', 0x880010000000n], ['STRTAB_BASE_CFG', 0x10210n], ['EVENTQ_BASE', 0x880020000005n], ['CR0', 5n]] as const)
+  for (const [reg, v] of [
+    ['STRTAB_BASE', 0x880010000000n],
+    ['STRTAB_BASE_CFG', 0x10210n],
+    ['EVENTQ_BASE', 0x880020000005n],
+    ['CR0', 5n],
+  ] as const)
     runToEnd(smmu.writeRegister(reg, v));
   return { memory, smmu, trace, device };
 }
 
 const order = [
-  0x880010000008, 0x880010100200, 0x880040000000, 0x880040001008, 0x880040002200, 0x880045100000,
-  0x880040000000, 0x880040001008, 0x880040002208, 0x880040003000, 0x880046000000,
-  0x880040000000, 0x880040001008, 0x880040002208, 0x880040003008, 0x880046001018,
-  0x880040000000, 0x880040001008, 0x880040002208, 0x880040003010, 0x880046002ff8,
-  0x880040000000, 0x880040001008, 0x880040002208, 0x880040003018, 0x880046003ff8,
-  0x880040000000, 0x880040001008, 0x880040002208, 0x880040003800,
+  0x880010000008, 0x880010100200, 0x880040000000, 0x880040001008, 0x880040002200, 0x880045100000, 0x880040000000,
+  0x880040001008, 0x880040002208, 0x880040003000, 0x880046000000, 0x880040000000, 0x880040001008, 0x880040002208,
+  0x880040003008, 0x880046001018, 0x880040000000, 0x880040001008, 0x880040002208, 0x880040003010, 0x880046002ff8,
+  0x880040000000, 0x880040001008, 0x880040002208, 0x880040003018, 0x880046003ff8, 0x880040000000, 0x880040001008,
+  0x880040002208, 0x880040003800,
 ];
 
 describe('cold nested walk', () => {
