@@ -380,8 +380,10 @@ export class Smmu {
     const status = t.translate(d.rid, pasid, hi, lo, 0, false, ATS_REQUEST);
     if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ)
       return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
-    if (status === FAULTED && t.event < EVENT.F_TRANSLATION)
-      return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
+    if (status === FAULTED && t.event < EVENT.F_TRANSLATION) {
+      // A configuration error answers with Completer Abort; a translation request records only F_BAD_ATS_TREQ.
+      return this.aborted(d, answers[t.answeredBy]!, t.reads, `completer abort (${eventName(t.event)}), no event`);
+    }
     // A walk that fails answers with no permission and records nothing. Source: IHI 0070, 3.9.1.2.
     const granted = status === DONE ? t.granted & (READ | WRITE) : 0;
     const pa = status === DONE ? (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0) : -1;
