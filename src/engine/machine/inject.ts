@@ -41,11 +41,16 @@ export class Injector {
     this.trace = trace;
   }
 
+  /** True when every message passes unchanged, so that nobody need make one to ask. */
+  get quiet(): boolean {
+    return this.active.length === 0 && this.held.length === 0;
+  }
+
   /**
    * @returns the messages to deliver now, in order: none (dropped, held), one, or two (the held one after it)
    */
   pass(at: InjectPoint, words: bigint[], where: string): bigint[][] {
-    if (this.active.length === 0 && this.held.length === 0) return [words];
+    if (this.quiet) return [words];
     const after = this.held.filter((h) => h.at === at && h.until === 'next').map((h) => h.words);
     const inj = this.active.find((i) => i.at === at && i.count > 0);
     if (!inj) {

@@ -1,4 +1,4 @@
-import { ANY, type TranslationCache } from '../../cache/index.ts';
+import { ANY, alignHi, alignLo, type TranslationCache } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
@@ -42,7 +42,13 @@ export const CERROR_ABT = 2;
 export const CERROR_ATC_INV_SYNC = 3;
 export const cerrorNames = ['CERROR_NONE', 'CERROR_ILL', 'CERROR_ABT', 'CERROR_ATC_INV_SYNC'] as const;
 
-/** Bytes per granule code TG. */
+/** A command's halves as words, for a message that may be held back. */
+function words(w0: number, w1: number, w2: number, w3: number): bigint[] {
+  const word = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+  return [word(w0, w1), word(w2, w3)];
+}
+
+/** Log2 of the granule by TG. */
 const granuleOfTg = [0, 12, 14, 16] as const;
 
 /**
@@ -138,7 +144,7 @@ export class CommandExecutor {
         return CERROR_NONE;
       case OP.ATC_INV:
         if (!f.ats) return CERROR_ILL;
-        if ((this.regs.num('CR0') & 1) !== 0) this.invalidateAtc(w0, w1 >>> 0, ssid, w2, w3);
+        if ((this.regs.num('CR0') & 1) !== 0) this.invalidateAtc(w0, w1 >>> 0, w2, w3);
         return CERROR_NONE;
       case OP.PRI_RESP:
         return f.pri && ((w2 >>> 12) & 3) !== 3 ? CERROR_NONE : CERROR_ILL;
@@ -223,13 +229,18 @@ export class CommandExecutor {
     if (fmt !== 1) this.caches.removeL1('L1CD', l1cdKey(sid, ssid >>> 10));
   }
 
-  /** Sends the invalidation to the device. Without an answer the next CMD_SYNC ends in an error. Source: IHI 0070, 3.9.1, 4.5.1. */
-  private invalidateAtc(w0: number, sid: number, ssid: number, w2: number, w3: number): void {
+  /**
+   * Sends the invalidation to the device. Without an answer the next CMD_SYNC ends in an error. Source: IHI 0070, 3.9.1, 4.5.1.
+   * Only while somebody injects faults is the message made into words that can be lost, changed or held back.
+   */
+  private invalidateAtc(w0: number, sid: number, w2: number, w3: number): void {
     const d = this.device(sid);
     const at = d ? `hw.device.${d.name}` : 'hw.cmdq';
-    const ssv = (w0 & 0x800) !== 0;
-    const size = w2 & 63;
-    const delivered = !d?.atsCapable ? [] : this.injector.pass('atc.invalidation', [0n, 0n], at);
+    if (d?.atsCapable && this.injector.quiet) {
+      this.deliverAtc(d, w0, w2, w3);
+      return;
+    }
+    const delivered = d?.atsCapable ? this.injector.pass('atc.invalidation', words(w0, sid, w2, w3), at) : [];
     if (d === undefined || delivered.length === 0) {
       this.atcTimeout = true;
       this.trace.listener?.({
@@ -243,7 +254,20 @@ export class CommandExecutor {
       });
       return;
     }
-    this.trace.listener?.({
+    for (const w of delivered) this.deliverAtcWords(w);
+  }
+
+  /** An invalidation request that was held back, or changed on its way, arrives at the device that it names. */
+  deliverAtcWords(w: readonly bigint[]): void {
+    const half = (x: bigint | undefined, s: bigint): number => Number(((x ?? 0n) >> s) & 0xffffffffn) | 0;
+    const d = this.device(half(w[0], 32n) >>> 0);
+    if (d?.atsCapable) this.deliverAtc(d, half(w[0], 0n), half(w[1], 0n), half(w[1], 32n));
+  }
+
+  private deliverAtc(d: PciDevice, w0: number, w2: number, w3: number): void {
+    const { listener } = this.trace;
+    const at = listener ? `hw.device.${d.name}` : '';
+    listener?.({
       kind: 'ats',
       actor: 'iommu',
       at: 'hw.smmu',
@@ -252,16 +276,15 @@ export class CommandExecutor {
       device: d.name,
       text: 'invalidation request',
     });
-    // Without SSV the request has no PASID and takes every matching entry, whatever its PASID.
-    const b = !ssv || (w0 & 0x200) !== 0 ? ANY : ssid;
+    // Without SSV the request has no PASID and takes every matching entry, whatever its PASID; so does Global.
+    const b = (w0 & 0x800) === 0 || (w0 & 0x200) !== 0 ? ANY : w0 >>> 12;
+    const size = w2 & 63;
     if (size >= 52) d.atc.removeContext(0, b);
     else {
       const shift = 12 + size;
-      const hi = shift >= 32 ? (shift >= 64 ? 0 : w3 & (-1 << (shift - 32))) : w3;
-      const lo = shift >= 32 ? 0 : w2 & (-1 << shift);
-      d.atc.removeRange(0, b, hi, lo, 2 ** shift, -1, -1);
+      d.atc.removeRange(0, b, alignHi(w3, shift), alignLo(w2, shift), 2 ** shift, -1, -1);
     }
-    this.trace.listener?.({
+    listener?.({
       kind: 'ats',
       actor: 'device',
       at,

@@ -234,6 +234,11 @@ export class Smmu {
     });
   }
 
+  /** An ATC invalidation request that an injected fault held back arrives. */
+  deliverAtc(words: readonly bigint[]): void {
+    this.executor.deliverAtcWords(words);
+  }
+
   /** Executes one command given as 32-bit halves, apart from any queue. @returns a CERROR_* code */
   execute(w0: number, w1: number, w2: number, w3: number): number {
     return this.executor.execute(w0, w1, w2, w3);

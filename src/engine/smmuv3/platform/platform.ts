@@ -90,6 +90,7 @@ export class Smmuv3Platform implements Platform {
           this.parts.smmu.deliverEvent(h.words);
           break;
         case 'atc.invalidation':
+          this.parts.smmu.deliverAtc(h.words);
           break;
       }
     }
