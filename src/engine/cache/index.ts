@@ -1,1 +1,25 @@
-export * from './translation-cache.ts';
+export {
+  A,
+  ANY,
+  ATTR,
+  alignHi,
+  alignLo,
+  B,
+  BLOCK_SHIFT,
+  type CacheSnapshot,
+  type EntryData,
+  GLOBAL,
+  GRANULE,
+  IN_HI,
+  IN_LO,
+  IPA_HI,
+  IPA_LO,
+  LEVEL,
+  OUT_HI,
+  OUT_LO,
+  SHIFT,
+  SID,
+  SSID,
+  UID,
+} from './entry.ts';
+export { TranslationCache } from './translation-cache.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { A, ANY, B, GLOBAL, IN_HI, IN_LO, OUT_LO, SHIFT, TranslationCache, UID } from './translation-cache.ts';
+import { A, ANY, B, GLOBAL, IN_HI, IN_LO, OUT_LO, SHIFT, TranslationCache, UID } from './index.ts';
 
 /** The same cache as a plain list: every rule is a filter over all entries. */
 interface Entry {

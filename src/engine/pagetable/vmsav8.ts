@@ -1,4 +1,29 @@
 import { type Memory, PAGE_WORDS } from '../memory/index.ts';
+import { nestedFast } from './vmsav8-fast.ts';
+import {
+  ACCESS,
+  ADDR_SIZE,
+  ALL_S1,
+  ALL_S2,
+  EABT,
+  EXEC,
+  FOR_INPUT,
+  FOR_TABLE,
+  leafPerms,
+  NON_GLOBAL,
+  OK,
+  PERMISSION,
+  PRIV_SHIFT,
+  READ,
+  S2_DEVICE,
+  S2_SHIFT,
+  type StageConfig,
+  TRANSLATION,
+  UNPRIV_SHIFT,
+  WRITE,
+} from './vmsav8-stage.ts';
+
+export * from './vmsav8-stage.ts';
 
 /**
  * The hardware's walk of VMSAv8-64 tables, stage 1, stage 2 and nested, on 32-bit halves and without allocation.
@@ -6,77 +31,6 @@ import { type Memory, PAGE_WORDS } from '../memory/index.ts';
  * Addresses travel as (hi, lo): `hi` is bits 63:32 and `lo` bits 31:0, each an int32. Results are fields of the walker.
  * Source: Arm DDI 0487 D8 (descriptor formats), Arm IHI 0070 3.4 (address sizes), 7.3 (order of faults).
  */
-
-/** Outcome of a walk. */
-export const OK = 0;
-export const TRANSLATION = 1;
-export const ADDR_SIZE = 2;
-export const ACCESS = 3;
-export const PERMISSION = 4;
-export const EABT = 5;
-
-/** What a stage-2 translation is for; the event's CLASS follows from it. */
-export const FOR_CD = 0;
-export const FOR_TABLE = 1;
-export const FOR_INPUT = 2;
-
-/** Bits of an access and of the permissions that answer it. */
-export const READ = 1;
-export const WRITE = 2;
-export const EXEC = 4;
-
-/** Permissions of a translation, as cached: stage 1 unprivileged [2:0], stage 1 privileged [5:3], stage 2 [8:6]; each R, W, X. Device memory at stage 2 [9], global [10]. */
-export const UNPRIV_SHIFT = 0;
-export const PRIV_SHIFT = 3;
-export const S2_SHIFT = 6;
-export const S2_DEVICE = 1 << 9;
-export const NON_GLOBAL = 1 << 10;
-export const ALL_S1 = 0x3f;
-export const ALL_S2 = 0x1c0;
-
-/** One stage's parameters, flattened from a CD half or an STE. */
-export interface StageConfig {
-  /** Base of the first table. */
-  baseHi: number;
-  baseLo: number;
-  /** Log2 of the granule: 12, 14 or 16. */
-  granule: number;
-  /** 0..3 */
-  startLevel: number;
-  /** Input address bits. */
-  inputBits: number;
-  /** Effective output bits (IPS or S2PS against OAS), at least 32. */
-  outputBits: number;
-  /** Bits of the high half that lie beyond outputBits and inputBits; see `stageConfig`. */
-  outMaskHi: number;
-  inMaskHi: number;
-  inMaskLo: number;
-  /** Mask of the first table's index; for stage 2 it takes all bits above (concatenated tables). */
-  firstMask: number;
-  /** Access-flag faults off. */
-  affd: boolean;
-  /** Stage 1: hierarchical permissions off. Stage 2: unused. */
-  had: boolean;
-  /** Stage 1: writable implies execute-never. */
-  wxn: boolean;
-  /** Stage 2: table or CD fetches from Device memory fault. */
-  ptw: boolean;
-}
-
-/** Completes a stage's parameters with the masks that the walk compares. */
-export function stageConfig(c: Omit<StageConfig, 'outMaskHi' | 'inMaskHi' | 'inMaskLo' | 'firstMask'>): StageConfig {
-  const firstBits = c.inputBits - c.granule - (3 - c.startLevel) * (c.granule - 3);
-  return {
-    ...c,
-    outMaskHi: maskFrom(c.outputBits - 32),
-    inMaskHi: maskFrom(c.inputBits - 32),
-    inMaskLo: maskFrom(c.inputBits),
-    firstMask: (1 << firstBits) - 1,
-  };
-}
-
-/** Bits from `bit` up of a 32-bit half; all of them for a negative bit. */
-const maskFrom = (bit: number): number => (bit <= 0 ? -1 : bit >= 32 ? 0 : -1 << bit);
 
 /** Sees each memory read when set. */
 export type ReadVisitor = (
@@ -111,30 +65,8 @@ function byteIndex(hi: number, lo: number, shift: number): number {
   return s >= 32 ? hi >>> (s - 32) : (lo >>> s) | (hi << (32 - s));
 }
 
-/**
- * Index of the stage-2 leaf of an intermediate page, through four levels of near memory; 0 when anything is out of the
- * ordinary. A page number below 2^22 has no level-0 index; a missing table leads to the zero page, which is invalid.
- */
-function nearLeaf(page: number, root: number, words: Int32Array, flat: Int32Array, far: number): number {
-  let i = root;
-  if ((words[i]! & 3) !== 3 || (words[i + 1]! & far) !== 0) return 0;
-  i = (flat[(words[i + 1]! << 20) | (words[i]! >>> 12)]! << 10) | ((page >>> 17) & 1022);
-  if ((words[i]! & 3) !== 3 || (words[i + 1]! & far) !== 0) return 0;
-  i = (flat[(words[i + 1]! << 20) | (words[i]! >>> 12)]! << 10) | ((page >>> 8) & 1022);
-  if ((words[i]! & 3) !== 3 || (words[i + 1]! & far) !== 0) return 0;
-  i = (flat[(words[i + 1]! << 20) | (words[i]! >>> 12)]! << 10) | ((page << 1) & 1022);
-  // Valid page, accessed, readable, not Device memory.
-  return (words[i]! & 0x443) !== 0x443 || (words[i]! & 0x30) === 0 || (words[i + 1]! & far) !== 0 ? 0 : i;
-}
-
-/** First word of a readable intermediate page, or a number below PAGE_WORDS. */
-function nearPage(page: number, root: number, words: Int32Array, flat: Int32Array, far: number): number {
-  const i = nearLeaf(page, root, words, flat, far);
-  return i === 0 ? 0 : flat[(words[i + 1]! << 20) | (words[i]! >>> 12)]! << 10;
-}
-
 export class Vmsav8Walker {
-  private readonly memory: Memory;
+  readonly memory: Memory;
   private readonly limitHi: number;
   private readonly limitLo: number;
   visitor: ReadVisitor | null = null;
@@ -267,7 +199,7 @@ export class Vmsav8Walker {
   stage1(s1: StageConfig, s2: StageConfig | null, vaHi: number, vaLo: number, need: number, priv: boolean): number {
     const caches = this.caches;
     const visitor = this.visitor;
-    if (caches === null && visitor === null && s2 !== null && this.nestedFast(s1, s2, vaHi, vaLo, need, priv))
+    if (caches === null && visitor === null && s2 !== null && nestedFast(this, s1, s2, vaHi, vaLo, need, priv))
       return OK;
     const memory = this.memory;
     const words = memory.words;
@@ -346,7 +278,7 @@ export class Vmsav8Walker {
     if (level === 3 ? (lo & 2) === 0 : !blockAllowed(granule, level)) return this.fault1(TRANSLATION);
     if ((ipaHi & s1.outMaskHi) !== 0) return this.fault1(ADDR_SIZE);
     if ((lo & 0x400) === 0 && !s1.affd) return this.fault1(ACCESS);
-    const perms = this.leafPerms(s1, lo, hi) & (tablePerms | NON_GLOBAL);
+    const perms = leafPerms(s1, lo, hi) & (tablePerms | NON_GLOBAL);
     this.s1Shift = shift;
     const s1Level = level;
     this.setOut(ipaHi, lo, vaHi, vaLo, shift);
@@ -363,76 +295,6 @@ export class Vmsav8Walker {
     if (shift < this.leafShift) this.leafShift = shift;
     this.level = s1Level;
     return OK;
-  }
-
-  /**
-   * The nested walk when nothing is out of the ordinary: 4 KiB granule and pages, four levels each, no cache, no listener,
-   * everything in near memory, no fault, no restriction by a table descriptor. In every other case it gives up without a
-   * trace and the general walk decides; a test holds the two equal. It works on page numbers, which fit an integer.
-   */
-  private nestedFast(
-    s1: StageConfig,
-    s2: StageConfig,
-    vaHi: number,
-    vaLo: number,
-    need: number,
-    priv: boolean,
-  ): boolean {
-    const words = this.memory.words;
-    const flat = this.memory.flat;
-    // Bits of a descriptor's high half that lead out of near memory, or restrict what lies below a table (62:59).
-    const far = ~(this.memory.flatHi - 1) & 0xffff;
-    if (s1.firstMask !== 511 || s2.firstMask !== 511 || s1.startLevel !== 0 || s2.startLevel !== 0) return false;
-    if (
-      ((s1.granule ^ 12) |
-        (s2.granule ^ 12) |
-        (s1.outMaskHi & 15) |
-        (s2.outMaskHi & 15) |
-        (s1.baseHi & far) |
-        (s2.baseHi & far)) !==
-      0
-    )
-      return false;
-    const page = (vaHi << 20) | (vaLo >>> 12);
-    const root = flat[(s2.baseHi << 20) | (s2.baseLo >>> 12)]! << 10;
-    let i = nearPage((s1.baseHi << 20) | (s1.baseLo >>> 12), root, words, flat, far) | ((vaHi >>> 6) & 1022);
-    if (i < PAGE_WORDS || (words[i]! & 3) !== 3 || (words[i + 1]! & (0x78000000 | far)) !== 0) return false;
-    i = nearPage((words[i + 1]! << 20) | (words[i]! >>> 12), root, words, flat, far) | ((page >>> 17) & 1022);
-    if (i < PAGE_WORDS || (words[i]! & 3) !== 3 || (words[i + 1]! & (0x78000000 | far)) !== 0) return false;
-    i = nearPage((words[i + 1]! << 20) | (words[i]! >>> 12), root, words, flat, far) | ((page >>> 8) & 1022);
-    if (i < PAGE_WORDS || (words[i]! & 3) !== 3 || (words[i + 1]! & (0x78000000 | far)) !== 0) return false;
-    i = nearPage((words[i + 1]! << 20) | (words[i]! >>> 12), root, words, flat, far) | ((page << 1) & 1022);
-    if (i < PAGE_WORDS) return false;
-    const lo = words[i]!;
-    const hi = words[i + 1]!;
-    if ((lo & 0x403) !== 0x403 || (hi & far) !== 0) return false;
-    const perms = this.leafPerms(s1, lo, hi);
-    if ((need & ~(perms >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT))) !== 0) return false;
-    i = nearLeaf((hi << 20) | (lo >>> 12), root, words, flat, far);
-    if (i === 0 || ((need & WRITE) !== 0 && (words[i]! & 0x80) === 0)) return false;
-    const exec = (words[i + 1]! & 0x400000) === 0 ? EXEC << S2_SHIFT : 0;
-    if ((need & EXEC) !== 0 && exec === 0) return false;
-    this.ipaHi = hi & 0xffff;
-    this.ipaLo = (lo & -4096) | (vaLo & 0xfff);
-    this.outHi = words[i + 1]! & 0xffff;
-    this.outLo = (words[i]! & -4096) | (vaLo & 0xfff);
-    this.reads += 24;
-    this.perms = perms | ((words[i]! & 0xc0) << (S2_SHIFT - 6)) | exec;
-    this.s1Shift = 12;
-    this.leafShift = 12;
-    this.level = 3;
-    return true;
-  }
-
-  /** Permissions and the nG bit of a stage-1 leaf. AP[2] (7): read-only; AP[1] (6): unprivileged access; UXN 54, PXN 53. */
-  private leafPerms(s1: StageConfig, lo: number, hi: number): number {
-    const rw = (lo & 0x80) === 0 ? READ | WRITE : READ;
-    const unpriv = (lo & 0x40) !== 0 ? rw : 0;
-    let perms = (rw << PRIV_SHIFT) | unpriv | ((lo & 0x800) !== 0 ? NON_GLOBAL : 0);
-    if ((hi & 0x400000) === 0 && !(s1.wxn && (unpriv & WRITE) !== 0)) perms |= EXEC;
-    // What unprivileged code can write, privileged code cannot execute.
-    if ((hi & 0x200000) === 0 && !(s1.wxn && (rw & WRITE) !== 0) && (unpriv & WRITE) === 0) perms |= EXEC << PRIV_SHIFT;
-    return perms;
   }
 
   /** Output address: the leaf's bits above `shift`, the input's below. */
