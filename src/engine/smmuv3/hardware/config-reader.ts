@@ -1,0 +1,349 @@
+import type { Memory } from '../../memory/index.ts';
+import {
+  ACCESS,
+  ADDR_SIZE,
+  EABT,
+  FOR_CD,
+  FOR_TABLE,
+  OK,
+  PERMISSION,
+  READ,
+  TRANSLATION,
+  Vmsav8Walker,
+} from '../../pagetable/vmsav8.ts';
+import type { ReadStep, Trace } from '../../trace/index.ts';
+import { type L1Entry, l1cdKey, type SmmuCaches } from './caches.ts';
+import { type CdConfig, decodeCd, decodeSte, type SteConfig } from './config.ts';
+import type { SmmuFeatures } from './features.ts';
+import type { RegisterFile } from './registers.ts';
+import { locateSte, steOfL1, streamTableGeometry } from './stream-table.ts';
+
+/** Kinds of request. */
+export const UNTRANSLATED = 0;
+export const ATS_REQUEST = 1;
+export const TRANSLATED = 2;
+
+/** Outcomes of a request. `FAULTED` has an event, `ABORTED` none. */
+export const DONE = 0;
+export const FAULTED = 1;
+export const ABORTED = 2;
+
+/** Event numbers. Source: Arm IHI 0070, 7.3. */
+export const EVENT = {
+  C_BAD_STREAMID: 0x02,
+  F_STE_FETCH: 0x03,
+  C_BAD_STE: 0x04,
+  F_BAD_ATS_TREQ: 0x05,
+  F_STREAM_DISABLED: 0x06,
+  F_TRANSL_FORBIDDEN: 0x07,
+  C_BAD_SUBSTREAMID: 0x08,
+  F_CD_FETCH: 0x09,
+  C_BAD_CD: 0x0a,
+  F_WALK_EABT: 0x0b,
+  F_TRANSLATION: 0x10,
+  F_ADDR_SIZE: 0x11,
+  F_ACCESS: 0x12,
+  F_PERMISSION: 0x13,
+} as const;
+
+export const walkEvents: readonly number[] = [];
+(walkEvents as number[])[TRANSLATION] = EVENT.F_TRANSLATION;
+(walkEvents as number[])[ADDR_SIZE] = EVENT.F_ADDR_SIZE;
+(walkEvents as number[])[ACCESS] = EVENT.F_ACCESS;
+(walkEvents as number[])[PERMISSION] = EVENT.F_PERMISSION;
+(walkEvents as number[])[EABT] = EVENT.F_WALK_EABT;
+
+/**
+ * What stands before a translation: the registers that matter, the look-up of STE and CD through the configuration caches
+ * or memory, and the fields in which a fault is described.
+ * Source: Arm IHI 0070, 3.3.1, 3.3.2, 5.1 to 5.4.
+ */
+export class ConfigReader {
+  readonly walker: Vmsav8Walker;
+  protected readonly memory: Memory;
+  protected readonly regs: RegisterFile;
+  readonly features: SmmuFeatures;
+  readonly caches: SmmuCaches | null;
+  protected readonly trace: Trace | null;
+
+  // Registers as numbers, renewed by `registersChanged`.
+  protected enabled = false;
+  protected atsChk = false;
+  protected gbpaAbort = false;
+  protected strtabBase = 0n;
+  protected strtabCfg = 0n;
+  protected twoLevel = false;
+  protected split = 8;
+  protected log2Size = 0;
+
+  // Result.
+  status = DONE;
+  event = 0;
+  outHi = 0;
+  outLo = 0;
+  /** Intermediate address; same as the input without stage 1. */
+  ipaHi = 0;
+  ipaLo = 0;
+  /** READ, WRITE, EXEC that an ATS completion grants (both stages). */
+  granted = 0;
+  leafShift = 12;
+  /** 0 walk, 1 IOTLB, 2 stage-2 TLB alone, 3 no translation. */
+  answeredBy = 0;
+  reads = 0;
+  /** Of an event. */
+  faultStage = 1;
+  faultClass = 2;
+  faultIpaHi = 0;
+  faultIpaLo = 0;
+  fetchAddress = 0;
+  /** False when the CD or STE says that the fault is not recorded. */
+  recorded = true;
+  ssidValid = false;
+  /** The configuration that was used, null when it was not reached. */
+  ste: SteConfig | null = null;
+  cd: CdConfig | null = null;
+  protected fetched = 0;
+
+  constructor(
+    memory: Memory,
+    regs: RegisterFile,
+    features: SmmuFeatures,
+    caches: SmmuCaches | null,
+    trace: Trace | null,
+  ) {
+    this.memory = memory;
+    this.regs = regs;
+    this.features = features;
+    this.caches = caches;
+    this.trace = trace;
+    this.walker = new Vmsav8Walker(memory);
+    this.registersChanged();
+  }
+
+  registersChanged(): void {
+    const cr0 = this.regs.num('CR0');
+    this.enabled = (cr0 & 1) !== 0;
+    this.atsChk = (cr0 & 16) !== 0;
+    this.gbpaAbort = (this.regs.num('GBPA') & (1 << 20)) !== 0;
+    this.strtabBase = this.regs.get('STRTAB_BASE');
+    this.strtabCfg = this.regs.get('STRTAB_BASE_CFG');
+    const g = streamTableGeometry(this.strtabBase, this.strtabCfg);
+    this.twoLevel = g.twoLevel;
+    this.split = g.split;
+    this.log2Size = g.log2Size;
+  }
+
+  protected fault(event: number): number {
+    this.event = event;
+    return FAULTED;
+  }
+
+  protected walkFault(event: number, stage: number, purpose: number, ipaHi: number, ipaLo: number): number {
+    this.event = event;
+    this.faultStage = stage;
+    this.faultClass = purpose === FOR_CD ? 0 : purpose === FOR_TABLE ? 1 : 2;
+    this.faultIpaHi = ipaHi;
+    this.faultIpaLo = ipaLo;
+    if (event === EVENT.F_WALK_EABT) {
+      this.fetchAddress = (ipaHi >>> 0) * 4294967296 + (ipaLo >>> 0);
+      this.recorded = true;
+    }
+    return FAULTED;
+  }
+
+  protected fetchFault(event: number, address: number): null {
+    this.event = event;
+    this.fetchAddress = address;
+    return null;
+  }
+
+  /** STE of a StreamID, from the configuration cache or memory. Null: `event` is set. */
+  protected findSte(sid: number): SteConfig | null {
+    const hit = this.caches?.ste.get(sid);
+    if (hit !== undefined) {
+      if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'STE', hit);
+      return hit;
+    }
+    const at = this.steAddress(sid);
+    if (at < 0) return null;
+    this.fetched++;
+    const words = this.readRecord(at);
+    const e = decodeSte(words, sid, this.caches?.newUid() ?? 0, at, this.features);
+    this.traceRead('STE', at, words, `STE ${sid.toString(16)}`, 'smmuv3.ste', undefined);
+    this.caches?.addSte(e);
+    return e;
+  }
+
+  protected steAddress(sid: number): number {
+    if (!this.twoLevel || sid >= 2 ** this.log2Size) {
+      const at = locateSte(this.memory, this.strtabBase, this.strtabCfg, sid);
+      if ('error' in at) {
+        this.fetchFault(EVENT[at.error], at.address);
+        return -1;
+      }
+      return at.address;
+    }
+    const index = Math.floor(sid / 2 ** this.split);
+    const cached = this.caches?.l1std.get(index);
+    let at = null;
+    if (cached !== undefined) {
+      if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1STD', cached);
+      at = steOfL1(this.memory, this.split, sid, cached.address, cached.word);
+    } else {
+      at = locateSte(this.memory, this.strtabBase, this.strtabCfg, sid);
+      if (!('error' in at && at.error === 'F_STE_FETCH' && !this.memory.contains(at.address))) {
+        const l1Address = 'error' in at ? at.address : at.l1Address;
+        const word = this.memory.readWord(l1Address);
+        this.fetched++;
+        this.traceRead('L1STD', l1Address, null, `L1STD[${index.toString(16)}]`, 'smmuv3.l1std', word);
+        // A descriptor without a table is never cached: Linux makes tables later without an invalidation.
+        if (!('error' in at))
+          this.caches?.addL1('L1STD', { key: index, uid: this.caches.newUid(), sid, address: l1Address, word });
+      }
+    }
+    if ('error' in at) {
+      this.fetchFault(EVENT[at.error], at.address);
+      return -1;
+    }
+    return at.address;
+  }
+
+  /** CD of an SSID. Null: `event` and the fault's fields are set. */
+  protected findCd(ste: SteConfig, ssid: number): CdConfig | null {
+    const hit = this.caches?.cd.get(ste.sid)?.get(ssid);
+    if (hit !== undefined) {
+      if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'CD', hit);
+      return hit;
+    }
+    let address = ste.contextPtr;
+    if (ste.s1Fmt === 0) address += ssid * 64;
+    else {
+      const l2bits = ste.s1Fmt === 1 ? 6 : 10;
+      const table = this.l1cd(ste, Math.floor(ssid / 2 ** l2bits));
+      if (table < 0) return null;
+      address = table + (ssid % 2 ** l2bits) * 64;
+    }
+    const pa = this.fetchable(ste, address);
+    if (pa < 0) return null;
+    const words = this.readRecord(pa);
+    this.fetched++;
+    this.traceRead('CD', pa, words, `CD ${ssid}`, 'smmuv3.cd', undefined);
+    const e = decodeCd(words, ste.sid, ssid, this.caches?.newUid() ?? 0, pa, this.features, ste.s1StallD);
+    this.caches?.addCd(e);
+    return e;
+  }
+
+  /** Address of a level-2 CD table, or -1 with the fault set. */
+  protected l1cd(ste: SteConfig, index: number): number {
+    const key = l1cdKey(ste.sid, index);
+    let e: L1Entry | undefined = this.caches?.l1cd.get(key);
+    if (e === undefined) {
+      const pa = this.fetchable(ste, ste.contextPtr + index * 8);
+      if (pa < 0) return -1;
+      const word = this.memory.readWord(pa);
+      this.fetched++;
+      this.traceRead('L1CD', pa, null, `L1CD[${index}]`, 'smmuv3.l1cd', word);
+      e = { key, uid: this.caches?.newUid() ?? 0, sid: ste.sid, address: pa, word };
+      this.caches?.addL1('L1CD', e);
+    } else if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1CD', e);
+    if ((e.word & 1n) === 0n) {
+      this.event = EVENT.C_BAD_SUBSTREAMID;
+      return -1;
+    }
+    return Number(e.word & 0xffffffffff000n);
+  }
+
+  /** Physical address of a CD or L1CD: through stage 2 when nested. -1 with the fault set. */
+  protected fetchable(ste: SteConfig, address: number): number {
+    let pa = address;
+    if (ste.s2 !== null) {
+      const w = this.walker;
+      const hi = Math.floor(address / 4294967296);
+      this.caches?.begin(ste.vmid, 0, ste.sid, -1, ste.s2.granule, ste.s2.granule);
+      const r = w.stage2(ste.s2, hi, address | 0, READ, FOR_CD, -1);
+      if (r !== OK) {
+        this.recorded = ste.s2Record;
+        this.walkFault(walkEvents[r]!, 2, FOR_CD, w.faultHi, w.faultLo);
+        return -1;
+      }
+      pa = (w.outHi >>> 0) * 4294967296 + (w.outLo >>> 0);
+    }
+    if (!this.memory.contains(pa, 8)) {
+      this.fetchFault(EVENT.F_CD_FETCH, pa);
+      return -1;
+    }
+    return pa;
+  }
+
+  protected readRecord(address: number): Uint32Array {
+    const words = new Uint32Array(16);
+    for (let i = 0; i < 16; i++) words[i] = this.memory.read32(address + 4 * i);
+    return words;
+  }
+
+  protected traceRead(
+    what: ReadStep['what'],
+    address: number,
+    halves: Uint32Array | null,
+    text: string,
+    layout: string,
+    word: bigint | undefined,
+  ): void {
+    if (!this.trace?.listener) return;
+    const words =
+      word !== undefined
+        ? [word]
+        : Array.from({ length: 8 }, (_, i) => (BigInt(halves![2 * i + 1]!) << 32n) | BigInt(halves![2 * i]!));
+    this.trace.listener({
+      kind: 'memory.read',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      address,
+      words,
+      layout,
+      step: { what, level: -1, s1Level: -1 },
+      text,
+    });
+  }
+
+  /** Reports a page-table read to whoever listens. Bound once, so that setting it allocates nothing. */
+  protected readonly visit = (
+    stage: 1 | 2,
+    level: number,
+    hi: number,
+    lo: number,
+    valueHi: number,
+    valueLo: number,
+    purpose: number,
+    s1Level: number,
+  ): void => {
+    const address = (hi >>> 0) * 4294967296 + (lo >>> 0);
+    const word = (BigInt(valueHi >>> 0) << 32n) | BigInt(valueLo >>> 0);
+    const form = (valueLo & 1) === 0 ? 'invalid' : level === 3 ? 'page' : (valueLo & 2) !== 0 ? 'table' : 'block';
+    const step: ReadStep =
+      stage === 1
+        ? { what: 'S1', level, s1Level: level }
+        : { what: 'S2', level, s1Level, purpose: purpose === FOR_CD ? 'CD' : purpose === FOR_TABLE ? 'S1' : 'out' };
+    this.trace!.listener!({
+      kind: 'memory.read',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      address,
+      words: [word],
+      layout: `vmsav8.s${stage}.${form === 'invalid' ? 'page' : form}`,
+      step,
+      text: `stage ${stage} level ${level}: ${form}`,
+    });
+  };
+
+  // For the comparison of cached entries with memory; see audit.ts.
+
+  /** STE of a stream as memory has it; null when there is none. Only for a translator without caches. */
+  readSte(sid: number): SteConfig | null {
+    return this.findSte(sid);
+  }
+
+  readCd(ste: SteConfig, ssid: number): CdConfig | null {
+    return this.findCd(ste, ssid);
+  }
+}
