@@ -6,6 +6,7 @@ export type { CdConfig, SteConfig } from './config.ts';
 export { ring } from './event-queue.ts';
 export { addressSizeBits, decodeFeatures, physicalFeatures, type SmmuFeatures, smmuFeatureNames } from './features.ts';
 export { RegisterFile } from './registers.ts';
-export { type DmaOutcome, type DmaRequest, Smmu } from './smmu.ts';
+export type { DmaOutcome, DmaRequest } from './requests.ts';
+export { Smmu } from './smmu.ts';
 export { locateSte, readSte, type SteLocation, streamTableGeometry } from './stream-table.ts';
 export { ATS_REQUEST, DONE, FAULTED, TRANSLATED, Translator, UNTRANSLATED } from './translator.ts';

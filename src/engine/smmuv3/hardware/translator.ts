@@ -13,7 +13,6 @@ import {
 } from '../../pagetable/vmsav8.ts';
 import { EL2 } from './caches.ts';
 import type { CdConfig, SteConfig } from './config.ts';
-
 import { ABORTED, ATS_REQUEST, ConfigReader, DONE, EVENT, FAULTED, TRANSLATED, walkEvents } from './config-reader.ts';
 
 export { ABORTED, ATS_REQUEST, DONE, EVENT, FAULTED, TRANSLATED, UNTRANSLATED } from './config-reader.ts';

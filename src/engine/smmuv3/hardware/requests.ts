@@ -1,0 +1,243 @@
+import { ATTR, OUT_HI, OUT_LO, SHIFT, UID } from '../../cache/index.ts';
+import { type Op, pause } from '../../machine/index.ts';
+import type { Memory } from '../../memory/index.ts';
+import { EXEC, READ, WRITE } from '../../pagetable/vmsav8.ts';
+import { NO_PASID, type PciDevice } from '../../pci/index.ts';
+import type { Trace } from '../../trace/index.ts';
+import { decodeEvent, eventName } from '../layout/index.ts';
+import { translationCells } from './cache-text.ts';
+import { type EventQueue, eventWords } from './event-queue.ts';
+import type { RegisterFile } from './registers.ts';
+import { ATS_REQUEST, DONE, EVENT, FAULTED, TRANSLATED, type Translator, UNTRANSLATED } from './translator.ts';
+
+/** A DMA as a document gives it. */
+export interface DmaRequest {
+  readonly device: PciDevice;
+  /** -1: none. */
+  readonly pasid: number;
+  /** 64 bits. */
+  readonly iova: bigint;
+  readonly write: boolean;
+  readonly exec?: boolean;
+  readonly priv?: boolean;
+  /** The device uses its ATC: it asks for a translation unless it has one, then sends a translated request. */
+  readonly translated: boolean;
+}
+
+export interface DmaOutcome {
+  readonly ok: boolean;
+  /** Where it arrived, -1 when it did not. */
+  readonly pa: number;
+  /** `walk`, `IOTLB`, `S2 TLB`, `ATC`, `none` (nothing translated). */
+  readonly hit: string;
+  readonly reads: number;
+  readonly fault?: { name: string; fields: Record<string, bigint>; words: readonly bigint[] };
+}
+
+const answers = ['walk', 'IOTLB', 'S2 TLB', 'none'] as const;
+
+/**
+ * What devices ask of the SMMU: untranslated accesses, translation requests (ATS), translated accesses. It emits the
+ * messages and records the events.
+ */
+export class DeviceRequests {
+  private readonly memory: Memory;
+  private readonly translator: Translator;
+  private readonly regs: RegisterFile;
+  private readonly events: EventQueue;
+  private readonly trace: Trace;
+
+  constructor(memory: Memory, translator: Translator, regs: RegisterFile, events: EventQueue, trace: Trace) {
+    this.memory = memory;
+    this.translator = translator;
+    this.regs = regs;
+    this.events = events;
+    this.trace = trace;
+  }
+
+  /**
+   * A device's access. With `translated` the device asks its ATC first and the SMMU on a miss.
+   * The trace has each message; the result says where it arrived or which event it caused.
+   */
+  *dma(q: DmaRequest): Op<DmaOutcome> {
+    const { device: d } = q;
+    const at = `hw.device.${d.name}`;
+    const hi = Number((q.iova >> 32n) & 0xffffffffn) | 0;
+    const lo = Number(q.iova & 0xffffffffn) | 0;
+    const need = q.write ? WRITE : q.exec ? READ | EXEC : READ;
+    const access = q.write ? 'write' : 'read';
+    this.trace.listener?.({
+      kind: 'dma',
+      actor: 'device',
+      at,
+      to: 'hw.smmu',
+      device: d.name,
+      access,
+      iova: q.iova,
+      pasid: q.pasid,
+      text: `${access} 0x${q.iova.toString(16)}${q.pasid >= 0 ? ` PASID ${q.pasid}` : ''}`,
+    });
+    yield pause('device', 'dma');
+    // A device whose ATS is off sends untranslated requests, whatever it would like.
+    if (!q.translated || !d.atsEnabled) return this.finish(q, hi, lo, need, UNTRANSLATED, '');
+    const tag = q.pasid < 0 ? NO_PASID : q.pasid;
+    let i = d.atc.lookup(0, tag, hi, lo);
+    let reads = 0;
+    const answered = i >= 0 && (need & ~d.atc.e[i + ATTR]!) === 0;
+    if (answered) {
+      this.trace.listener?.({
+        kind: 'cache.hit',
+        actor: 'device',
+        at,
+        entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
+      });
+    } else {
+      const r = yield* this.ats(d, q.pasid, q.iova, q.write);
+      if (r.fault || !r.ok) return r;
+      reads = r.reads;
+      i = d.atc.lookup(0, tag, hi, lo);
+      if (i < 0 || (need & ~d.atc.e[i + ATTR]!) !== 0)
+        return this.aborted(d, r.hit, reads, 'the completion grants no such access');
+    }
+    const shift = d.atc.e[i + SHIFT]!;
+    const outHi = shift >= 32 ? d.atc.e[i + OUT_HI]! | (hi & ~(-1 << (shift - 32))) : d.atc.e[i + OUT_HI]!;
+    const outLo = shift >= 32 ? lo : d.atc.e[i + OUT_LO]! | (lo & ~(-1 << shift));
+    const done = this.finish(
+      q,
+      outHi,
+      outLo,
+      need,
+      TRANSLATED,
+      answered ? 'ATC' : answers[this.translator.answeredBy]!,
+    );
+    return { ...done, reads: done.reads + reads };
+  }
+
+  private finish(q: DmaRequest, hi: number, lo: number, need: number, kind: number, hit: string): DmaOutcome {
+    const t = this.translator;
+    const status = t.translate(q.device.rid, kind === TRANSLATED ? -1 : q.pasid, hi, lo, need, q.priv ?? false, kind);
+    if (status === FAULTED) return this.faulted(q.device, q.pasid, q.iova, need, q.priv ?? false);
+    if (status !== DONE) return this.aborted(q.device, 'none', t.reads, 'aborted without an event');
+    const pa = (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0);
+    if (!this.memory.contains(pa, 1))
+      return this.aborted(q.device, answers[t.answeredBy]!, t.reads, `nothing answers at 0x${pa.toString(16)}`);
+    this.trace.listener?.({
+      kind: 'dma.done',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: `hw.device.${q.device.name}`,
+      device: q.device.name,
+      pa,
+      text: `reaches PA 0x${pa.toString(16)}`,
+    });
+    return { ok: true, pa, hit: hit || answers[t.answeredBy]!, reads: t.reads };
+  }
+
+  private faulted(d: PciDevice, pasid: number, input: bigint, need: number, priv: boolean): DmaOutcome {
+    const t = this.translator;
+    const words = eventWords(t, d.rid, pasid, input, need, priv);
+    const wanted = t.recorded && (t.event !== EVENT.C_BAD_STREAMID || (this.regs.num('CR2') & 2) !== 0);
+    this.events.record(words, wanted);
+    this.trace.listener?.({
+      kind: 'dma.abort',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: `hw.device.${d.name}`,
+      device: d.name,
+      text: `aborted: ${eventName(t.event)}`,
+    });
+    return {
+      ok: false,
+      pa: -1,
+      hit: answers[t.answeredBy]!,
+      reads: t.reads,
+      fault: { name: eventName(t.event), fields: decodeEvent(words), words },
+    };
+  }
+
+  private aborted(d: PciDevice, hit: string, reads: number, why: string): DmaOutcome {
+    this.trace.listener?.({
+      kind: 'dma.abort',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: `hw.device.${d.name}`,
+      device: d.name,
+      text: why,
+    });
+    return { ok: false, pa: -1, hit, reads };
+  }
+
+  /** A translation request; on success the completion fills the device's ATC. */
+  *ats(d: PciDevice, pasid: number, iova: bigint, write: boolean): Op<DmaOutcome> {
+    const at = `hw.device.${d.name}`;
+    const hi = Number((iova >> 32n) & 0xffffffffn) | 0;
+    const lo = Number(iova & 0xfffff000n) | 0;
+    this.trace.listener?.({
+      kind: 'ats',
+      actor: 'device',
+      at,
+      to: 'hw.smmu',
+      message: 'request',
+      device: d.name,
+      text: `translation request 0x${(iova & ~0xfffn).toString(16)}`,
+    });
+    yield pause('device', 'ats');
+    const t = this.translator;
+    if (!d.atsEnabled) {
+      return this.aborted(d, 'none', 0, 'ATS is not enabled in the device');
+    }
+    const status = t.translate(d.rid, pasid, hi, lo, 0, false, ATS_REQUEST);
+    if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ)
+      return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
+    if (status === FAULTED && t.event < EVENT.F_TRANSLATION) {
+      // A configuration error answers with Completer Abort; a translation request records only F_BAD_ATS_TREQ.
+      return this.aborted(d, answers[t.answeredBy]!, t.reads, `completer abort (${eventName(t.event)}), no event`);
+    }
+    // A walk that fails answers with no permission and records nothing. Source: IHI 0070, 3.9.1.2.
+    const granted = status === DONE ? t.granted & (READ | WRITE) : 0;
+    const pa = status === DONE ? (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0) : -1;
+    this.trace.listener?.({
+      kind: 'ats',
+      actor: 'iommu',
+      at: 'hw.smmu',
+      to: at,
+      message: 'completion',
+      device: d.name,
+      text:
+        granted === 0
+          ? 'completion: R=0 W=0'
+          : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
+    });
+    if (granted !== 0) {
+      const shift = t.leafShift;
+      const mask = 2 ** shift;
+      const base = pa - (pa % mask);
+      const i = d.atc.insert(
+        0,
+        pasid < 0 ? NO_PASID : pasid,
+        hi,
+        lo,
+        shift,
+        shift,
+        Math.floor(base / 4294967296),
+        base | 0,
+        {
+          attr: granted,
+          level: 0,
+          granule: 12,
+          sid: d.rid,
+          ssid: pasid,
+          ipaHi: 0,
+          ipaLo: 0,
+        },
+      );
+      this.trace.listener?.({
+        kind: 'cache.fill',
+        actor: 'device',
+        at,
+        entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
+      });
+    }
+    return { ok: granted !== 0, pa, hit: answers[t.answeredBy]!, reads: t.reads };
+  }
+}
