@@ -1,3 +1,4 @@
+import { pathRound } from 'd3-path';
 import type { Scene } from '../../engine/machine/index.ts';
 import { makeRouter, type Router } from './grid.ts';
 import { textWidth } from './measure.ts';
@@ -118,27 +119,24 @@ export function messageRoute(routing: Routing, from: Rect, to: Rect): Point[] | 
   return points;
 }
 
-/** The corner points as an SVG path with rounded corners. */
+/** The corner points as an SVG path with rounded corners; a corner takes at most half of its shorter side. */
 export function roundedPath(points: readonly Point[], radius: number): string {
-  if (points.length === 0) return '';
-  const n = (v: number): string => String(Math.round(v * 10) / 10);
-  let d = `M${n(points[0]!.x)},${n(points[0]!.y)}`;
-  for (let i = 1; i < points.length; i++) {
-    const b = points[i]!;
-    const c = points[i + 1];
-    if (!c) {
-      d += `L${n(b.x)},${n(b.y)}`;
-      break;
-    }
-    const a = points[i - 1]!;
-    const r = Math.min(radius, Math.hypot(b.x - a.x, b.y - a.y) / 2, Math.hypot(c.x - b.x, c.y - b.y) / 2);
-    const towards = (p: Point): Point => {
-      const l = Math.hypot(p.x - b.x, p.y - b.y) || 1;
-      return { x: b.x + ((p.x - b.x) / l) * r, y: b.y + ((p.y - b.y) / l) * r };
-    };
-    const p = towards(a);
-    const q = towards(c);
-    d += `L${n(p.x)},${n(p.y)}Q${n(b.x)},${n(b.y)} ${n(q.x)},${n(q.y)}`;
-  }
-  return d;
+  const [first, ...rest] = points;
+  if (!first) return '';
+  const path = pathRound(1);
+  path.moveTo(first.x, first.y);
+  rest.forEach((b, i) => {
+    const a = points[i]!;
+    const c = rest[i + 1];
+    if (!c) path.lineTo(b.x, b.y);
+    else
+      path.arcTo(
+        b.x,
+        b.y,
+        c.x,
+        c.y,
+        Math.min(radius, Math.hypot(b.x - a.x, b.y - a.y) / 2, Math.hypot(c.x - b.x, c.y - b.y) / 2),
+      );
+  });
+  return path.toString();
 }
