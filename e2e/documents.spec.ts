@@ -9,7 +9,13 @@ const small = {
   devices: [{ name: 'nic0', rid: '0000:01:00.0' }],
   steps: [
     { do: 'guest.attach', device: 'nic0', domain: 'dma0' },
-    { do: 'device.dma', device: 'nic0', iova: '0x5000', say: 'A fault, *expected* by nobody.' },
+    {
+      do: 'device.dma',
+      device: 'nic0',
+      iova: '0x5000',
+      expect: { pa: '0x1000' },
+      say: 'A fault, *expected* by nobody.',
+    },
   ],
 };
 

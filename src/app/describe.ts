@@ -65,9 +65,20 @@ export function stepTitle(step: Step | null): string {
       return `Write ${String(s['reg'])} = ${address(s['value'])}`;
     case 'register.read':
       return `Read ${String(s['reg'])}`;
+    case 'fd.open':
+      return s['device'] === undefined ? 'Open /dev/iommu' : `Open the file of ${device}`;
+    case 'fd.close':
+      return `Close fd ${String(s['fd'])}`;
+    case 'fd.read':
+    case 'fd.write':
+      return `${step.do === 'fd.read' ? 'Read from' : 'Write to'} fd ${String(s['fd'])}`;
+    case 'fd.mmap':
+      return `Map fd ${String(s['fd'])}`;
+    case 'fd.munmap':
+      return `Unmap area ${address(s['area'])}`;
     case 'inject':
       return `Inject: ${String(s['action'])} at ${String(s['at'])}`;
     default:
-      return step.do;
+      return String(s['do']);
   }
 }

@@ -123,6 +123,7 @@ export function createAppStore() {
       selection: null,
       fresh: place === 'start',
       cut: null,
+      notices: [],
     });
 
   /**

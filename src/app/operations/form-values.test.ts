@@ -8,7 +8,10 @@ const text = JSON.stringify({
   title: 'T',
   platform: { iommu: 'smmuv3' },
   devices: [{ name: 'nic0', rid: '0000:01:00.0' }],
-  steps: [{ do: 'guest.map', iova: '0x7000', gpa: '0x40207000', size: '8KiB' }],
+  steps: [
+    { do: 'memory.read', space: 'guest', at: '0x40200000' },
+    { do: 'guest.map', iova: '0x7000', gpa: '0x40207000', size: '8KiB' },
+  ],
 });
 const parsed = parseDocument(text);
 if (!parsed.ok) throw new Error(parsed.error.message);
@@ -17,9 +20,9 @@ const form = (name: string) => operationForms.find((f) => f.name === name)!;
 
 describe('operation forms', () => {
   it('begin with what the last steps used', () => {
-    expect(initialValues(form('guest.unmap'), doc, 1)).toMatchObject({ iova: '0x7000', size: '', flush: '' });
+    expect(initialValues(form('guest.unmap'), doc, 2)).toMatchObject({ iova: '0x7000', size: '', flush: '' });
     expect(initialValues(form('guest.unmap'), doc, 0)).toMatchObject({ iova: '0x10000' });
-    expect(initialValues(form('device.dma'), doc, 1)).toMatchObject({ device: 'nic0', iova: '0x7000' });
+    expect(initialValues(form('device.dma'), doc, 2)).toMatchObject({ device: 'nic0', iova: '0x7000' });
   });
 
   it('run as they stand wherever nothing must be chosen', () => {
@@ -31,8 +34,9 @@ describe('operation forms', () => {
       'device.dma',
       'device.ats',
       'vmm.map',
+      'inject',
     ]) {
-      const { step, errors } = stepOfForm(form(name), initialValues(form(name), doc, 1), null);
+      const { step, errors } = stepOfForm(form(name), initialValues(form(name), doc, 2), null);
       expect([name, [...errors]]).toEqual([name, []]);
       expect(validateOperation(step, { document: doc }), name).toMatchObject({ ok: true });
     }
@@ -41,7 +45,7 @@ describe('operation forms', () => {
   it('say beside the field what is wrong', () => {
     const dma = form('device.dma');
     const errors = (values: Record<string, string>) => [
-      ...stepOfForm(dma, { ...initialValues(dma, doc, 1), ...values }, null).errors.entries(),
+      ...stepOfForm(dma, { ...initialValues(dma, doc, 2), ...values }, null).errors.entries(),
     ];
     expect(errors({ iova: 'abc', length: '0' })).toEqual([
       ['iova', 'a number is needed: 4096, 0x1000 or 4KiB'],

@@ -43,7 +43,9 @@ export function initialValues(form: OperationForm, doc: Doc, at: number, given: 
 }
 
 function fitting(f: NamedField, doc: Doc, last: unknown): unknown {
-  if (last !== undefined && typeof last !== 'object') return last;
+  const usable =
+    f.kind === 'enum' ? f.values?.includes(String(last)) : last !== undefined && readField(f, asText(last)).ok;
+  if (usable && typeof last !== 'object') return last;
   if (f.kind === 'device') return deviceSpecs(doc)[0]?.name ?? '';
   if (f.kind === 'enum') return f.values?.[0] ?? '';
   if (f.name === 'iova') return '0x10000';

@@ -31,7 +31,7 @@ function Where() {
   const event = useApp((s) => s.place.event);
   const events = useApp((s) => s.lengths[s.place.step] ?? 0);
   return (
-    <div className="w-28 shrink-0 max-[860px]:w-auto leading-tight tabular-nums">
+    <div className="min-w-28 shrink-0 leading-tight whitespace-nowrap max-[860px]:min-w-0 tabular-nums">
       <div className="text-sm font-semibold">{step === 0 ? 'Setup' : `Step ${step} of ${steps}`}</div>
       <div className="text-2xs text-ink-3">{events === 0 ? 'no events' : `event ${event} of ${events}`}</div>
     </div>

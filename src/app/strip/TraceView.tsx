@@ -144,7 +144,11 @@ export function TraceView({ bar }: { bar: HTMLElement | null }) {
               {copied ? 'Copied' : 'Copy'}
             </button>
             <span className="ml-1 text-2xs whitespace-nowrap text-ink-3 tabular-nums">
-              {rows.length === all.length ? `${all.length} events` : `${rows.length} of ${all.length} events`}
+              {rows.length === all.length
+                ? all.length === 1
+                  ? '1 event'
+                  : `${all.length} events`
+                : `${rows.length} of ${all.length} events`}
               {all.length >= mostRows && ' (only the first are listed)'}
             </span>
           </div>,
