@@ -82,6 +82,9 @@ const stage = (base: number): StageConfig =>
     affd: false,
     had: false,
     wxn: false,
+    pan: false,
+    single: false,
+    xnx: true,
     ptw: true,
   });
 

@@ -41,6 +41,9 @@ export const PREV_GROUP = 12;
 export const NEXT_GROUP = 13;
 export const PREV_AGE = 14;
 export const NEXT_AGE = 15;
+/** The links are from GROUP to NEXT_AGE. */
+export const FIRST_LINK = GROUP;
+export const LAST_LINK = NEXT_AGE;
 export const OUT_LO = 16;
 export const OUT_HI = 17;
 export const ATTR = 18;
@@ -70,19 +73,69 @@ export const alignLo = (lo: number, shift: number): number => (shift >= 32 ? 0 :
 /** High half of an address with its lower `shift` bits cleared. */
 export const alignHi = (hi: number, shift: number): number => (shift <= 32 ? hi : hi & (-1 << (shift - 32)));
 
+/** Whether the stage-1 leaf of an entry has a byte in [address, address + bytes). */
+export function leafOverlaps(e: Int32Array, i: number, hi: number, lo: number, bytes: number): boolean {
+  const s = e[i + BLOCK_SHIFT]!;
+  const from = (alignHi(e[i + IN_HI]!, s) >>> 0) - (hi >>> 0);
+  const delta = from * 4294967296 + ((alignLo(e[i + IN_LO]!, s) >>> 0) - (lo >>> 0));
+  return delta < bytes && delta + 2 ** s > 0;
+}
+
 /** The few sizes in use, sorted, without allocation when one comes or goes. */
 export class SizeList {
   readonly at = new Int32Array(64);
   count = 0;
+  /** Entries of each size. */
+  private readonly entries = new Int32Array(64);
 
   add(s: number): void {
+    if (this.entries[s]!++ > 0) return;
     let k = this.count++;
     for (; k > 0 && this.at[k - 1]! > s; k--) this.at[k] = this.at[k - 1]!;
     this.at[k] = s;
   }
 
-  delete(s: number): void {
+  remove(s: number): void {
+    if (--this.entries[s]! > 0) return;
     const k = this.at.indexOf(s);
     this.at.copyWithin(k, k + 1, this.count--);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.entries.fill(0);
+  }
+}
+
+/** A hash index over entries: chains that lie in the entries themselves. */
+export class Chains {
+  /** First entry of each hash, -1: none. */
+  heads = new Int32Array(0);
+  /** Offset of the link in an entry. */
+  private readonly next: number;
+
+  constructor(next: number) {
+    this.next = next;
+  }
+
+  /** Empties the index and gives it `n` chains. */
+  reset(n: number): void {
+    this.heads = new Int32Array(n).fill(-1);
+  }
+
+  add(e: Int32Array, h: number, i: number): void {
+    e[i + this.next] = this.heads[h]!;
+    this.heads[h] = i;
+  }
+
+  remove(e: Int32Array, h: number, i: number): void {
+    const { next } = this;
+    let at = this.heads[h]!;
+    if (at === i) {
+      this.heads[h] = e[i + next]!;
+      return;
+    }
+    while (e[at + next] !== i) at = e[at + next]!;
+    e[at + next] = e[i + next]!;
   }
 }

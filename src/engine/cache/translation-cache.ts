@@ -1,3 +1,4 @@
+import { Contexts } from './contexts.ts';
 import {
   A,
   ANY,
@@ -7,15 +8,18 @@ import {
   B,
   BLOCK_SHIFT,
   type CacheSnapshot,
+  Chains,
   type EntryData,
+  FIRST_LINK,
   GLOBAL,
   GRANULE,
-  GROUP,
   IN_HI,
   IN_LO,
   IPA_HI,
   IPA_LO,
+  LAST_LINK,
   LEVEL,
+  leafOverlaps,
   mix,
   NEXT_AGE,
   NEXT_BLOCK,
@@ -24,7 +28,6 @@ import {
   OUT_HI,
   OUT_LO,
   PREV_AGE,
-  PREV_GROUP,
   SHIFT,
   SID,
   SizeList,
@@ -55,8 +58,9 @@ export class TranslationCache {
   /** All entries; an index is that of an entry's first integer, a field is at index + offset. Replaced when it grows. */
   e = new Int32Array(0);
 
-  private lookupHeads = new Int32Array(0);
-  private blockHeads = new Int32Array(0);
+  /** By tag, start and size of an entry, and by the leaf that it was cut from. */
+  private readonly pages = new Chains(NEXT_LOOKUP);
+  private readonly leaves = new Chains(NEXT_BLOCK);
   private hashMask = 0;
   private top = 0;
   private free = -1;
@@ -65,15 +69,8 @@ export class TranslationCache {
   private newest = -1;
   private globals = 0;
 
-  /** Contexts that have or had entries: a, then b, to the number of its list. Small-integer keys, so a look-up boxes nothing. */
-  private groupOf = new Map<number, Map<number, number>>();
-  private groupB: number[] = [];
-  private groupHead: number[] = [];
-  private groupCount: number[] = [];
-  private groupsOfA = new Map<number, number[]>();
+  private contexts = new Contexts();
 
-  private readonly shiftCount = new Int32Array(64);
-  private readonly blockCount = new Int32Array(64);
   /** Sizes in use, ascending. */
   private readonly shifts = new SizeList();
   private readonly blocks = new SizeList();
@@ -96,19 +93,19 @@ export class TranslationCache {
 
   private rehash(n: number): void {
     this.hashMask = n * 2 - 1;
-    this.lookupHeads = new Int32Array(n * 2).fill(-1);
-    this.blockHeads = new Int32Array(n * 2).fill(-1);
+    this.pages.reset(n * 2);
+    this.leaves.reset(n * 2);
     for (let i = 0; i < this.top; i += STRIDE) if (this.e[i + UID] !== 0) this.linkHashes(i);
   }
 
   private linkHashes(i: number): void {
-    const h =
-      mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask;
-    this.e[i + NEXT_LOOKUP] = this.lookupHeads[h]!;
-    this.lookupHeads[h] = i;
-    const g = this.blockHash(i);
-    this.e[i + NEXT_BLOCK] = this.blockHeads[g]!;
-    this.blockHeads[g] = i;
+    this.pages.add(this.e, this.pageHash(i), i);
+    this.leaves.add(this.e, this.blockHash(i), i);
+  }
+
+  private pageHash(i: number): number {
+    const e = this.e;
+    return mix(e[i + A]!, e[i + B]!, e[i + IN_LO]!, e[i + IN_HI]!, e[i + SHIFT]!) & this.hashMask;
   }
 
   private blockHash(i: number): number {
@@ -137,7 +134,7 @@ export class TranslationCache {
 
   /** Entry of exactly this tag, start and size, or -1. */
   find(a: number, b: number, hi: number, lo: number, shift: number): number {
-    let i = this.lookupHeads[mix(a, b, lo, hi, shift) & this.hashMask]!;
+    let i = this.pages.heads[mix(a, b, lo, hi, shift) & this.hashMask]!;
     while (
       i >= 0 &&
       !(
@@ -201,134 +198,68 @@ export class TranslationCache {
   }
 
   private link(i: number): void {
-    const a = this.e[i + A]!;
-    const b = this.e[i + B]!;
     this.linkHashes(i);
-    const g = this.groupFor(a, b);
-    this.e[i + GROUP] = g;
-    this.e[i + PREV_GROUP] = -1;
-    this.e[i + NEXT_GROUP] = this.groupHead[g]!;
-    if (this.groupHead[g]! >= 0) this.e[this.groupHead[g]! + PREV_GROUP] = i;
-    this.groupHead[g] = i;
-    this.groupCount[g]!++;
+    this.contexts.add(this.e, i);
     this.e[i + PREV_AGE] = this.newest;
     this.e[i + NEXT_AGE] = -1;
     if (this.newest >= 0) this.e[this.newest + NEXT_AGE] = i;
     else this.oldest = i;
     this.newest = i;
-    if (b === GLOBAL) this.globals++;
-    if (this.shiftCount[this.e[i + SHIFT]!]!++ === 0) this.shifts.add(this.e[i + SHIFT]!);
-    if (this.blockCount[this.e[i + BLOCK_SHIFT]!]!++ === 0) this.blocks.add(this.e[i + BLOCK_SHIFT]!);
+    if (this.e[i + B] === GLOBAL) this.globals++;
+    this.shifts.add(this.e[i + SHIFT]!);
+    this.blocks.add(this.e[i + BLOCK_SHIFT]!);
     this.size++;
-  }
-
-  private groupFor(a: number, b: number): number {
-    let ofA = this.groupOf.get(a);
-    if (!ofA) {
-      ofA = new Map();
-      this.groupOf.set(a, ofA);
-      this.groupsOfA.set(a, []);
-    }
-    let g = ofA.get(b);
-    if (g === undefined) {
-      g = this.groupB.length;
-      ofA.set(b, g);
-      this.groupB.push(b);
-      this.groupHead.push(-1);
-      this.groupCount.push(0);
-      this.groupsOfA.get(a)!.push(g);
-    }
-    return g;
   }
 
   /** Takes one entry out. */
   remove(i: number): void {
     this.onRemove?.(i);
-    this.unchain(
-      this.lookupHeads,
-      NEXT_LOOKUP,
-      mix(this.e[i + A]!, this.e[i + B]!, this.e[i + IN_LO]!, this.e[i + IN_HI]!, this.e[i + SHIFT]!) & this.hashMask,
-      i,
-    );
-    this.unchain(this.blockHeads, NEXT_BLOCK, this.blockHash(i), i);
-    const g = this.e[i + GROUP]!;
-    if (this.e[i + PREV_GROUP]! >= 0) this.e[this.e[i + PREV_GROUP]! + NEXT_GROUP] = this.e[i + NEXT_GROUP]!;
-    else this.groupHead[g] = this.e[i + NEXT_GROUP]!;
-    if (this.e[i + NEXT_GROUP]! >= 0) this.e[this.e[i + NEXT_GROUP]! + PREV_GROUP] = this.e[i + PREV_GROUP]!;
-    this.groupCount[g]!--;
+    this.pages.remove(this.e, this.pageHash(i), i);
+    this.leaves.remove(this.e, this.blockHash(i), i);
+    this.contexts.remove(this.e, i);
     if (this.e[i + PREV_AGE]! >= 0) this.e[this.e[i + PREV_AGE]! + NEXT_AGE] = this.e[i + NEXT_AGE]!;
     else this.oldest = this.e[i + NEXT_AGE]!;
     if (this.e[i + NEXT_AGE]! >= 0) this.e[this.e[i + NEXT_AGE]! + PREV_AGE] = this.e[i + PREV_AGE]!;
     else this.newest = this.e[i + PREV_AGE]!;
     if (this.e[i + B] === GLOBAL) this.globals--;
-    const s = this.e[i + SHIFT]!;
-    if (--this.shiftCount[s]! === 0) this.shifts.delete(s);
-    const bs = this.e[i + BLOCK_SHIFT]!;
-    if (--this.blockCount[bs]! === 0) this.blocks.delete(bs);
+    this.shifts.remove(this.e[i + SHIFT]!);
+    this.blocks.remove(this.e[i + BLOCK_SHIFT]!);
     this.e[i + UID] = 0;
     this.e[i + NEXT_LOOKUP] = this.free;
     this.free = i;
     this.size--;
   }
 
-  /** `next` is the offset of the chain's link in an entry. */
-  private unchain(heads: Int32Array, next: number, h: number, i: number): void {
-    const e = this.e;
-    let at = heads[h]!;
-    if (at === i) {
-      heads[h] = e[i + next]!;
-      return;
-    }
-    while (e[at + next] !== i) at = e[at + next]!;
-    e[at + next] = e[i + next]!;
-  }
-
   /** Removes every entry of context (a, b); `ANY` as `b`: of all contexts of `a`, global entries included. @returns how many */
   removeContext(a: number, b: number): number {
-    if (b !== ANY) {
-      const g = this.groupOf.get(a)?.get(b);
-      return g === undefined ? 0 : this.removeGroup(g);
-    }
-    const groups = this.groupsOfA.get(a);
-    let n = 0;
-    if (groups) for (let k = 0; k < groups.length; k++) n += this.removeGroup(groups[k]!);
-    return n;
+    const before = this.size;
+    if (b !== ANY) this.removeGroup(this.contexts.find(a, b));
+    else
+      for (let g = this.contexts.first(a); g >= 0; ) {
+        const next = this.contexts.after(g);
+        this.removeGroup(g);
+        g = next;
+      }
+    return before - this.size;
   }
 
-  private removeGroup(g: number): number {
-    let n = 0;
-    for (let i = this.groupHead[g]!; i >= 0; n++) {
+  private removeGroup(g: number): void {
+    for (let i = g < 0 ? -1 : this.contexts.head[g]!; i >= 0; ) {
       const next = this.e[i + NEXT_GROUP]!;
       this.remove(i);
       i = next;
     }
-    return n;
   }
 
   /** Removes every entry whose `a` is not the given one. @returns how many */
   removeAllBut(a: number): number {
-    let n = 0;
+    const before = this.size;
     for (let i = this.oldest; i >= 0; ) {
       const next = this.e[i + NEXT_AGE]!;
-      if (this.e[i + A] !== a) {
-        this.remove(i);
-        n++;
-      }
+      if (this.e[i + A] !== a) this.remove(i);
       i = next;
     }
-    return n;
-  }
-
-  /** Removes everything. @returns how many */
-  removeAll(): number {
-    let n = 0;
-    for (let i = this.oldest; i >= 0; ) {
-      const next = this.e[i + NEXT_AGE]!;
-      this.remove(i);
-      n++;
-      i = next;
-    }
-    return n;
+    return before - this.size;
   }
 
   /**
@@ -340,49 +271,43 @@ export class TranslationCache {
    * @returns how many
    */
   removeRange(a: number, b: number, hi: number, lo: number, bytes: number, level: number, granule: number): number {
-    const ofA = this.groupOf.get(a);
-    if (!ofA) return 0;
-    let n = 0;
+    const before = this.size;
+    const c = this.contexts;
     if (b === ANY) {
-      const groups = this.groupsOfA.get(a)!;
-      for (let k = 0; k < groups.length; k++)
-        n += this.removeRangeOfGroup(groups[k]!, a, this.groupB[groups[k]!]!, hi, lo, bytes, level, granule);
-      return n;
+      for (let g = c.first(a); g >= 0; ) {
+        const next = c.after(g);
+        this.removeRangeOfGroup(g, a, hi, lo, bytes, level, granule);
+        g = next;
+      }
+    } else {
+      this.removeRangeOfGroup(c.find(a, b), a, hi, lo, bytes, level, granule);
+      if (this.globals > 0 && b !== GLOBAL)
+        this.removeRangeOfGroup(c.find(a, GLOBAL), a, hi, lo, bytes, level, granule);
     }
-    const own = ofA.get(b);
-    if (own !== undefined) n += this.removeRangeOfGroup(own, a, b, hi, lo, bytes, level, granule);
-    const global = this.globals > 0 && b !== GLOBAL ? ofA.get(GLOBAL) : undefined;
-    if (global !== undefined) n += this.removeRangeOfGroup(global, a, GLOBAL, hi, lo, bytes, level, granule);
-    return n;
+    return before - this.size;
   }
 
   private removeRangeOfGroup(
     g: number,
     a: number,
-    b: number,
     hi: number,
     lo: number,
     bytes: number,
     level: number,
     granule: number,
-  ): number {
-    if (this.groupCount[g] === 0) return 0;
+  ): void {
+    const entries = g < 0 ? 0 : this.contexts.count[g]!;
+    if (entries === 0) return;
+    const b = this.contexts.b[g]!;
     let probes = 0;
     for (let k = 0; k < this.blocks.count; k++) probes += Math.floor(bytes / 2 ** this.blocks.at[k]!) + 2;
-    let n = 0;
-    if (probes > this.groupCount[g]!) {
-      for (let i = this.groupHead[g]!; i >= 0; ) {
+    if (probes > entries) {
+      for (let i = this.contexts.head[g]!; i >= 0; ) {
         const next = this.e[i + NEXT_GROUP]!;
-        const s = this.e[i + BLOCK_SHIFT]!;
-        const from = (alignHi(this.e[i + IN_HI]!, s) >>> 0) - (hi >>> 0);
-        const delta = from * 4294967296 + ((alignLo(this.e[i + IN_LO]!, s) >>> 0) - (lo >>> 0));
-        if (delta < bytes && delta + 2 ** s > 0 && this.matches(i, level, granule)) {
-          this.remove(i);
-          n++;
-        }
+        if (leafOverlaps(this.e, i, hi, lo, bytes) && this.matches(i, level, granule)) this.remove(i);
         i = next;
       }
-      return n;
+      return;
     }
     // Downwards, since a size leaves the list with its last entry.
     for (let k = this.blocks.count - 1; k >= 0; k--) {
@@ -392,22 +317,20 @@ export class TranslationCache {
       const lead = ((hi >>> 0) - (h >>> 0)) * 4294967296 + ((lo >>> 0) - (l >>> 0));
       const count = Math.ceil((lead + bytes) / 2 ** s);
       for (let p = 0; p < count; p++) {
-        n += this.removeBlock(a, b, h, l, s, level, granule);
+        this.removeBlock(a, b, h, l, s, level, granule);
         if (s >= 32) h = (h + 2 ** (s - 32)) | 0;
         else {
-          const before = l >>> 0;
+          const below = l >>> 0;
           l = (l + 2 ** s) | 0;
-          if (l >>> 0 < before) h = (h + 1) | 0;
+          if (l >>> 0 < below) h = (h + 1) | 0;
         }
         if (h === 0 && l === 0) break; // ranges do not wrap at the top of the address space
       }
     }
-    return n;
   }
 
-  private removeBlock(a: number, b: number, hi: number, lo: number, s: number, level: number, granule: number): number {
-    let n = 0;
-    for (let i = this.blockHeads[mix(a, b, lo, hi, s) & this.hashMask]!; i >= 0; ) {
+  private removeBlock(a: number, b: number, hi: number, lo: number, s: number, level: number, granule: number): void {
+    for (let i = this.leaves.heads[mix(a, b, lo, hi, s) & this.hashMask]!; i >= 0; ) {
       const next = this.e[i + NEXT_BLOCK]!;
       if (
         this.e[i + BLOCK_SHIFT] === s &&
@@ -416,13 +339,10 @@ export class TranslationCache {
         alignLo(this.e[i + IN_LO]!, s) === lo &&
         alignHi(this.e[i + IN_HI]!, s) === hi &&
         this.matches(i, level, granule)
-      ) {
+      )
         this.remove(i);
-        n++;
-      }
       i = next;
     }
-    return n;
   }
 
   private matches(i: number, level: number, granule: number): boolean {
@@ -444,8 +364,11 @@ export class TranslationCache {
     // Copied in order of age, so that equal contents give equal snapshots whatever happened before.
     const entries = new Int32Array(this.size * STRIDE);
     let n = 0;
-    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!, n += STRIDE)
+    for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!, n += STRIDE) {
       entries.set(this.e.subarray(i, i + STRIDE), n);
+      // Links are made anew when it is loaded.
+      entries.fill(0, n + FIRST_LINK, n + LAST_LINK + 1);
+    }
     return { entries, uid: this.nextUid };
   }
 
@@ -455,15 +378,9 @@ export class TranslationCache {
     this.free = -1;
     this.oldest = this.newest = -1;
     this.globals = 0;
-    this.groupOf = new Map();
-    this.groupB = [];
-    this.groupHead = [];
-    this.groupCount = [];
-    this.groupsOfA = new Map();
-    this.shiftCount.fill(0);
-    this.blockCount.fill(0);
-    this.shifts.count = 0;
-    this.blocks.count = 0;
+    this.contexts = new Contexts();
+    this.shifts.clear();
+    this.blocks.clear();
     const count = s.entries.length / STRIDE;
     let n = this.e.length / STRIDE;
     while (n < count) n *= 2;

@@ -147,10 +147,10 @@ export class PageAllocator {
     const hit = this.free.findIndex((f) => f.size === bytes && f.at % align === 0);
     if (hit >= 0) return this.free.splice(hit, 1)[0]!.at;
     const at = Math.ceil(this.next / align) * align;
-    // What alignment skips stays usable for single pages.
-    for (let gap = this.next; gap < at; gap += PAGE_SIZE) this.free.push({ at: gap, size: PAGE_SIZE });
     if (at + bytes > this.end)
       throw new RangeError(`no free pages: ${bytes} bytes asked, zone ends at 0x${this.end.toString(16)}`);
+    // What alignment skips stays usable for single pages.
+    for (let gap = this.next; gap < at; gap += PAGE_SIZE) this.free.push({ at: gap, size: PAGE_SIZE });
     this.next = at + bytes;
     return at;
   }

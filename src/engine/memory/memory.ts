@@ -24,7 +24,7 @@ export class Memory implements Bus {
   readonly size: number;
   /** 32-bit words of all pages. Replaced when it grows: never keep it across a write. */
   words = new Int32Array(16 * PAGE_WORDS);
-  /** Slots of pages below 16 GiB; 0 where nothing was written. */
+  /** Index into `words` of each page below 16 GiB; 0, the zero page, where nothing was written. */
   readonly flat: Int32Array;
   /** The flat directory covers addresses whose bits 51:32 are below this. */
   readonly flatHi: number;
@@ -50,8 +50,8 @@ export class Memory implements Bus {
 
   /** Index into `words` of the 32-bit word at an address. `hi` is bits 51:32, `lo` bits 31:0 (int32). */
   indexOf(hi: number, lo: number): number {
-    const slot = hi < this.flatHi && hi >= 0 ? this.flat[(hi << 20) | (lo >>> 12)]! : this.farSlot(hi, lo);
-    return (slot << 10) | ((lo >>> 2) & 1023);
+    const page = hi < this.flatHi && hi >= 0 ? this.flat[(hi << 20) | (lo >>> 12)]! : this.farSlot(hi, lo) << 10;
+    return page | ((lo >>> 2) & 1023);
   }
 
   private farSlot(hi: number, lo: number): number {
@@ -106,7 +106,7 @@ export class Memory implements Bus {
 
   private newSlot(hi: number, lo: number): number {
     const slot = this.slots++;
-    if (hi < this.flatHi && hi >= 0) this.flat[(hi << 20) | (lo >>> 12)] = slot;
+    if (hi < this.flatHi && hi >= 0) this.flat[(hi << 20) | (lo >>> 12)] = slot << 10;
     else {
       let high = this.far.get(hi);
       if (!high) this.far.set(hi, (high = new Array<Int32Array | undefined>(NODE).fill(undefined)));

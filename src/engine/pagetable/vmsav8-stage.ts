@@ -17,15 +17,24 @@ export const FOR_INPUT = 2;
 export const READ = 1;
 export const WRITE = 2;
 export const EXEC = 4;
+/** As the need of a translation request: stage 1 must allow a read or a write, whichever. Source: Arm IHI 0070 3.9.1.2. */
+export const ANY_DATA = 16;
 
-/** Permissions of a translation, as cached: stage 1 unprivileged [2:0], stage 1 privileged [5:3], stage 2 [8:6]; each R, W, X. Device memory at stage 2 [9], global [10]. */
+/**
+ * Permissions of a translation, as cached: stage 1 unprivileged [2:0] and privileged [5:3], each R, W, X; stage 2 [9:6]:
+ * R, W, unprivileged X, privileged X. Device memory at stage 2 [10], not global [11].
+ */
 export const UNPRIV_SHIFT = 0;
 export const PRIV_SHIFT = 3;
 export const S2_SHIFT = 6;
-export const S2_DEVICE = 1 << 9;
-export const NON_GLOBAL = 1 << 10;
+export const S2_DEVICE = 1 << 10;
+export const NON_GLOBAL = 1 << 11;
 export const ALL_S1 = 0x3f;
-export const ALL_S2 = 0x1c0;
+export const ALL_S2 = 0x3c0;
+
+/** The need of an access in the terms of stage 2, where execution is allowed apart for each privilege. */
+export const stage2Need = (need: number, priv: boolean): number =>
+  (need & (READ | WRITE)) | (priv ? (need & EXEC) << 1 : need & EXEC);
 
 /** One stage's parameters, flattened from a CD half or an STE. */
 export interface StageConfig {
@@ -52,8 +61,14 @@ export interface StageConfig {
   had: boolean;
   /** Stage 1: writable implies execute-never. */
   wxn: boolean;
+  /** Stage 1: privileged data accesses fail where unprivileged ones are allowed (PAN). */
+  pan: boolean;
+  /** Stage 1: the regime has one privilege only (EL2 without E2H), so that AP[1] and PXN mean nothing. */
+  single: boolean;
   /** Stage 2: table or CD fetches from Device memory fault. */
   ptw: boolean;
+  /** Stage 2: XN tells privileged from unprivileged execution (FEAT_XNX). */
+  xnx: boolean;
 }
 
 /** Completes a stage's parameters with the masks that the walk compares. */
@@ -71,13 +86,36 @@ export function stageConfig(c: Omit<StageConfig, 'outMaskHi' | 'inMaskHi' | 'inM
 /** Bits from `bit` up of a 32-bit half; all of them for a negative bit. */
 const maskFrom = (bit: number): number => (bit <= 0 ? -1 : bit >= 32 ? 0 : -1 << bit);
 
-/** Permissions and the nG bit of a stage-1 leaf. AP[2] (7): read-only; AP[1] (6): unprivileged access; UXN 54, PXN 53. */
-export function leafPerms(s1: StageConfig, lo: number, hi: number): number {
+/**
+ * Permissions and the nG bit of a stage-1 leaf. AP[2] (7): read-only; AP[1] (6): unprivileged access; UXN 54, PXN 53.
+ * Source: Arm DDI 0487, AArch64.S1DirectBasePermissions.
+ * @param tables what the table descriptors on the way leave, bits as those of the result
+ */
+export function leafPerms(s1: StageConfig, lo: number, hi: number, tables: number): number {
+  const nonGlobal = (lo & 0x800) !== 0 ? NON_GLOBAL : 0;
   const rw = (lo & 0x80) === 0 ? READ | WRITE : READ;
-  const unpriv = (lo & 0x40) !== 0 ? rw : 0;
-  let perms = (rw << PRIV_SHIFT) | unpriv | ((lo & 0x800) !== 0 ? NON_GLOBAL : 0);
-  if ((hi & 0x400000) === 0 && !(s1.wxn && (unpriv & WRITE) !== 0)) perms |= EXEC;
+  let priv = rw & (tables >> PRIV_SHIFT);
+  if (s1.single) {
+    if ((hi & 0x400000) === 0 && (tables & EXEC) !== 0 && !(s1.wxn && (priv & WRITE) !== 0)) priv |= EXEC;
+    return nonGlobal | (priv << PRIV_SHIFT) | priv;
+  }
+  const unpriv = (lo & 0x40) !== 0 ? rw & tables : 0;
+  let exec = 0;
+  if ((hi & 0x400000) === 0 && !(s1.wxn && (unpriv & WRITE) !== 0)) exec = tables & EXEC;
   // What unprivileged code can write, privileged code cannot execute.
-  if ((hi & 0x200000) === 0 && !(s1.wxn && (rw & WRITE) !== 0) && (unpriv & WRITE) === 0) perms |= EXEC << PRIV_SHIFT;
-  return perms;
+  if ((hi & 0x200000) === 0 && !(s1.wxn && (priv & WRITE) !== 0) && (unpriv & WRITE) === 0)
+    exec |= tables & (EXEC << PRIV_SHIFT);
+  if (s1.pan && unpriv !== 0) priv = 0;
+  return nonGlobal | (priv << PRIV_SHIFT) | unpriv | exec;
+}
+
+/**
+ * Permissions of a stage-2 leaf. S2AP[7:6] is write, read; XN[54:53]; MemAttr[5:4] = 0 is Device memory.
+ * Source: Arm DDI 0487 D8.4.1.2 (stage 2 data accesses), D8.4.1.2.4 (XN with FEAT_XNX).
+ */
+export function leafPerms2(s2: StageConfig, lo: number, hi: number): number {
+  const xn = (hi >> 21) & 3;
+  // 00 both, 01 unprivileged only, 10 none, 11 privileged only; without XNX bit 54 alone counts.
+  const exec = xn === 0 ? 3 : (xn & 2) === 0 ? (s2.xnx ? 1 : 3) : xn === 3 && s2.xnx ? 2 : 0;
+  return ((lo & 0xc0) << (S2_SHIFT - 6)) | (exec << (S2_SHIFT + 2)) | ((lo & 0x30) === 0 ? S2_DEVICE : 0);
 }

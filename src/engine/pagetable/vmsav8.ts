@@ -5,12 +5,13 @@ import {
   ADDR_SIZE,
   ALL_S1,
   ALL_S2,
+  ANY_DATA,
   EABT,
   EXEC,
   FOR_INPUT,
   FOR_TABLE,
   leafPerms,
-  NON_GLOBAL,
+  leafPerms2,
   OK,
   PERMISSION,
   PRIV_SHIFT,
@@ -18,6 +19,7 @@ import {
   S2_DEVICE,
   S2_SHIFT,
   type StageConfig,
+  stage2Need,
   TRANSLATION,
   UNPRIV_SHIFT,
   WRITE,
@@ -108,7 +110,7 @@ export class Vmsav8Walker {
 
   /**
    * Stage 2 of one IPA. On OK the output is in outHi/outLo, perms has only stage-2 bits.
-   * @param need READ, WRITE or EXEC bits that the leaf must allow
+   * @param need bits that the leaf must allow, as `stage2Need` has them
    * @param purpose FOR_CD, FOR_TABLE or FOR_INPUT
    * @param s1Level level of the stage-1 table that is read, for the visitor; -1 otherwise
    */
@@ -170,11 +172,7 @@ export class Vmsav8Walker {
       this.setOut(tableHi, lo, ipaHi, ipaLo, shift);
       this.leafShift = shift;
       this.level = level;
-      // S2AP[7:6] is write, read; XN is bit 54.
-      const perms =
-        ((lo & 0xc0) << (S2_SHIFT - 6)) |
-        ((hi & 0x400000) === 0 ? EXEC << S2_SHIFT : 0) |
-        ((lo & 0x30) === 0 ? S2_DEVICE : 0);
+      const perms = leafPerms2(s2, lo, hi);
       this.perms = perms;
       if (caches !== null) caches.fillStage2Leaf(this, ipaHi, ipaLo, level);
       if ((need & ~(perms >> S2_SHIFT)) === 0 && (perms & S2_DEVICE) === 0) return OK;
@@ -193,7 +191,7 @@ export class Vmsav8Walker {
    * Stage 1, nested in stage 2 when `s2` is given. On OK: outHi/outLo the final address, ipaHi/ipaLo the intermediate
    * one, leafShift the smaller leaf, s1Shift the stage-1 leaf, level the stage-1 level, perms both stages' bits.
    * The caller has chosen the half (TTB0 or TTB1) and checked the region; bits at and above inputBits are ignored here.
-   * @param need READ, WRITE, EXEC bits
+   * @param need READ, WRITE, EXEC bits, or ANY_DATA
    * @param priv whether the access is privileged
    */
   stage1(s1: StageConfig, s2: StageConfig | null, vaHi: number, vaLo: number, need: number, priv: boolean): number {
@@ -278,7 +276,7 @@ export class Vmsav8Walker {
     if (level === 3 ? (lo & 2) === 0 : !blockAllowed(granule, level)) return this.fault1(TRANSLATION);
     if ((ipaHi & s1.outMaskHi) !== 0) return this.fault1(ADDR_SIZE);
     if ((lo & 0x400) === 0 && !s1.affd) return this.fault1(ACCESS);
-    const perms = leafPerms(s1, lo, hi) & (tablePerms | NON_GLOBAL);
+    const perms = leafPerms(s1, lo, hi, tablePerms);
     this.s1Shift = shift;
     const s1Level = level;
     this.setOut(ipaHi, lo, vaHi, vaLo, shift);
@@ -287,9 +285,10 @@ export class Vmsav8Walker {
     this.perms = perms | (s2 === null ? ALL_S2 : 0);
     this.leafShift = shift;
     this.level = s1Level;
-    if ((need & ~(perms >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT))) !== 0) return this.fault1(PERMISSION);
+    const allowed = perms >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT);
+    if (need === ANY_DATA ? (allowed & (READ | WRITE)) === 0 : (need & ~allowed) !== 0) return this.fault1(PERMISSION);
     if (s2 === null) return OK;
-    const r = this.stage2(s2, this.ipaHi, this.ipaLo, need, FOR_INPUT, -1);
+    const r = this.stage2(s2, this.ipaHi, this.ipaLo, stage2Need(need, priv), FOR_INPUT, -1);
     if (r !== OK) return r;
     this.perms |= perms;
     if (shift < this.leafShift) this.leafShift = shift;

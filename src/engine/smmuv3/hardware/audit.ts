@@ -16,14 +16,25 @@ import {
   type TranslationCache,
 } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
-import { FOR_INPUT, OK, PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT, type WalkCaches } from '../../pagetable/vmsav8.ts';
+import {
+  ALL_S1,
+  ALL_S2,
+  ANY_DATA,
+  beyond,
+  FOR_INPUT,
+  OK,
+  S2_DEVICE,
+  TRANSLATION,
+  type Vmsav8Walker,
+  type WalkCaches,
+} from '../../pagetable/vmsav8.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import type { ConfigCacheName } from './cache-text.ts';
-import { EL2, type L1Entry, type SmmuCaches } from './caches.ts';
+import { EL2, type L1Entry, l1cdIndex, type SmmuCaches } from './caches.ts';
 import type { CdConfig, SteConfig } from './config.ts';
 import type { SmmuFeatures } from './features.ts';
 import type { RegisterFile } from './registers.ts';
-import { ATS_REQUEST, DONE, Translator, UNTRANSLATED } from './translator.ts';
+import { ATS_REQUEST, DONE, Translator } from './translator.ts';
 
 /** What a fresh walk says about a cached entry. */
 export interface Verdict {
@@ -38,6 +49,9 @@ export interface Verdict {
 }
 
 const SAME: Verdict = { state: 'same', now: '', depends: [] };
+/** Whether other ASIDs see an entry shows in its tag. */
+const STAGE2_PERMS = ALL_S2 | S2_DEVICE;
+const ALL_PERMS = ALL_S1 | STAGE2_PERMS;
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no stream has this tag', depends: [] };
 
 const faultNames = [
@@ -105,12 +119,10 @@ export class Audit {
   /** Verdict on an entry of the IOTLB, a walk cache or the stage-2 TLB. */
   verdict(c: TranslationCache, i: number): Verdict {
     const stage2 = c === this.caches.s2tlb || c === this.caches.s2walk;
+    const filler = c.e[i + SID]!;
     let verdict: Verdict = UNREACHABLE;
     // The stream that filled it first, then every other: tags are shared, so any of them could hit the entry.
-    const sids = [c.e[i + SID]!, ...this.devices.map((d) => d.rid)];
-    for (let k = 0; k < sids.length; k++) {
-      const sid = sids[k]!;
-      if (k > 0 && sid === c.e[i + SID]) continue;
+    for (const sid of new Set([filler, ...this.devices.map((d) => d.rid)])) {
       const v = stage2 ? this.stage2(c, i, sid) : this.stage1(c, i, sid);
       if (v.state === 'differs') return v;
       if (v.state === 'same') verdict = v;
@@ -122,11 +134,10 @@ export class Audit {
     const t = this.begin();
     const ste = t.readSte(sid);
     if (ste === null || ste.bad || ste.s2 === null || ste.vmid !== c.e[i + A]) return UNREACHABLE;
-    const seen = c === this.caches.s2walk ? new TableSeen(c.e[i + LEVEL]!, 2) : null;
-    t.walker.caches = seen;
-    const r = t.walker.stage2(ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, FOR_INPUT, -1);
-    t.walker.caches = null;
-    return this.compare(c, i, r, seen, S2_SHIFT, 7);
+    const { s2 } = ste;
+    this.depends = [];
+    const walk = (hi: number, lo: number): number => t.walker.stage2(s2, hi, lo, 0, FOR_INPUT, -1);
+    return c === this.caches.s2walk ? this.table(c, i, 2, walk) : this.leaf(c, i, walk, STAGE2_PERMS);
   }
 
   private stage1(c: TranslationCache, i: number, sid: number): Verdict {
@@ -134,57 +145,61 @@ export class Audit {
     const ste = t.readSte(sid);
     if (ste === null || ste.bad || !ste.s1 || (ste.el2 ? EL2 : ste.vmid) !== c.e[i + A]) return UNREACHABLE;
     let verdict: Verdict = UNREACHABLE;
-    const filled = sid === c.e[i + SID] && c.e[i + SSID]! >= 0 ? c.e[i + SSID]! : 0;
-    for (const ssid of filled === 0 ? [0] : [filled, 0]) {
+    const filled = sid === c.e[i + SID] ? Math.max(c.e[i + SSID]!, 0) : 0;
+    // Every CD that is known to be in use, and CD 0; a table may have a million more.
+    for (const ssid of new Set([filled, 0, ...(this.caches.cd.get(sid)?.keys() ?? [])])) {
       if (ssid > 0 && ssid >= 2 ** ste.s1CdMax) continue;
       const cd = t.readCd(ste, ssid);
       if (cd === null || cd.bad) continue;
-      if (c.e[i + B] !== GLOBAL && cd.asid !== c.e[i + B]) continue;
+      if (c.e[i + B] !== GLOBAL && (cd.single || cd.asid !== c.e[i + B])) continue;
       const upper = c.e[i + IN_HI]! < 0;
       const s1 = upper ? cd.ttb1 : cd.ttb0;
-      if (s1 === null) return { state: 'differs', now: 'translation fault', depends: this.depends };
-      const seen = c === this.caches.s1walk ? new TableSeen(c.e[i + LEVEL]!, 1) : null;
       this.depends = [cd.address, cd.address + 8];
+      if (s1 === null) return { state: 'differs', now: faultNames[TRANSLATION]!, depends: this.depends };
+      const walk = (hi: number, lo: number): number => {
+        if (upper ? beyond(~hi, ~lo, s1.inputBits) : beyond(hi, lo, s1.inputBits)) return TRANSLATION;
+        return t.walker.stage1(s1, ste.s2, hi, lo, 0, false);
+      };
       t.walker.visitor = this.note;
-      t.walker.caches = seen;
-      const r = t.walker.stage1(s1, ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, false);
-      t.walker.caches = null;
-      verdict = this.compare(c, i, r, seen, 0, 0x1ff);
-      if (verdict.state === 'differs') return verdict;
+      const v = c === this.caches.s1walk ? this.table(c, i, 1, walk) : this.leaf(c, i, walk, ALL_PERMS);
+      t.walker.visitor = null;
+      if (v.state === 'differs') return v;
+      verdict = v;
     }
     return verdict;
   }
 
-  private compare(
-    c: TranslationCache,
-    i: number,
-    r: number,
-    seen: TableSeen | null,
-    shift: number,
-    mask: number,
-  ): Verdict {
+  /** A cached walk step: does a fresh walk pass the same table, with the same restrictions on what lies below? */
+  private table(c: TranslationCache, i: number, stage: 1 | 2, walk: Walk): Verdict {
+    const seen = new TableSeen(c.e[i + LEVEL]!, stage);
     const w = this.fresh.walker;
-    if (seen !== null) {
-      if (seen.found && seen.hi === c.e[i + OUT_HI] && seen.lo === c.e[i + OUT_LO]) return SAME;
-      return {
-        state: 'differs',
-        now: seen.found ? `table 0x${address(seen.hi, seen.lo).toString(16)}` : 'no table',
-        depends: this.depends,
-      };
+    w.caches = seen;
+    walk(c.e[i + IN_HI]!, c.e[i + IN_LO]!);
+    w.caches = null;
+    const place = seen.hi === c.e[i + OUT_HI] && seen.lo === c.e[i + OUT_LO];
+    if (seen.found && place && seen.perms === c.e[i + ATTR]) return SAME;
+    const found = `table 0x${address(seen.hi, seen.lo).toString(16)}${place ? ' with other permissions' : ''}`;
+    return { state: 'differs', now: seen.found ? found : 'no table', depends: this.depends };
+  }
+
+  /** A cached translation, leaf by leaf of a fresh walk, whose leaves may be smaller. */
+  private leaf(c: TranslationCache, i: number, walk: Walk, mask: number): Verdict {
+    const w = this.fresh.walker;
+    const size = 2 ** c.e[i + SHIFT]!;
+    const known = this.depends.length;
+    const perms = c.e[i + ATTR]! & mask;
+    for (let done = 0; done < size; done += 2 ** w.leafShift) {
+      this.depends.length = known;
+      const r = walk(c.e[i + IN_HI]!, c.e[i + IN_LO]! | done);
+      if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends, stage2: w.faultStage === 2 };
+      const place = w.outHi === c.e[i + OUT_HI] && w.outLo === (c.e[i + OUT_LO]! | done);
+      const allowed = (w.perms & mask) === perms;
+      if (place && allowed) continue;
+      const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${allowed ? '' : ' with other permissions'}`;
+      const stage2 = allowed && w.ipaHi === c.e[i + IPA_HI] && w.ipaLo === (c.e[i + IPA_LO]! | done);
+      return { state: 'differs', now, depends: this.depends, stage2 };
     }
-    if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends, stage2: w.faultStage === 2 };
-    const entryPerms = (c.e[i + ATTR]! >> shift) & mask;
-    const nowPerms = (w.perms >> shift) & mask;
-    if (
-      w.outHi === c.e[i + OUT_HI] &&
-      w.outLo === c.e[i + OUT_LO] &&
-      entryPerms === nowPerms &&
-      w.leafShift >= c.e[i + SHIFT]!
-    )
-      return SAME;
-    const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${entryPerms === nowPerms ? '' : ' with other permissions'}`;
-    const stage2 = entryPerms === nowPerms && w.ipaHi === c.e[i + IPA_HI] && w.ipaLo === c.e[i + IPA_LO];
-    return { state: 'differs', now, depends: this.depends, stage2 };
+    return SAME;
   }
 
   /** Verdict on a translation that a device holds. A device whose ATS is off cannot use it. */
@@ -192,63 +207,28 @@ export class Audit {
     if (!d.atsEnabled) return UNREACHABLE;
     const t = this.begin();
     const c = d.atc;
-    const status = this.freshAts(d, c, i);
-    const granted = status === DONE ? t.granted & 3 : 0;
-    if (
-      status === DONE &&
-      granted === c.e[i + ATTR] &&
-      t.outHi === c.e[i + OUT_HI] &&
-      t.outLo === c.e[i + OUT_LO] &&
-      t.leafShift >= c.e[i + SHIFT]!
-    )
-      return SAME;
-    const now = status !== DONE || granted === 0 ? 'no translation' : `PA 0x${address(t.outHi, t.outLo).toString(16)}`;
-    const depends: number[] = [];
-    this.depends = depends;
-    this.traceUntranslated(d, c, i);
-    return { state: 'differs', now, depends };
-  }
-
-  private freshAts(d: PciDevice, c: TranslationCache, i: number): number {
-    return this.fresh.translate(
-      d.rid,
-      c.e[i + B] === NO_PASID ? -1 : c.e[i + B]!,
-      c.e[i + IN_HI]!,
-      c.e[i + IN_LO]!,
-      0,
-      false,
-      ATS_REQUEST,
-    );
-  }
-
-  /** The reads of a fresh walk: translate() resets the visitor, so the walk is made once more through the parts. */
-  private traceUntranslated(d: PciDevice, c: TranslationCache, i: number): void {
-    const t = this.fresh;
-    const ste = t.readSte(d.rid);
-    if (ste === null) return;
-    for (let k = 0; k < 8; k++) this.depends.push(ste.address + 8 * k);
-    if (ste.bad || ste.config < 4) return;
-    t.walker.caches = null;
-    t.walker.visitor = this.note;
-    if (!ste.s1) {
-      if (ste.s2) t.walker.stage2(ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, FOR_INPUT, -1);
-      return;
+    const ssid = c.e[i + B] === NO_PASID ? -1 : c.e[i + B]!;
+    const size = 2 ** c.e[i + SHIFT]!;
+    t.observer = this.note;
+    let verdict: Verdict = SAME;
+    for (let done = 0; done < size && verdict === SAME; done += 2 ** t.leafShift) {
+      this.depends = [];
+      const status = t.translate(d.rid, ssid, c.e[i + IN_HI]!, c.e[i + IN_LO]! | done, ANY_DATA, false, ATS_REQUEST);
+      const granted = status === DONE ? t.granted : 0;
+      const place = t.outHi === c.e[i + OUT_HI] && t.outLo === (c.e[i + OUT_LO]! | done);
+      if (granted !== 0 && granted === c.e[i + ATTR] && place) continue;
+      const now = granted === 0 ? 'no translation' : `PA 0x${address(t.outHi, t.outLo).toString(16)}`;
+      const config = [t.ste, t.cd].flatMap((r) => (r ? record(r.address) : []));
+      verdict = { state: 'differs', now, depends: [...config, ...this.depends] };
     }
-    const cd = t.readCd(ste, c.e[i + B] === NO_PASID ? 0 : c.e[i + B]!);
-    if (cd === null) return;
-    for (let k = 0; k < 8; k++) this.depends.push(cd.address + 8 * k);
-    if (cd.bad || cd.ttb0 === null) return;
-    t.walker.stage1(cd.ttb0, ste.s2, c.e[i + IN_HI]!, c.e[i + IN_LO]!, 0, false);
+    t.observer = null;
+    return verdict;
   }
 
   /** Verdict on a configuration-cache entry: are its words still those in memory? */
   config(name: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): Verdict {
     const t = this.begin();
-    if (name === 'L1STD' || name === 'L1CD') {
-      const l = e as L1Entry;
-      if (this.memory.readWord(l.address) === l.word) return SAME;
-      return { state: 'differs', now: `0x${this.memory.readWord(l.address).toString(16)}`, depends: [l.address] };
-    }
+    if (name === 'L1STD' || name === 'L1CD') return this.level1(name, e as L1Entry);
     if (name === 'STE') {
       const s = e as SteConfig;
       const now = t.readSte(s.sid);
@@ -270,18 +250,27 @@ export class Audit {
     };
   }
 
-  /** Does any untranslated access of this device with these parameters succeed now? For property tests. */
-  translateFresh(d: PciDevice, pasid: number, hi: number, lo: number, need: number): number {
-    this.fresh.registersChanged();
-    return this.fresh.translate(d.rid, pasid, hi, lo, need, false, UNTRANSLATED);
+  /** A level-1 descriptor, at the place where a look-up now finds it. */
+  private level1(name: 'L1STD' | 'L1CD', e: L1Entry): Verdict {
+    const t = this.fresh;
+    const ste = name === 'L1CD' ? t.readSte(e.sid) : null;
+    const at = name === 'L1STD' ? t.l1stdAddress(e.key) : ste === null ? -1 : t.l1cdAddress(ste, l1cdIndex(e.key));
+    const depends = [at < 0 ? e.address : at, ...(ste ? record(ste.address) : [])];
+    if (at < 0) return { state: 'differs', now: 'no table', depends };
+    const word = this.memory.readWord(at);
+    return word === e.word ? SAME : { state: 'differs', now: `0x${word.toString(16)}`, depends };
   }
 }
+
+/** A fresh walk of one address, whose result lies in the walker. @returns its outcome */
+type Walk = (hi: number, lo: number) => number;
 
 /** Remembers the table of one level that a walk passes, and answers no look-up. */
 class TableSeen implements WalkCaches {
   found = false;
   hi = 0;
   lo = 0;
+  perms = 0;
   private readonly level: number;
   private readonly stage: 1 | 2;
 
@@ -304,19 +293,21 @@ class TableSeen implements WalkCaches {
 
   fillStage2Leaf(): void {}
 
-  fillStage2Table(w: { tableHi: number; tableLo: number }, _hi: number, _lo: number, level: number): void {
+  fillStage2Table(w: Vmsav8Walker, _hi: number, _lo: number, level: number): void {
     if (this.stage === 2) this.take(w, level);
   }
 
-  fillStage1Table(w: { tableHi: number; tableLo: number }, _hi: number, _lo: number, level: number): void {
+  fillStage1Table(w: Vmsav8Walker, _hi: number, _lo: number, level: number): void {
     if (this.stage === 1) this.take(w, level);
   }
 
-  private take(w: { tableHi: number; tableLo: number }, level: number): void {
+  private take(w: Vmsav8Walker, level: number): void {
     if (level !== this.level) return;
     this.found = true;
     this.hi = w.tableHi;
     this.lo = w.tableLo;
+    // Only walk steps of stage 1 carry restrictions.
+    this.perms = this.stage === 1 ? w.perms : 0;
   }
 }
 
@@ -327,7 +318,3 @@ function sameWords(a: Uint32Array, b: Uint32Array): boolean {
   for (let i = 0; i < 16; i++) if (a[i] !== b[i]) return false;
   return true;
 }
-
-/** Permission bits that an unprivileged and a privileged access have in an entry; exported for the text of hazards. */
-export const unprivileged = (attr: number): number => (attr >> UNPRIV_SHIFT) & (attr >> S2_SHIFT) & 7;
-export const privileged = (attr: number): number => (attr >> PRIV_SHIFT) & (attr >> S2_SHIFT) & 7;

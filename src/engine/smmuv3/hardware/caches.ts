@@ -31,6 +31,7 @@ export interface L1Entry {
 
 /** Key of an L1CD: StreamID and level-1 index. */
 export const l1cdKey = (sid: number, index: number): number => sid * 16384 + index;
+export const l1cdIndex = (key: number): number => key % 16384;
 
 /** Kinds of pending fills. */
 const S2_LEAF = 0;
@@ -310,8 +311,8 @@ export class SmmuCaches implements WalkCaches {
 
   removeCds(sid: number): void {
     const of = this.cd.get(sid);
-    if (of) for (const ssid of [...of.keys()]) this.removeCd(sid, ssid);
-    if (this.l1cd.size > 0) for (const e of [...this.l1cd.values()]) if (e.sid === sid) this.removeL1('L1CD', e.key);
+    if (of) for (const ssid of of.keys()) this.removeCd(sid, ssid);
+    if (this.l1cd.size > 0) for (const e of this.l1cd.values()) if (e.sid === sid) this.removeL1('L1CD', e.key);
   }
 
   removeL1(cache: 'L1STD' | 'L1CD', key: number): void {

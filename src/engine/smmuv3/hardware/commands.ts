@@ -1,11 +1,11 @@
 import { ANY, alignHi, alignLo, type TranslationCache } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
-import type { Memory } from '../../memory/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { EL2, l1cdKey, type SmmuCaches } from './caches.ts';
 import type { SmmuFeatures } from './features.ts';
-import type { RegisterFile } from './registers.ts';
+import type { Interrupts } from './interrupts.ts';
+import { CR0, GERROR, type RegisterFile } from './registers.ts';
 import { streamTableGeometry } from './stream-table.ts';
 
 /** Opcodes as literals, which the dispatch compares without a look-up; a test holds them equal to the layouts. */
@@ -48,6 +48,11 @@ function words(w0: number, w1: number, w2: number, w3: number): bigint[] {
   return [word(w0, w1), word(w2, w3)];
 }
 
+/** As the tag of an invalidation: no entry has it. */
+const NO_CONTEXT = -1;
+
+const CR2_E2H = 1;
+
 /** Log2 of the granule by TG. */
 const granuleOfTg = [0, 12, 14, 16] as const;
 
@@ -57,10 +62,10 @@ const granuleOfTg = [0, 12, 14, 16] as const;
  * Source: Arm IHI 0070, 4.2 to 4.8; 4.4.1 for range invalidation.
  */
 export class CommandExecutor {
-  private readonly memory: Memory;
   private readonly features: SmmuFeatures;
   private readonly caches: SmmuCaches;
   private readonly regs: RegisterFile;
+  private readonly interrupts: Interrupts;
   private readonly trace: Trace;
   private readonly injector: Injector;
   private readonly device: (sid: number) => PciDevice | undefined;
@@ -68,18 +73,18 @@ export class CommandExecutor {
   atcTimeout = false;
 
   constructor(
-    memory: Memory,
     features: SmmuFeatures,
     caches: SmmuCaches,
     regs: RegisterFile,
+    interrupts: Interrupts,
     trace: Trace,
     injector: Injector,
     device: (sid: number) => PciDevice | undefined,
   ) {
-    this.memory = memory;
     this.features = features;
     this.caches = caches;
     this.regs = regs;
+    this.interrupts = interrupts;
     this.trace = trace;
     this.injector = injector;
     this.device = device;
@@ -91,8 +96,11 @@ export class CommandExecutor {
    */
   execute(w0: number, w1: number, w2: number, w3: number): number {
     const f = this.features;
-    const vmid = f.s2p ? w1 & (f.vmid16 ? 0xffff : 0xff) : 0;
-    const asid = (w1 >>> 16) & (f.asid16 ? 0xffff : 0xff);
+    // A tag that this SMMU cannot hold matches nothing. Source: IHI 0070, 4.4 (VMID, ASID with IDR0.VMID16, ASID16 = 0).
+    const longVmid = f.s2p && !f.vmid16 && (w1 & 0xff00) !== 0;
+    const vmid = longVmid ? NO_CONTEXT : f.s2p ? w1 & 0xffff : 0;
+    const asid = w1 >>> 16;
+    const longAsid = !f.asid16 && asid > 0xff;
     const ssid = w0 >>> 12;
     if ((w0 & 0x400) !== 0) return CERROR_ILL; // SSec on the Non-secure queue
     switch (w0 & 0xff) {
@@ -114,23 +122,27 @@ export class CommandExecutor {
         this.caches.removeCds(w1 >>> 0);
         return CERROR_NONE;
       case OP.CFGI_VMS_PIDM:
-        return CERROR_NONE;
+        return f.mpam && f.s2p ? CERROR_NONE : CERROR_ILL;
       case OP.TLBI_NH_ALL:
         return f.s1p ? this.byContext(vmid, ANY) : CERROR_ILL;
       case OP.TLBI_NH_ASID:
-        return f.s1p ? this.byContext(vmid, asid) : CERROR_ILL;
+        return f.s1p ? this.byContext(longAsid ? NO_CONTEXT : vmid, asid) : CERROR_ILL;
       case OP.TLBI_NH_VA:
-        return f.s1p ? this.byRange(this.caches.iotlb, this.caches.s1walk, vmid, asid, w0, w2, w3) : CERROR_ILL;
+        return f.s1p ? this.byAddress(longAsid ? NO_CONTEXT : vmid, asid, w0, w2, w3) : CERROR_ILL;
       case OP.TLBI_NH_VAA:
-        return f.s1p ? this.byRange(this.caches.iotlb, this.caches.s1walk, vmid, ANY, w0, w2, w3) : CERROR_ILL;
+        return f.s1p ? this.byAddress(vmid, ANY, w0, w2, w3) : CERROR_ILL;
       case OP.TLBI_EL2_ALL:
-        return f.hyp ? this.byContext(EL2, ANY) : CERROR_ILL;
+        return f.s1p && f.hyp ? this.byContext(EL2, ANY) : CERROR_ILL;
       case OP.TLBI_EL2_ASID:
-        return f.hyp ? this.byContext(EL2, asid) : CERROR_ILL;
-      case OP.TLBI_EL2_VA:
-        return f.hyp ? this.byRange(this.caches.iotlb, this.caches.s1walk, EL2, asid, w0, w2, w3) : CERROR_ILL;
+        return f.s1p && f.hyp ? this.byContext(longAsid ? NO_CONTEXT : EL2, asid) : CERROR_ILL;
+      case OP.TLBI_EL2_VA: {
+        if (!f.s1p || !f.hyp) return CERROR_ILL;
+        // Without E2H the regime has no ASIDs.
+        if ((this.regs.num('CR2') & CR2_E2H) === 0) return this.byAddress(EL2, ANY, w0, w2, w3);
+        return this.byAddress(longAsid ? NO_CONTEXT : EL2, asid, w0, w2, w3);
+      }
       case OP.TLBI_EL2_VAA:
-        return f.hyp ? this.byRange(this.caches.iotlb, this.caches.s1walk, EL2, ANY, w0, w2, w3) : CERROR_ILL;
+        return f.s1p && f.hyp ? this.byAddress(EL2, ANY, w0, w2, w3) : CERROR_ILL;
       case OP.TLBI_S12_VMALL:
         if (!f.s2p) return CERROR_ILL;
         this.byContext(vmid, ANY);
@@ -144,7 +156,8 @@ export class CommandExecutor {
         return CERROR_NONE;
       case OP.ATC_INV:
         if (!f.ats) return CERROR_ILL;
-        if ((this.regs.num('CR0') & 1) !== 0) this.invalidateAtc(w0, w1 >>> 0, w2, w3);
+        if ((w2 & 63) > 52) return CERROR_ILL;
+        if ((this.regs.num('CR0') & CR0.SMMUEN) !== 0) this.invalidateAtc(w0, w1 >>> 0, w2, w3);
         return CERROR_NONE;
       case OP.PRI_RESP:
         return f.pri && ((w2 >>> 12) & 3) !== 3 ? CERROR_NONE : CERROR_ILL;
@@ -162,6 +175,10 @@ export class CommandExecutor {
     this.caches.iotlb.removeContext(a, b);
     this.caches.s1walk.removeContext(a, b);
     return CERROR_NONE;
+  }
+
+  private byAddress(a: number, b: number, w0: number, w2: number, hi: number): number {
+    return this.byRange(this.caches.iotlb, this.caches.s1walk, a, b, w0, w2, hi);
   }
 
   /** Leaf entries of the range, and without Leaf the walk entries that cover it. */
@@ -182,11 +199,12 @@ export class CommandExecutor {
     if (tg !== 0) {
       const num = (w0 >>> 12) & 31;
       const scale = Math.min((w0 >>> 20) & 31, 39);
-      level = (w2 >>> 8) & 3;
-      if (num === 0 && scale === 0 && level === 0) return CERROR_ILL;
       granule = granuleOfTg[tg]!;
-      bytes = (num + 1) * 2 ** (scale + granule);
+      level = (w2 >>> 8) & 3;
+      // The 16 KiB granule has no blocks at level 1 below 52 bits.
       if (granule === 14 && level === 1) level = 0;
+      if (num === 0 && scale === 0 && level === 0) return CERROR_ILL;
+      bytes = (num + 1) * 2 ** (scale + granule);
     }
     leaves.removeRange(a, b, hi, lo, bytes, level === 0 ? -1 : level, granule);
     if ((w2 & 1) === 0) {
@@ -213,12 +231,14 @@ export class CommandExecutor {
     const first = range === 31 ? 0 : sid - (sid % size);
     const last = first + size - 1;
     const inside = (s: number): boolean => s >= first && s <= last;
-    for (const s of [...this.caches.cd.keys()]) if (inside(s)) this.caches.removeCds(s);
-    for (const s of [...this.caches.ste.keys()]) if (inside(s)) this.caches.removeSte(s);
+    const { caches } = this;
+    for (const s of caches.cd.keys()) if (inside(s)) caches.removeCds(s);
+    for (const s of caches.ste.keys()) if (inside(s)) caches.removeSte(s);
+    for (const e of caches.l1cd.values()) if (inside(e.sid)) caches.removeL1('L1CD', e.key);
+    // Descriptors that were cached under another SPLIT go too when everything does.
     const from = this.l1Index(first);
-    const to = this.l1Index(last);
-    for (const k of [...this.caches.l1std.keys()]) if (k >= from && k <= to) this.caches.removeL1('L1STD', k);
-    for (const e of [...this.caches.l1cd.values()]) if (inside(e.sid)) this.caches.removeL1('L1CD', e.key);
+    const to = range === 31 ? Number.POSITIVE_INFINITY : this.l1Index(last);
+    for (const k of caches.l1std.keys()) if (k >= from && k <= to) caches.removeL1('L1STD', k);
   }
 
   private invalidateCd(sid: number, ssid: number, leaf: boolean): void {
@@ -302,9 +322,10 @@ export class CommandExecutor {
       this.atcTimeout = false;
       return CERROR_ATC_INV_SYNC;
     }
-    if (cs === 1) {
-      const address = (w3 & 0xfffff) * 4294967296 + ((w2 & ~3) >>> 0);
-      if (address !== 0 && this.memory.contains(address, 4)) this.memory.write32(address, w1 >>> 0);
+    if (cs === 1 && this.features.msi) {
+      const address = (w3 & 0xffffff) * 4294967296 + ((w2 & ~3) >>> 0);
+      // The command completes all the same when the write does not arrive. Source: IHI 0070, 4.7.3, 7.5.1.
+      if (address !== 0 && !this.interrupts.write(address, w1 >>> 0)) this.interrupts.raise(GERROR.MSI_CMDQ_ABT_ERR);
     }
     return CERROR_NONE;
   }

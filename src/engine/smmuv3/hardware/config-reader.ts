@@ -8,6 +8,7 @@ import {
   OK,
   PERMISSION,
   READ,
+  type ReadVisitor,
   TRANSLATION,
   Vmsav8Walker,
 } from '../../pagetable/vmsav8.ts';
@@ -15,8 +16,8 @@ import type { ReadStep, Trace } from '../../trace/index.ts';
 import { type L1Entry, l1cdKey, type SmmuCaches } from './caches.ts';
 import { type CdConfig, decodeCd, decodeSte, type SteConfig } from './config.ts';
 import type { SmmuFeatures } from './features.ts';
-import type { RegisterFile } from './registers.ts';
-import { locateSte, steOfL1, streamTableGeometry } from './stream-table.ts';
+import { CR0, type RegisterFile } from './registers.ts';
+import { locateSte, type SteLocation, type StreamTable, steOfL1, streamTableGeometry } from './stream-table.ts';
 
 /** Kinds of request. */
 export const UNTRANSLATED = 0;
@@ -60,6 +61,8 @@ export const walkEvents: readonly number[] = [];
  */
 export class ConfigReader {
   readonly walker: Vmsav8Walker;
+  /** Sees the page-table reads where no trace does. */
+  observer: ReadVisitor | null = null;
   protected readonly memory: Memory;
   protected readonly regs: RegisterFile;
   readonly features: SmmuFeatures;
@@ -70,11 +73,9 @@ export class ConfigReader {
   protected enabled = false;
   protected atsChk = false;
   protected gbpaAbort = false;
-  protected strtabBase = 0n;
-  protected strtabCfg = 0n;
-  protected twoLevel = false;
-  protected split = 8;
-  protected log2Size = 0;
+  protected e2h = false;
+  protected table: StreamTable;
+  private readonly addressLimit: number;
 
   // Result.
   status = DONE;
@@ -84,7 +85,7 @@ export class ConfigReader {
   /** Intermediate address; same as the input without stage 1. */
   ipaHi = 0;
   ipaLo = 0;
-  /** READ, WRITE, EXEC that an ATS completion grants (both stages). */
+  /** READ and WRITE that an ATS completion grants (both stages). */
   granted = 0;
   leafShift = 12;
   /** 0 walk, 1 IOTLB, 2 stage-2 TLB alone, 3 no translation. */
@@ -96,6 +97,9 @@ export class ConfigReader {
   faultIpaHi = 0;
   faultIpaLo = 0;
   fetchAddress = 0;
+  /** The access as the STE's overrides leave it, which is how events describe it. */
+  need = 0;
+  priv = false;
   /** False when the CD or STE says that the fault is not recorded. */
   recorded = true;
   ssidValid = false;
@@ -117,20 +121,24 @@ export class ConfigReader {
     this.caches = caches;
     this.trace = trace;
     this.walker = new Vmsav8Walker(memory);
+    this.addressLimit = 2 ** features.oas;
+    this.table = this.streamTable();
     this.registersChanged();
+  }
+
+  private streamTable(): StreamTable {
+    const { regs, features } = this;
+    const cfg = regs.get('STRTAB_BASE_CFG');
+    return streamTableGeometry(regs.get('STRTAB_BASE'), cfg, features.sidBits, features.twoLevelStreamTable);
   }
 
   registersChanged(): void {
     const cr0 = this.regs.num('CR0');
-    this.enabled = (cr0 & 1) !== 0;
-    this.atsChk = (cr0 & 16) !== 0;
+    this.enabled = (cr0 & CR0.SMMUEN) !== 0;
+    this.atsChk = (cr0 & CR0.ATSCHK) !== 0;
     this.gbpaAbort = (this.regs.num('GBPA') & (1 << 20)) !== 0;
-    this.strtabBase = this.regs.get('STRTAB_BASE');
-    this.strtabCfg = this.regs.get('STRTAB_BASE_CFG');
-    const g = streamTableGeometry(this.strtabBase, this.strtabCfg);
-    this.twoLevel = g.twoLevel;
-    this.split = g.split;
-    this.log2Size = g.log2Size;
+    this.e2h = this.features.hyp && (this.regs.num('CR2') & 1) !== 0;
+    this.table = this.streamTable();
   }
 
   protected fault(event: number): number {
@@ -175,37 +183,37 @@ export class ConfigReader {
   }
 
   protected steAddress(sid: number): number {
-    if (!this.twoLevel || sid >= 2 ** this.log2Size) {
-      const at = locateSte(this.memory, this.strtabBase, this.strtabCfg, sid);
-      if ('error' in at) {
-        this.fetchFault(EVENT[at.error], at.address);
-        return -1;
-      }
-      return at.address;
-    }
-    const index = Math.floor(sid / 2 ** this.split);
-    const cached = this.caches?.l1std.get(index);
-    let at = null;
-    if (cached !== undefined) {
-      if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1STD', cached);
-      at = steOfL1(this.memory, this.split, sid, cached.address, cached.word);
-    } else {
-      at = locateSte(this.memory, this.strtabBase, this.strtabCfg, sid);
-      if (!('error' in at && at.error === 'F_STE_FETCH' && !this.memory.contains(at.address))) {
-        const l1Address = 'error' in at ? at.address : at.l1Address;
-        const word = this.memory.readWord(l1Address);
-        this.fetched++;
-        this.traceRead('L1STD', l1Address, null, `L1STD[${index.toString(16)}]`, 'smmuv3.l1std', word);
-        // A descriptor without a table is never cached: Linux makes tables later without an invalidation.
-        if (!('error' in at))
-          this.caches?.addL1('L1STD', { key: index, uid: this.caches.newUid(), sid, address: l1Address, word });
-      }
-    }
+    const g = this.table;
+    const at = g.twoLevel && sid < 2 ** g.log2Size ? this.steThroughL1(sid) : locateSte(this.memory, g, sid);
     if ('error' in at) {
       this.fetchFault(EVENT[at.error], at.address);
       return -1;
     }
-    return at.address;
+    if (at.address < this.addressLimit) return at.address;
+    this.fetchFault(EVENT.F_STE_FETCH, at.address);
+    return -1;
+  }
+
+  /** The STE's place by way of the level-1 descriptor, cached or read. */
+  private steThroughL1(sid: number): SteLocation {
+    const g = this.table;
+    const index = Math.floor(sid / 2 ** g.split);
+    const cached = this.caches?.l1std.get(index);
+    if (cached !== undefined) {
+      if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1STD', cached);
+      return steOfL1(this.memory, g.split, sid, cached.address, cached.word);
+    }
+    const l1Address = g.base + index * 8;
+    if (!this.memory.contains(l1Address) || l1Address >= this.addressLimit)
+      return { error: 'F_STE_FETCH', address: l1Address };
+    const word = this.memory.readWord(l1Address);
+    this.fetched++;
+    this.traceRead('L1STD', l1Address, null, `L1STD[${index.toString(16)}]`, 'smmuv3.l1std', word);
+    const at = steOfL1(this.memory, g.split, sid, l1Address, word);
+    // A descriptor without a table is never cached: Linux makes tables later without an invalidation.
+    if (this.caches !== null && !('error' in at))
+      this.caches.addL1('L1STD', { key: index, uid: this.caches.newUid(), sid, address: l1Address, word });
+    return at;
   }
 
   /** CD of an SSID. Null: `event` and the fault's fields are set. */
@@ -228,7 +236,8 @@ export class ConfigReader {
     const words = this.readRecord(pa);
     this.fetched++;
     this.traceRead('CD', pa, words, `CD ${ssid}`, 'smmuv3.cd', undefined);
-    const e = decodeCd(words, ste.sid, ssid, this.caches?.newUid() ?? 0, pa, this.features, ste.s1StallD);
+    const uid = this.caches?.newUid() ?? 0;
+    const e = decodeCd(words, ste.sid, ssid, uid, pa, this.features, ste.s1StallD, ste.el2 && !this.e2h);
     this.caches?.addCd(e);
     return e;
   }
@@ -246,11 +255,13 @@ export class ConfigReader {
       e = { key, uid: this.caches?.newUid() ?? 0, sid: ste.sid, address: pa, word };
       this.caches?.addL1('L1CD', e);
     } else if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1CD', e);
-    if ((e.word & 1n) === 0n) {
+    const table = Number(e.word & (ste.s1Fmt === 1 ? 0xffffffffff000n : 0xfffffffff0000n));
+    // Out of range: with stage 2 that is a fault of its own. Source: IHI 0070 3.4.3, 7.3.9.
+    if ((e.word & 1n) === 0n || (ste.s2 === null && table >= this.addressLimit)) {
       this.event = EVENT.C_BAD_SUBSTREAMID;
       return -1;
     }
-    return Number(e.word & 0xffffffffff000n);
+    return table;
   }
 
   /** Physical address of a CD or L1CD: through stage 2 when nested. -1 with the fault set. */
@@ -345,5 +356,16 @@ export class ConfigReader {
 
   readCd(ste: SteConfig, ssid: number): CdConfig | null {
     return this.findCd(ste, ssid);
+  }
+
+  /** Where a fresh look-up finds a level-1 descriptor, -1 where it needs none or cannot reach it. */
+  l1stdAddress(index: number): number {
+    const at = this.table.base + index * 8;
+    return this.enabled && this.table.twoLevel && this.memory.contains(at) ? at : -1;
+  }
+
+  l1cdAddress(ste: SteConfig, index: number): number {
+    if (ste.bad || !ste.s1 || ste.s1Fmt === 0) return -1;
+    return this.fetchable(ste, ste.contextPtr + index * 8);
   }
 }

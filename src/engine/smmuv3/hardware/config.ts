@@ -44,6 +44,7 @@ const C = {
   IPS: cd('IPS'),
   AFFD: cd('AFFD'),
   WXN: cd('WXN'),
+  PAN: cd('PAN'),
   TBI0: cd('TBI0'),
   TBI1: cd('TBI1'),
   AA64: cd('AA64'),
@@ -77,8 +78,11 @@ export interface SteConfig {
   readonly s1Fmt: number;
   readonly s1CdMax: number;
   readonly s1Dss: number;
+  /** S1ContextPtr, aligned to the size of the table. */
   readonly contextPtr: number;
+  /** 0 where ATS is off, also by Config; 2 counts only with CR0.ATSCHK. */
   readonly eats: number;
+  /** 0 where IDR1.ATTR_PERMS_OVR is 0. */
   readonly privCfg: number;
   readonly instCfg: number;
   /** Stage-1 stream world is EL2 or EL2-E2H. */
@@ -99,6 +103,8 @@ export interface CdConfig {
   readonly words: Uint32Array;
   readonly bad: boolean;
   readonly asid: number;
+  /** EL2 without E2H: no ASID, one half, one privilege. */
+  readonly single: boolean;
   readonly ttb0: CdHalf;
   readonly ttb1: CdHalf;
   readonly tbi0: boolean;
@@ -108,34 +114,52 @@ export interface CdConfig {
 
 const hiOf = (w: Uint32Array, i: number): number => (w[i * 2 + 1]! & 0xfffff) | 0;
 
+/** Base of a translation table: its size aligns it, and a high half of 20 bits is all that the field has. */
+const tableBase = (w: Uint32Array, word: number, firstBits: number): { baseHi: number; baseLo: number } => ({
+  baseHi: hiOf(w, word),
+  baseLo: w[word * 2]! & -(2 ** firstBits * 8),
+});
+
+/** Where the CDs or the level-1 descriptors begin; what the table's size makes zero is taken as zero. */
+function contextPointer(w: Uint32Array, s1Fmt: number, s1CdMax: number): number {
+  const raw = hiOf(w, 0) * 4294967296 + ((w[0]! & 0xffffffc0) >>> 0);
+  const log2 = s1Fmt === 0 ? s1CdMax + 6 : Math.max(s1CdMax - (s1Fmt === 1 ? 3 : 7), 6);
+  return raw - (raw % 2 ** log2);
+}
+
 /**
  * Decodes the STE and decides whether it is illegal.
- * Source: Arm IHI 0070, 5.2 (each field's ILL conditions), 7.3.5 C_BAD_STE.
+ * Source: Arm IHI 0070, 5.2 (each field's ILLEGAL conditions), 5.2.2 SteIllegal(), 3.4.3 (S1ContextPtr).
  */
 export function decodeSte(w: Uint32Array, sid: number, uid: number, address: number, f: SmmuFeatures): SteConfig {
   const config = S.Config(w, 0);
   const s1 = (config & 5) === 5;
   const s2on = (config & 6) === 6;
-  const s1Fmt = S.S1Fmt(w, 0);
-  const s1CdMax = S.S1CDMax(w, 0);
-  const eats = f.ats ? S.EATS(w, 0) : 0;
-  const strw = S.STRW(w, 0);
+  const s1CdMax = f.ssidBits === 0 ? 0 : S.S1CDMax(w, 0);
+  const s1Fmt = s1CdMax === 0 || S.S1Fmt(w, 0) === 3 ? 0 : S.S1Fmt(w, 0);
+  // Without a translating stage the field is ignored, and nothing can be asked or sent translated.
+  const eats = f.ats && (config & 3) !== 0 ? S.EATS(w, 0) : 0;
+  const strw = f.s1p && f.hyp && config === 5 ? S.STRW(w, 0) : 0;
+  const s2s = S.S2S(w, 0) === 1;
+  const contextPtr = contextPointer(w, s1Fmt, s1CdMax);
   let bad = S.V(w, 0) === 0;
   let s2: StageConfig | null = null;
   if (!bad && config >= 4) {
     if (s1) {
       bad ||= !f.s1p;
       bad ||= s1CdMax > f.ssidBits;
-      bad ||= s1CdMax > 0 && s1Fmt !== 0 && !f.cd2l;
+      bad ||= s1Fmt !== 0 && !f.cd2l;
       bad ||= S.S1STALLD(w, 0) === 1 && f.stallModel !== 0;
-      bad ||= !s2on && ((strw & 1) === 1 || (strw === 2 && !f.hyp));
+      bad ||= (strw & 1) === 1;
+      bad ||= contextPtr >= 2 ** f.oas;
     }
     if (s2on) {
       s2 = f.s2p ? decodeStage2(w, f) : null;
       bad ||= s2 === null;
     }
-    bad ||= eats === 1 && s2on && S.S2S(w, 0) === 1;
-    bad ||= eats === 2 && (config !== 7 || S.S2S(w, 0) === 1 || f.ns1ats);
+    bad ||= eats === 1 && s2on && s2s;
+    bad ||= eats === 2 && (config !== 7 || s2s || f.ns1ats);
+    bad ||= f.s2p && config !== 4 && strw === 0 && !f.vmid16 && S.S2VMID(w, 0) > 0xff;
   }
   return {
     sid,
@@ -147,18 +171,21 @@ export function decodeSte(w: Uint32Array, sid: number, uid: number, address: num
     s1,
     s2,
     vmid: f.s2p ? S.S2VMID(w, 0) & (f.vmid16 ? 0xffff : 0xff) : 0,
-    s1Fmt: s1CdMax === 0 || s1Fmt === 3 ? 0 : s1Fmt,
+    s1Fmt,
     s1CdMax,
     s1Dss: S.S1DSS(w, 0),
-    contextPtr: hiOf(w, 0) * 4294967296 + ((w[0]! & 0xffffffc0) >>> 0),
+    contextPtr,
     eats: eats === 3 ? 0 : eats,
-    privCfg: S.PRIVCFG(w, 0),
-    instCfg: S.INSTCFG(w, 0),
-    el2: s1 && !s2on && strw === 2,
+    privCfg: f.attrPermsOvr ? S.PRIVCFG(w, 0) : 0,
+    instCfg: f.attrPermsOvr ? S.INSTCFG(w, 0) : 0,
+    el2: s1 && strw === 2,
     s1StallD: S.S1STALLD(w, 0) === 1,
     s2Record: S.S2R(w, 0) === 1,
   };
 }
+
+/** Output size that the highest start level asks for. Source: Arm DDI 0487, AArch64.S2InvalidSL. */
+const sizeForSl0Two: Readonly<Record<number, number>> = { 12: 44, 14: 42, 16: 44 };
 
 function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
   const granule = tg0[S.S2TG(w, 0)]!;
@@ -167,24 +194,19 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
   const inputBits = 64 - t0sz;
   if (t0sz < 16 || t0sz > 39 || inputBits > f.oas) return null;
   const sl0 = S.S2SL0(w, 0);
+  if (sl0 === 3 || (sl0 === 2 && f.oas < sizeForSl0Two[granule]!)) return null;
   const startLevel = granule === 12 ? 2 - sl0 : 3 - sl0;
-  if (startLevel < 0 || (startLevel === 0 && granule !== 12) || (granule === 12 && startLevel === 0 && f.oas < 44))
-    return null;
   const stride = granule - 3;
   const firstBits = inputBits - granule - (3 - startLevel) * stride;
-  // At most sixteen tables are concatenated; level 0 of the 4K granule has 9 index bits and none above.
-  if (firstBits < 1 || firstBits > stride + 4 || (startLevel === 0 && firstBits > 9)) return null;
+  // At most sixteen tables are concatenated.
+  if (firstBits < 1 || firstBits > stride + 4) return null;
   if (S.S2AA64(w, 0) !== 1 || S.S2ENDI(w, 0) === 1) return null;
   if (S.S2S(w, 0) === 1 ? f.stallModel === 1 : f.stallModel === 2) return null;
   if ((S.S2HA(w, 0) === 1 && f.httu < 1) || (S.S2HD(w, 0) === 1 && f.httu < 2)) return null;
   const outputBits = Math.min(addressSizeBits[S.S2PS(w, 0)]!, f.oas);
-  const ttbHi = hiOf(w, 3);
-  const ttbLo = w[6]! & ~15;
-  if (outputBits < 64 && beyond(ttbHi, ttbLo, outputBits)) return null;
-  const bytes = Math.max(2 ** firstBits * 8, 64);
+  if (beyond(hiOf(w, 3), w[6]! & ~15, outputBits)) return null;
   return stageConfig({
-    baseHi: ttbHi,
-    baseLo: ttbLo & -bytes,
+    ...tableBase(w, 3, firstBits),
     granule,
     startLevel,
     inputBits,
@@ -192,13 +214,17 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
     affd: S.S2AFFD(w, 0) === 1,
     had: false,
     wxn: false,
+    pan: false,
+    single: false,
     ptw: S.S2PTW(w, 0) === 1,
+    xnx: f.xnx,
   });
 }
 
 /**
  * Decodes a CD.
- * Source: Arm IHI 0070, 5.4, 7.3.11 C_BAD_CD.
+ * Source: Arm IHI 0070, 5.4, 5.4.1 (EPDx, any-EL2), 5.4.2 CdIllegal().
+ * @param single stream world EL2 without E2H, in which EPD, the upper half, ASID and PAN mean nothing
  */
 export function decodeCd(
   w: Uint32Array,
@@ -208,42 +234,48 @@ export function decodeCd(
   address: number,
   f: SmmuFeatures,
   steStallD: boolean,
+  single = false,
 ): CdConfig {
-  let bad = C.V(w, 0) === 0 || C.AA64(w, 0) === 0 || C.ENDI(w, 0) === 1;
+  const off0 = !single && C.EPD0(w, 0) === 1;
+  const off1 = single || C.EPD1(w, 0) === 1;
+  let bad = C.V(w, 0) === 0 || C.AA64(w, 0) === 0;
+  bad ||= C.ENDI(w, 0) === 1 && !(off0 && off1);
   bad ||= C.A(w, 0) === 0 && f.termModel;
   bad ||= C.S(w, 0) === 1 ? steStallD || f.stallModel === 1 : f.stallModel === 2;
   bad ||= (C.HA(w, 0) === 1 && f.httu < 1) || (C.HD(w, 0) === 1 && f.httu < 2);
-  const asid = C.ASID(w, 0);
+  const asid = single ? 0 : C.ASID(w, 0);
   bad ||= !f.asid16 && asid > 0xff;
   const outputBits = Math.min(addressSizeBits[C.IPS(w, 0)]!, f.oas);
-  const half = (epd: number, tsz: number, granule: number, word: number, had: number): CdHalf => {
-    if (epd === 1) return null;
-    const hi = hiOf(w, word);
-    const lo = w[word * 2]! & ~15;
-    if (!f.granules.includes(granule) || tsz < 16 || tsz > 39 || beyond(hi, lo, outputBits)) {
+  const half = (tsz: number, granule: number, word: number, had: number): CdHalf => {
+    if (
+      !f.granules.includes(granule) ||
+      tsz < 16 ||
+      tsz > 39 ||
+      beyond(hiOf(w, word), w[word * 2]! & ~15, outputBits)
+    ) {
       bad = true;
       return null;
     }
     const stride = granule - 3;
     const inputBits = 64 - tsz;
     const levels = Math.ceil((inputBits - granule) / stride);
-    const firstBits = inputBits - granule - (levels - 1) * stride;
-    const bytes = Math.max(2 ** firstBits * 8, 64);
     return stageConfig({
-      baseHi: hi,
-      baseLo: lo & -bytes,
+      ...tableBase(w, word, inputBits - granule - (levels - 1) * stride),
       granule,
       startLevel: 4 - levels,
       inputBits,
       outputBits,
       affd: C.AFFD(w, 0) === 1,
-      had: had === 1,
+      had: f.had && had === 1,
       wxn: C.WXN(w, 0) === 1,
+      pan: !single && C.PAN(w, 0) === 1,
+      single,
       ptw: false,
+      xnx: false,
     });
   };
-  const ttb0 = bad ? null : half(C.EPD0(w, 0), C.T0SZ(w, 0), tg0[C.TG0(w, 0)]!, 1, C.HAD0(w, 0));
-  const ttb1 = bad ? null : half(C.EPD1(w, 0), C.T1SZ(w, 0), tg1[C.TG1(w, 0)]!, 2, C.HAD1(w, 0));
+  const ttb0 = bad || off0 ? null : half(C.T0SZ(w, 0), tg0[C.TG0(w, 0)]!, 1, C.HAD0(w, 0));
+  const ttb1 = bad || off1 ? null : half(C.T1SZ(w, 0), tg1[C.TG1(w, 0)]!, 2, C.HAD1(w, 0));
   return {
     sid,
     ssid,
@@ -252,6 +284,7 @@ export function decodeCd(
     words: w,
     bad,
     asid,
+    single,
     ttb0,
     ttb1,
     tbi0: C.TBI0(w, 0) === 1,

@@ -1,34 +1,40 @@
 import { fieldOf, getField } from '../../bits/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
+import { EXEC, WRITE } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
 import { encodeEvent, eventLayout, eventName, eventText, registerByName } from '../layout/index.ts';
 import type { SmmuFeatures } from './features.ts';
-import type { RegisterFile } from './registers.ts';
+import type { Interrupts } from './interrupts.ts';
+import { GERROR, type RegisterFile } from './registers.ts';
 import { EVENT, type Translator } from './translator.ts';
+
+/** OVFLG of PROD and OVACKFLG of CONS. */
+const OVERFLOW = 0x80000000;
 
 const queueBase = registerByName('EVENTQ_BASE')!.layout;
 
-/** A ring's geometry from a *_BASE register. `max` is what the ID register allows for LOG2SIZE. */
-export function ring(base: bigint, max: number, entryBytes: number): { base: number; log2: number } {
+/**
+ * A ring's geometry from a *_BASE register.
+ * @param max what the ID register allows for LOG2SIZE
+ * @param oas output address bits, to which the base is cut. Source: Arm IHI 0070, 3.4.3
+ */
+export function ring(base: bigint, max: number, entryBytes: number, oas = 52): { base: number; log2: number } {
   const log2 = Math.min(Number(getField(fieldOf(queueBase, 'LOG2SIZE'), [base])), max);
-  const at = Number(getField(fieldOf(queueBase, 'ADDR'), [base]));
+  const at = Number(getField(fieldOf(queueBase, 'ADDR'), [base])) % 2 ** oas;
   const bytes = Math.max(2 ** log2 * entryBytes, 32);
   return { base: at - (at % bytes), log2 };
 }
 
-/** Words of the event that the translator's last request ended in. Source: Arm IHI 0070, 7.3. */
-export function eventWords(
-  t: Translator,
-  sid: number,
-  ssid: number,
-  input: bigint,
-  need: number,
-  priv: boolean,
-): bigint[] {
+/**
+ * Words of the event that the translator's last request ended in. Source: Arm IHI 0070, 7.3.
+ * @param ssid -1 where the event has no SubstreamID
+ * @param input the address as the device sent it: IOVA, or the physical address of a translated access
+ */
+export function eventWords(t: Translator, sid: number, ssid: number, input: bigint): bigint[] {
   const substream: Record<string, number> = ssid >= 0 ? { SSV: 1, SSID: ssid } : {};
-  const read = (need & 2) === 0;
-  const access = { RnW: read ? 1 : 0, InD: read && (need & 4) !== 0 ? 1 : 0, PnU: priv ? 1 : 0 };
+  const read = (t.need & WRITE) === 0;
+  const access = { RnW: read ? 1 : 0, InD: read && (t.need & EXEC) !== 0 ? 1 : 0, PnU: t.priv ? 1 : 0 };
   const name = eventName(t.event);
   switch (t.event) {
     case EVENT.F_STE_FETCH:
@@ -80,17 +86,22 @@ export class EventQueue {
   private readonly memory: Memory;
   private readonly regs: RegisterFile;
   private readonly features: SmmuFeatures;
+  private readonly interrupts: Interrupts;
   private readonly trace: Trace;
   private readonly injector: Injector;
-  /** Set when the interrupt is enabled and a record was written. */
-  irq = false;
-  /** Called when a write to the queue is aborted. */
-  onAbort: () => void = () => {};
 
-  constructor(memory: Memory, regs: RegisterFile, features: SmmuFeatures, trace: Trace, injector: Injector) {
+  constructor(
+    memory: Memory,
+    regs: RegisterFile,
+    features: SmmuFeatures,
+    interrupts: Interrupts,
+    trace: Trace,
+    injector: Injector,
+  ) {
     this.memory = memory;
     this.regs = regs;
     this.features = features;
+    this.interrupts = interrupts;
     this.trace = trace;
     this.injector = injector;
   }
@@ -116,28 +127,35 @@ export class EventQueue {
     });
   }
 
-  /** Source: Arm IHI 0070, 3.5.1 and 7.4 (overflow). @returns whether a record was written */
+  /**
+   * Writes a record at PROD. It is lost when the queue is full, which flags an overflow, when the write is aborted, and
+   * while software has not acknowledged an earlier abort.
+   * Source: Arm IHI 0070, 3.5.1, 3.18.2 (interrupt when the queue stops being empty), 7.2.1, 7.4.
+   * @returns whether a record was written
+   */
   write(words: readonly bigint[]): boolean {
-    const q = ring(this.regs.get('EVENTQ_BASE'), this.features.eventqsLog2, 32);
+    const { regs } = this;
+    if (this.interrupts.isActive(GERROR.EVENTQ_ABT_ERR)) return false;
+    const q = ring(regs.get('EVENTQ_BASE'), this.features.eventqsLog2, 32, this.features.oas);
     const size = 2 ** q.log2;
-    const prodReg = this.regs.num('EVENTQ_PROD');
-    const consReg = this.regs.num('EVENTQ_CONS');
-    const prod = prodReg & (2 * size - 1);
-    const cons = consReg & (2 * size - 1);
-    if ((prod ^ cons) === size || ((prod - cons) & (2 * size - 1)) > size) {
+    const mask = 2 * size - 1;
+    const prodReg = regs.num('EVENTQ_PROD');
+    const consReg = regs.num('EVENTQ_CONS');
+    const prod = prodReg & mask;
+    const fill = (prod - consReg) & mask;
+    if (fill >= size) {
       // Overflow is flagged once; software acknowledges by copying the flag to CONS.
-      if (prodReg >>> 31 === consReg >>> 31) this.regs.set('EVENTQ_PROD', BigInt((prodReg ^ 0x80000000) >>> 0));
+      if (prodReg >>> 31 === consReg >>> 31) regs.setNum('EVENTQ_PROD', prodReg ^ OVERFLOW);
       return false;
     }
     const at = q.base + (prod & (size - 1)) * 32;
     if (!this.memory.contains(at, 32)) {
-      this.onAbort();
+      this.interrupts.raise(GERROR.EVENTQ_ABT_ERR);
       return false;
     }
     for (let i = 0; i < 4; i++) this.memory.writeWord(at + 8 * i, words[i]!);
-    const next = (prod + 1) & (2 * size - 1);
-    this.regs.set('EVENTQ_PROD', BigInt(((prodReg & 0x80000000) | next) >>> 0));
-    if ((this.regs.num('IRQ_CTRL') & 4) !== 0) this.irq = true;
+    regs.setNum('EVENTQ_PROD', (prodReg & OVERFLOW) | ((prod + 1) & mask));
+    if (fill === 0) this.interrupts.signal('evtq');
     return true;
   }
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { ANY } from '../../cache/index.ts';
+import { runToEnd } from '../../machine/index.ts';
 import { CD, DATA, OFFSET, type Shape, TestMachine, VA } from './test-machine.ts';
 
 const plain: Shape = { n1: 4, n2: 4, twoLevelSte: false, twoLevelCd: false };
@@ -27,7 +29,7 @@ describe('reads of a cold walk, Arm IHI 0070 3.4 and the number of levels', () =
     const m = new TestMachine(plain);
     m.dma();
     expect(m.dma()).toMatchObject({ hit: 'IOTLB', reads: 0 });
-    m.smmu.caches.iotlb.removeAll();
+    m.smmu.caches.iotlb.removeContext(1, ANY);
     // The last stage-1 entry; its table and the final page are known to the walk cache and the stage-2 TLB.
     expect(m.dma()).toMatchObject({ hit: 'walk', reads: 1 });
   });
@@ -178,6 +180,77 @@ const rows: readonly Row[] = [
     event: 'F_STREAM_DISABLED',
   },
 ];
+
+describe('events as words, reference values', () => {
+  it('C_BAD_CD of a PASID', () => {
+    const m = new TestMachine({ ...plain, ste: { S1CDMax: 3 } });
+    expect(m.dma(false, 5).fault?.words).toEqual([0x000001080000580an, 0n, 0n, 0n]);
+  });
+  it('F_CD_FETCH', () => {
+    const m = new TestMachine({ ...plain, ste: { Config: 5, S1ContextPtr: 0x880045100000n } });
+    expect(m.dma().fault?.words).toEqual([0x0000010800000009n, 0n, 0n, 0x0000880045100000n]);
+  });
+  it('F_PERMISSION of a PASID, apart from the stall', () => {
+    const m = new TestMachine({ ...plain, ste: { S1CDMax: 3 } });
+    m.memory.writeBytes(CD + OFFSET + 5 * 64, m.memory.readBytes(CD + OFFSET, 64));
+    m.write(m.s1Entry(3) + OFFSET, BigInt(DATA) | 0xfc7n);
+    expect(m.dma(true, 5).fault?.words).toEqual([0x0000010800005813n, 0x0000020000000000n, BigInt(VA), 0n]);
+  });
+});
+
+describe('the access as an event describes it', () => {
+  const access = (q: { write?: boolean; exec?: boolean; priv?: boolean }): string => {
+    const m = new TestMachine(plain);
+    m.write(m.s1Entry(3) + OFFSET, 0n);
+    const r = runToEnd(
+      m.smmu.dma({ device: m.device, pasid: -1, iova: BigInt(VA), write: false, translated: false, ...q }),
+    );
+    const bits = r.fault!.fields;
+    return ['PnU', 'InD', 'RnW'].map((f) => bits[f]).join('');
+  };
+  it('tells privilege, instruction and read', () => {
+    expect([{}, { write: true }, { exec: true }, { priv: true }, { priv: true, exec: true }].map(access)).toEqual([
+      '001',
+      '000',
+      '011',
+      '101',
+      '111',
+    ]);
+  });
+});
+
+describe('permissions by kind of access', () => {
+  /** Which of read, write, execute, then the same privileged, pass with these bits of the stage-1 and stage-2 pages. */
+  const passes = (low1: bigint, low2: bigint): string =>
+    [false, true]
+      .flatMap((priv) =>
+        [{ write: false }, { write: true }, { write: false, exec: true }].map((q) => {
+          const m = new TestMachine(plain);
+          m.write(m.s1Entry(3) + OFFSET, BigInt(DATA) | low1);
+          m.mapIpa(DATA, low2);
+          const all = { device: m.device, pasid: -1, iova: BigInt(VA), translated: false, priv, ...q };
+          return runToEnd(m.smmu.dma(all)).ok ? '1' : '0';
+        }),
+      )
+      .join('');
+  const UXN = 1n << 54n;
+  const PXN = 1n << 53n;
+  it('of stage 1', () => {
+    expect(passes(0xf47n, 0x7ffn)).toBe('111110');
+    expect(passes(0xfc7n, 0x7ffn)).toBe('101101');
+    expect(passes(0xf07n, 0x7ffn)).toBe('001111');
+    expect(passes(0xf87n, 0x7ffn)).toBe('001101');
+    expect(passes(0xfc7n | UXN, 0x7ffn)).toBe('100101');
+    expect(passes(0xfc7n | PXN, 0x7ffn)).toBe('101100');
+  });
+  it('of stage 2, with execution apart for each privilege', () => {
+    expect(passes(0xfc7n, 0x77fn)).toBe('101101');
+    expect(passes(0xf47n, 0x7bfn)).toBe('011010');
+    expect(passes(0xfc7n, 0x7ffn | (1n << 53n))).toBe('101100');
+    expect(passes(0xfc7n, 0x7ffn | (2n << 53n))).toBe('100100');
+    expect(passes(0xfc7n, 0x7ffn | (3n << 53n))).toBe('100101');
+  });
+});
 
 describe('which event a fault gives', () => {
   for (const r of rows)

@@ -30,6 +30,13 @@ export interface SmmuFeatures {
   readonly eventqsLog2: number;
   readonly ril: boolean;
   readonly attrTypesOvr: boolean;
+  /** STE.PRIVCFG and STE.INSTCFG have an effect. */
+  readonly attrPermsOvr: boolean;
+  /** Hierarchical permissions can be switched off (CD.HAD). */
+  readonly had: boolean;
+  /** Stage-2 XN tells privileged from unprivileged execution. */
+  readonly xnx: boolean;
+  readonly mpam: boolean;
   readonly s2fwb: boolean;
   /** Output address size in bits. */
   readonly oas: number;
@@ -72,12 +79,16 @@ export function decodeFeatures(idr: readonly number[], iidr = 0, aidr = 0): Smmu
     termModel: f0('TERM_MODEL') === 1,
     httu: f0('HTTU'),
     ns1ats: f0('NS1ATS') === 1,
-    twoLevelStreamTable: f0('ST_LEVEL') === 1,
+    twoLevelStreamTable: f0('ST_LEVEL') !== 0,
     sidBits: f1('SIDSIZE'),
     ssidBits: f1('SSIDSIZE'),
     cmdqsLog2: f1('CMDQS'),
     eventqsLog2: f1('EVENTQS'),
     attrTypesOvr: f1('ATTR_TYPES_OVR') === 1,
+    attrPermsOvr: f1('ATTR_PERMS_OVR') === 1,
+    had: f3('HAD') === 1,
+    xnx: f3('XNX') === 1,
+    mpam: f3('MPAM') === 1,
     ril: f3('RIL') === 1,
     s2fwb: f3('FWB') === 1,
     oas: addressSizeBits[f5('OAS')]!,
@@ -116,7 +127,7 @@ export function physicalFeatures(f: Readonly<Record<string, boolean | number | s
   const on = (n: keyof typeof smmuFeatureNames): number => ((f[n] ?? smmuFeatureNames[n].default) ? 1 : 0);
   const word = (reg: string, values: Record<string, number>): number =>
     Number(encode(registerByName(reg)!.layout, values)[0]!);
-  return decodeFeatures([
+  const idr = [
     word('IDR0', {
       S1P: 1,
       S2P: on('S2P'),
@@ -139,5 +150,7 @@ export function physicalFeatures(f: Readonly<Record<string, boolean | number | s
     word('IDR3', { HAD: 1, XNX: 1, RIL: on('RIL'), BBML: 2 }),
     0,
     word('IDR5', { OAS: code(Number(f.OAS ?? smmuFeatureNames.OAS.default)), GRAN4K: 1, GRAN16K: 1, GRAN64K: 1 }),
-  ]);
+  ];
+  // Range invalidation is mandatory from SMMUv3.2 on.
+  return decodeFeatures(idr, 0, word('AIDR', { ArchMinorRev: on('RIL') ? 2 : 1 }));
 }

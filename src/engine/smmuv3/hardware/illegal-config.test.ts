@@ -1,20 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { type Shape, TestMachine } from './test-machine.ts';
+import { CD, OFFSET, type Shape, TestMachine } from './test-machine.ts';
 
 const plain: Shape = { n1: 4, n2: 4, twoLevelSte: false, twoLevelCd: false };
 const bad = (shape: Partial<Shape>): string | undefined => new TestMachine({ ...plain, ...shape }).dma().fault?.name;
 
 /** Arm IHI 0070 5.2 and 7.3.5: each makes the STE illegal by itself. */
-const stes: readonly [string, Record<string, number | bigint>, Record<string, boolean | number>?][] = [
+type Row = readonly [string, Record<string, number | bigint>, Record<string, boolean | number>?, (3 | 4)?];
+
+const stes: readonly Row[] = [
   ['V = 0', { V: 0 }],
   ['two-level CD table without CD2L', { S1Fmt: 1, S1CDMax: 4 }, { CD2L: false }],
   ['S1CDMax above SSIDSIZE', { S1CDMax: 17 }],
   ['S1STALLD where nothing can stall', { S1STALLD: 1 }],
+  ['S1ContextPtr above the output size', { S1ContextPtr: 1n << 44n }, { OAS: 44 }, 3],
+  ['S2VMID of 16 bits without VMID16', { S2VMID: 0x100 }, { VMID16: false }],
   ['EATS = 1 with S2S', { S2S: 1, EATS: 1 }],
   ['EATS = 2 without both stages', { Config: 6, EATS: 2 }],
   ['STRW = 1 with stage 1 alone', { Config: 5, STRW: 1 }],
   ['STRW = 3 with stage 1 alone', { Config: 5, STRW: 3 }],
-  ['STRW = EL2 without EL2', { Config: 5, STRW: 2 }, { HYP: false }],
   ['stage 2 not implemented', {}, { S2P: false }],
   ['S2TG reserved', { S2TG: 3 }],
   ['S2T0SZ too small', { S2T0SZ: 15 }],
@@ -23,6 +26,7 @@ const stes: readonly [string, Record<string, number | bigint>, Record<string, bo
   ['S2SL0 reserved', { S2SL0: 3 }],
   ['S2SL0 too deep for the IPA size', { S2T0SZ: 16, S2SL0: 1 }],
   ['S2SL0 too high for the IPA size', { S2T0SZ: 34, S2SL0: 2 }],
+  ['S2SL0 = 2 on fewer than 44 bits', { S2T0SZ: 22, S2SL0: 2 }, { OAS: 42 }],
   ['AArch32 tables', { S2AA64: 0 }],
   ['big-endian tables', { S2ENDI: 1 }],
   ['S2S where nothing can stall', { S2S: 1, EATS: 0 }],
@@ -32,7 +36,7 @@ const stes: readonly [string, Record<string, number | bigint>, Record<string, bo
 ];
 
 /** 5.4 and 7.3.11. */
-const cds: readonly [string, Record<string, number | bigint>, Record<string, boolean | number>?][] = [
+const cds: readonly Row[] = [
   ['V = 0', { V: 0 }],
   ['T0SZ too small', { T0SZ: 15 }],
   ['T0SZ too large', { T0SZ: 40 }],
@@ -50,8 +54,8 @@ const cds: readonly [string, Record<string, number | bigint>, Record<string, boo
 ];
 
 describe('illegal stream table entries', () => {
-  for (const [name, ste, features] of stes)
-    it(name, () => expect(bad({ ste, ...(features ? { features } : {}) })).toBe('C_BAD_STE'));
+  for (const [name, ste, features, n2] of stes)
+    it(name, () => expect(bad({ ste, n2: n2 ?? 4, ...(features ? { features } : {}) })).toBe('C_BAD_STE'));
 });
 
 describe('illegal context descriptors', () => {
@@ -69,6 +73,25 @@ describe('what looks odd and is legal', () => {
   });
   it('S2 fields with stage 1 alone', () => {
     expect(bad({ ste: { Config: 5, S2TG: 3, S2T0SZ: 63 } })).not.toBe('C_BAD_STE');
+  });
+  it('STRW with stage 1 alone, where there is no EL2 to choose', () => {
+    for (const STRW of [1, 2, 3])
+      expect(bad({ ste: { Config: 5, STRW }, features: { HYP: false } }), String(STRW)).not.toBe('C_BAD_STE');
+    expect(bad({ ste: { Config: 5, STRW: 2 } })).not.toBe('C_BAD_STE');
+  });
+  it('EATS where no stage translates', () => fine({ ste: { Config: 4, EATS: 2 } }));
+  it('stage-2 and stage-1 fields where no stage translates', () =>
+    fine({ ste: { Config: 4, S2TG: 3, S1CDMax: 31, S2VMID: 0x100 }, features: { VMID16: false } }));
+  it('ENDI where both halves are disabled', () => {
+    expect(bad({ cd: { ENDI: 1, EPD0: 1, EPD1: 1 } })).toBe('F_TRANSLATION');
+    expect(bad({ cd: { ENDI: 1, EPD0: 1, EPD1: 0, T1SZ: 16, TG1: 2 } })).toBe('C_BAD_CD');
+  });
+  it('the upper half of an EL2 stream without E2H', () => {
+    // Both the CD and its tables are read where they are, since nothing is nested; the tables lead nowhere.
+    const ste = { Config: 5, STRW: 2, S1ContextPtr: BigInt(CD + OFFSET) };
+    const cd = { EPD0: 1, EPD1: 0, T1SZ: 3, TG1: 0, PAN: 1 };
+    expect(bad({ ste, cd })).toBe('F_TRANSLATION');
+    expect(bad({ ste: { ...ste, STRW: 0 }, cd })).toBe('C_BAD_CD');
   });
 });
 

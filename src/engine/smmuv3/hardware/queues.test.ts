@@ -11,8 +11,12 @@ const EVTQ = 0x300_0000;
 const SIZE = 8;
 
 class Driver {
-  readonly m = new TestMachine(plain);
+  readonly m: TestMachine;
   prod = 0;
+
+  constructor(features: Record<string, boolean | number> = {}, n2: 3 | 4 = 4) {
+    this.m = new TestMachine({ ...plain, n2, features });
+  }
 
   reg(name: string): number {
     return Number(this.m.smmu.readRegister(name));
@@ -72,7 +76,7 @@ describe('the command queue', () => {
   it('reports a fetch beyond memory as CERROR_ABT', () => {
     const d = new Driver();
     d.set('CR0', 0x15);
-    d.m.smmu.regs.set('CMDQ_BASE', 0xf_ffff_ffff_0003n);
+    runToEnd(d.m.smmu.writeRegister('CMDQ_BASE', 0xffff_ffff_0003n));
     d.set('CR0', 0x1d);
     d.set('CMDQ_PROD', 1);
     expect(d.reg('CMDQ_CONS') >>> 24).toBe(2);
@@ -91,6 +95,53 @@ describe('the command queue', () => {
     expect(d.m.memory.read32(0x5000)).toBe(0xabcd);
   });
 
+  it('reports an MSI of a CMD_SYNC that goes nowhere, and completes the command', () => {
+    const d = new Driver();
+    d.post(encodeCommand('SYNC', { CS: 1, MSIAddress: 0xffff_ffff_f000n }), tlbi);
+    expect(d.reg('GERROR')).toBe(1 << 4);
+    expect(d.reg('CMDQ_CONS')).toBe(2);
+    expect(d.m.smmu.irq.gerror).toBe(true);
+  });
+
+  it('sends no MSI to address 0, and none at all without IDR0.MSI', () => {
+    const d = new Driver();
+    d.m.memory.write32(0, 7);
+    d.post(encodeCommand('SYNC', { CS: 1, MSIData: 1 }));
+    expect(d.m.memory.read32(0)).toBe(7);
+    const wired = new Driver({ MSI: false });
+    wired.m.memory.write32(0x5000, 7);
+    wired.post(encodeCommand('SYNC', { CS: 1, MSIData: 1, MSIAddress: 0x5000n }));
+    expect(wired.m.memory.read32(0x5000)).toBe(7);
+    expect(wired.reg('CMDQ_CONS')).toBe(1);
+  });
+
+  it('cuts the address of a queue to the output size', () => {
+    const d = new Driver({ OAS: 44 }, 3);
+    d.set('CR0', 0x15);
+    runToEnd(d.m.smmu.writeRegister('CMDQ_BASE', 0xf000_0310_0003n));
+    d.set('CR0', 0x1d);
+    d.post(tlbi, sync);
+    expect(d.reg('CMDQ_CONS')).toBe(2);
+  });
+
+  it('takes indices that are further apart than the queue is long for none at all', () => {
+    const d = new Driver();
+    d.set('CMDQ_PROD', SIZE + 1);
+    expect([d.reg('CMDQ_CONS'), d.m.trace.commands]).toEqual([0, 0]);
+  });
+
+  it('runs a command once, whoever rings the bell while it is fetched', () => {
+    const d = new Driver();
+    d.m.put(CMDQ, tlbi);
+    d.m.put(CMDQ + 16, tlbi);
+    const first = d.m.smmu.writeRegister('CMDQ_PROD', 2n);
+    expect(first.next().value).toMatchObject({ point: 'fetch' });
+    d.set('CMDQ_PROD', 2);
+    expect(d.reg('CMDQ_CONS')).toBe(2);
+    runToEnd(first);
+    expect(d.reg('CMDQ_CONS')).toBe(2);
+  });
+
   it('consumes nothing while it is off, and everything when it is switched on', () => {
     const d = new Driver();
     d.set('CR0', 0x15);
@@ -101,11 +152,10 @@ describe('the command queue', () => {
     expect(d.reg('CR0ACK')).toBe(0x1d);
   });
 
-  it('never consumes more than a full queue, whatever PROD says', () => {
+  it('consumes a full queue', () => {
     const d = new Driver();
-    for (let i = 0; i < SIZE; i++) d.m.put(CMDQ + i * 16, tlbi);
-    d.set('CMDQ_PROD', SIZE + 3);
-    expect(d.m.trace.commands).toBeLessThanOrEqual(SIZE);
+    d.post(...Array.from({ length: SIZE }, () => tlbi));
+    expect([d.reg('CMDQ_CONS'), d.m.trace.commands]).toEqual([SIZE, SIZE]);
   });
 });
 
@@ -134,12 +184,72 @@ describe('the event queue', () => {
     expect(d.reg('EVENTQ_PROD') >>> 0).toBe(0);
   });
 
-  it('reports a record that cannot be written', () => {
+  it('reports a record that cannot be written, and writes none until that is acknowledged', () => {
     const d = new Driver();
-    d.m.smmu.regs.set('EVENTQ_BASE', 0xf_ffff_ffff_0005n);
+    const base = d.m.smmu.readRegister('EVENTQ_BASE');
+    d.m.smmu.regs.set('EVENTQ_BASE', 0xffff_ffff_0005n);
     fault(d.m);
     expect(d.reg('GERROR') ^ d.reg('GERRORN')).toBe(4);
     expect(d.reg('EVENTQ_PROD')).toBe(0);
+    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: true });
+    d.m.smmu.regs.set('EVENTQ_BASE', base);
+    fault(d.m);
+    expect(d.reg('EVENTQ_PROD')).toBe(0);
+    d.set('GERRORN', d.reg('GERROR'));
+    fault(d.m);
+    expect(d.reg('EVENTQ_PROD')).toBe(1);
+  });
+
+  it('interrupts when it stops being empty, not at each record', () => {
+    const d = new Driver();
+    fault(d.m);
+    expect(d.m.smmu.irq.evtq).toBe(true);
+    d.m.smmu.irq.evtq = false;
+    fault(d.m);
+    expect(d.m.smmu.irq.evtq).toBe(false);
+    d.set('EVENTQ_CONS', 2);
+    fault(d.m);
+    expect(d.m.smmu.irq.evtq).toBe(true);
+  });
+
+  it('interrupts by a memory write where an address is configured', () => {
+    const d = new Driver();
+    const configure = (address: number): void => {
+      d.set('IRQ_CTRL', 0);
+      d.set('EVENTQ_IRQ_CFG0', address);
+      d.set('EVENTQ_IRQ_CFG1', 0x55);
+      d.set('IRQ_CTRL', 5);
+    };
+    configure(0x5000);
+    fault(d.m);
+    expect(d.m.memory.read32(0x5000)).toBe(0x55);
+    d.set('EVENTQ_CONS', 1);
+    d.m.smmu.irq.evtq = false;
+    d.set('IRQ_CTRL', 0);
+    runToEnd(d.m.smmu.writeRegister('EVENTQ_IRQ_CFG0', 0xffff_ffff_f000n));
+    d.set('IRQ_CTRL', 5);
+    fault(d.m);
+    expect(d.reg('GERROR')).toBe(1 << 5);
+    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: true });
+  });
+
+  it('an interrupt of a global error that cannot be sent is not tried again', () => {
+    const d = new Driver();
+    d.set('IRQ_CTRL', 0);
+    runToEnd(d.m.smmu.writeRegister('GERROR_IRQ_CFG0', 0xffff_ffff_f000n));
+    d.set('IRQ_CTRL', 5);
+    d.post([0xffn, 0n]);
+    expect(d.reg('GERROR')).toBe((1 << 7) | 1);
+    expect(d.m.smmu.irq.gerror).toBe(false);
+  });
+
+  it('does not interrupt while interrupts are off', () => {
+    const d = new Driver();
+    d.set('IRQ_CTRL', 0);
+    expect(d.reg('IRQ_CTRLACK')).toBe(0);
+    fault(d.m);
+    d.post([0xffn, 0n]);
+    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: false });
   });
 
   it('writes nothing while it is off', () => {
@@ -150,48 +260,13 @@ describe('the event queue', () => {
   });
 });
 
-describe('translation requests', () => {
-  it('fill the ATC, and a translated access then passes', () => {
+describe('a device that uses its ATC', () => {
+  it('asks once and then sends translated accesses', () => {
     const { m } = new Driver();
     const dma = () =>
       runToEnd(m.smmu.dma({ device: m.device, pasid: -1, iova: 0x1234_5678n, write: false, translated: true }));
     expect(dma()).toMatchObject({ ok: true, hit: 'walk' });
     expect(dma()).toMatchObject({ ok: true, hit: 'ATC', reads: 0 });
-  });
-
-  it('answer a page that is not mapped with no permission and record nothing', () => {
-    const d = new Driver();
-    d.m.write(d.m.s1Entry(3) + OFFSET, 0n);
-    const r = runToEnd(d.m.smmu.ats(d.m.device, -1, 0x1234_5000n, false));
-    expect(r).toMatchObject({ ok: false });
-    expect(r.fault).toBeUndefined();
-    expect(d.reg('EVENTQ_PROD')).toBe(0);
-  });
-
-  it('are refused with F_BAD_ATS_TREQ where EATS is off or the SMMU disabled, and with no event for a bad STE', () => {
-    const off = new TestMachine({ ...plain, ste: { EATS: 0 } });
-    expect(runToEnd(off.smmu.ats(off.device, -1, 0x1234_5000n, false)).fault?.name).toBe('F_BAD_ATS_TREQ');
-    const disabled = new Driver();
-    disabled.set('CR0', 0x1c);
-    expect(runToEnd(disabled.m.smmu.ats(disabled.m.device, -1, 0x1234_5000n, false)).fault?.name).toBe(
-      'F_BAD_ATS_TREQ',
-    );
-    const bad = new TestMachine({ ...plain, ste: { V: 0 } });
-    expect(runToEnd(bad.smmu.ats(bad.device, -1, 0x1234_5000n, false)).fault).toBeUndefined();
-    expect(bad.smmu.readRegister('EVENTQ_PROD')).toBe(0n);
-  });
-
-  it('a translated access is refused where EATS is off and ATSCHK on', () => {
-    const { m } = new Driver();
-    const dma = () =>
-      runToEnd(m.smmu.dma({ device: m.device, pasid: -1, iova: 0x1234_5678n, write: false, translated: true }));
-    dma();
-    const ste = m.memory.readWord(m.steAddress + 8);
-    m.write(m.steAddress + 8, ste & ~0x30000000n);
-    m.smmu.caches.removeSte(0x108);
-    expect(dma().fault?.name).toBe('F_TRANSL_FORBIDDEN');
-    runToEnd(m.smmu.writeRegister('CR0', 0xdn));
-    expect(dma()).toMatchObject({ ok: true, hit: 'ATC' });
   });
 });
 

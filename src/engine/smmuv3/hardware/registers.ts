@@ -1,5 +1,21 @@
-import { registerByName } from '../layout/index.ts';
+import { registerByName, registers } from '../layout/index.ts';
 import type { SmmuFeatures } from './features.ts';
+
+/** Bits of CR0 and IRQ_CTRL that enable something, and with it guard registers. */
+export const CR0 = { SMMUEN: 1, PRIQEN: 2, EVENTQEN: 4, CMDQEN: 8, ATSCHK: 16 } as const;
+export const IRQ_CTRL = { GERROR: 1, PRIQ: 2, EVENTQ: 4 } as const;
+
+/** GERROR bits. Source: Arm IHI 0070, 6.3.19. */
+export const GERROR = {
+  CMDQ_ERR: 0,
+  EVENTQ_ABT_ERR: 2,
+  PRIQ_ABT_ERR: 3,
+  MSI_CMDQ_ABT_ERR: 4,
+  MSI_EVENTQ_ABT_ERR: 5,
+  MSI_PRIQ_ABT_ERR: 6,
+  MSI_GERROR_ABT_ERR: 7,
+  SFM_ERR: 8,
+} as const;
 
 /** Registers that software cannot write. */
 const readOnly = new Set([
@@ -17,47 +33,133 @@ const readOnly = new Set([
   'GERROR',
 ]);
 
-/** Values of one SMMU's registers, physical or emulated. Side effects belong to the owner. */
+/**
+ * While the bit of CR0 is set, a write is ignored, as SMMUv3.2 has it. Source: Arm IHI 0070, 6.3, "Accessing" of each.
+ */
+const guards: Readonly<Record<string, number>> = {
+  CR2: CR0.SMMUEN,
+  STRTAB_BASE: CR0.SMMUEN,
+  STRTAB_BASE_CFG: CR0.SMMUEN,
+  CMDQ_BASE: CR0.CMDQEN,
+  CMDQ_CONS: CR0.CMDQEN,
+  EVENTQ_BASE: CR0.EVENTQEN,
+  EVENTQ_PROD: CR0.EVENTQEN,
+  PRIQ_BASE: CR0.PRIQEN,
+  PRIQ_PROD: CR0.PRIQEN,
+};
+
+/** CR1: the attributes of queues and those of tables are guarded apart. */
+const QUEUE_ATTRIBUTES = 0x3fn;
+const TABLE_ATTRIBUTES = 0xfc0n;
+
+const GBPA_UPDATE = 0x80000000n;
+
+/** Values of one SMMU's registers. Side effects belong to the owner. */
 export class RegisterFile {
-  private readonly values = new Map<string, bigint>();
+  private readonly features: SmmuFeatures;
+  /** 32-bit registers as numbers, so that the queues' indices are kept without allocation. */
+  private readonly narrow = new Map<string, number>();
+  private readonly wide = new Map<string, bigint>();
 
   constructor(f: SmmuFeatures) {
-    for (let i = 0; i < 6; i++) this.values.set(`IDR${i}`, BigInt(f.idr[i]!));
-    this.values.set('IIDR', BigInt(f.iidr));
-    this.values.set('AIDR', BigInt(f.aidr));
+    this.features = f;
+    for (const r of registers) if (r.width === 64) this.wide.set(r.name, 0n);
+    for (const r of registers) if (r.width === 32) this.narrow.set(r.name, 0);
+    f.idr.forEach((v, i) => {
+      this.narrow.set(`IDR${i}`, v);
+    });
+    this.narrow.set('IIDR', f.iidr);
+    this.narrow.set('AIDR', f.aidr);
     // Incoming attributes pass through a disabled SMMU: SHCFG = 1.
-    this.values.set('GBPA', 0x1000n);
+    this.narrow.set('GBPA', 0x1000);
   }
 
   /** @throws RangeError when there is no register of that name */
   get(name: string): bigint {
-    if (!registerByName(name)) throw new RangeError(`SMMUv3 has no register ${name}`);
-    return this.values.get(name) ?? 0n;
+    const n = this.narrow.get(name);
+    if (n !== undefined) return BigInt(n);
+    const w = this.wide.get(name);
+    if (w === undefined) throw new RangeError(`SMMUv3 has no register ${name}`);
+    return w;
   }
 
-  /** Number of a 32-bit register. */
+  /** Value of a 32-bit register, unsigned. */
   num(name: string): number {
-    return Number(this.get(name));
+    return this.narrow.get(name) ?? Number(this.get(name));
   }
 
   /** Stores a value, cut to the register's width, whatever software may write. */
   set(name: string, value: bigint): void {
-    const r = registerByName(name);
-    if (!r) throw new RangeError(`SMMUv3 has no register ${name}`);
-    this.values.set(name, BigInt.asUintN(r.width, value));
+    if (this.narrow.has(name)) this.narrow.set(name, Number(BigInt.asUintN(32, value)));
+    else if (this.wide.has(name)) this.wide.set(name, BigInt.asUintN(64, value));
+    else throw new RangeError(`SMMUv3 has no register ${name}`);
   }
 
-  /** True when a software write has no effect. */
-  isReadOnly(name: string): boolean {
-    return readOnly.has(name);
+  /** Stores a 32-bit register without a bigint. */
+  setNum(name: string, value: number): void {
+    this.narrow.set(name, value >>> 0);
   }
 
-  save(): [string, bigint][] {
-    return [...this.values];
+  /**
+   * What a software write leaves in the register: nothing changes where it is read-only or guarded, and bits that do not
+   * exist stay zero. Source: Arm IHI 0070, 6.3.
+   * @returns false when the write is ignored
+   */
+  write(name: string, value: bigint): boolean {
+    const before = this.get(name);
+    if (readOnly.has(name) || this.absent(name)) return false;
+    const cr0 = this.num('CR0');
+    if ((cr0 & (guards[name] ?? 0)) !== 0) return false;
+    const source = /^(GERROR|EVENTQ|PRIQ)_IRQ_CFG/.exec(name)?.[1] as keyof typeof IRQ_CTRL | undefined;
+    if (source !== undefined && (this.num('IRQ_CTRL') & IRQ_CTRL[source]) !== 0) return false;
+    // GBPA takes effect only with UPDATE, which reads as zero when the update is done.
+    if (name === 'GBPA' && (value & GBPA_UPDATE) === 0n) return false;
+    let fixed = ~this.existing(name);
+    if (name === 'CR1') {
+      if ((cr0 & CR0.SMMUEN) !== 0) fixed |= TABLE_ATTRIBUTES;
+      if ((cr0 & (CR0.CMDQEN | CR0.EVENTQEN | CR0.PRIQEN)) !== 0) fixed |= QUEUE_ATTRIBUTES;
+    }
+    this.set(name, (value & ~fixed) | (before & fixed));
+    return true;
   }
 
-  load(s: readonly [string, bigint][]): void {
-    this.values.clear();
-    for (const [k, v] of s) this.values.set(k, v);
+  /** Registers of a feature that is not there read as zero and ignore writes. */
+  private absent(name: string): boolean {
+    if (name.startsWith('PRIQ_') && !this.features.pri) return true;
+    return name.includes('_IRQ_CFG') && !this.features.msi;
+  }
+
+  /** Bits that this SMMU implements. */
+  private existing(name: string): bigint {
+    const f = this.features;
+    switch (name) {
+      case 'CR0':
+        return BigInt(0xd | (f.pri ? CR0.PRIQEN : 0) | (f.ats ? CR0.ATSCHK : 0));
+      case 'CR2':
+        // PTM can be stored; without broadcast maintenance it has no effect.
+        return f.hyp ? 7n : 6n;
+      case 'IRQ_CTRL':
+        return f.pri ? 7n : 5n;
+      case 'GBPA':
+        return 0x1f3f1fn;
+      case 'GERRORN':
+        return BigInt(0x105 | (f.msi ? 0xb0 : 0) | (f.pri ? 0x08 | (f.msi ? 0x40 : 0) : 0));
+      default: {
+        let bits = 0n;
+        for (const x of registerByName(name)!.layout.fields)
+          bits |= ((1n << BigInt(x.hi - x.lo + 1)) - 1n) << BigInt(x.lo);
+        return bits;
+      }
+    }
+  }
+
+  save(): readonly [string, number | bigint][] {
+    return [...this.narrow, ...this.wide];
+  }
+
+  load(s: readonly (readonly [string, number | bigint])[]): void {
+    for (const [k, v] of s)
+      if (typeof v === 'number') this.narrow.set(k, v);
+      else this.wide.set(k, v);
   }
 }

@@ -1,14 +1,14 @@
 import { ATTR, OUT_HI, OUT_LO, SHIFT, UID } from '../../cache/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
-import { EXEC, READ, WRITE } from '../../pagetable/vmsav8.ts';
+import { ANY_DATA, EXEC, READ, WRITE } from '../../pagetable/vmsav8.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { decodeEvent, eventName } from '../layout/index.ts';
 import { translationCells } from './cache-text.ts';
 import { type EventQueue, eventWords } from './event-queue.ts';
 import type { RegisterFile } from './registers.ts';
-import { ATS_REQUEST, DONE, EVENT, FAULTED, TRANSLATED, type Translator, UNTRANSLATED } from './translator.ts';
+import { ABORTED, ATS_REQUEST, DONE, EVENT, FAULTED, TRANSLATED, type Translator, UNTRANSLATED } from './translator.ts';
 
 /** A DMA as a document gives it. */
 export interface DmaRequest {
@@ -64,7 +64,8 @@ export class DeviceRequests {
     const at = `hw.device.${d.name}`;
     const hi = Number((q.iova >> 32n) & 0xffffffffn) | 0;
     const lo = Number(q.iova & 0xffffffffn) | 0;
-    const need = q.write ? WRITE : q.exec ? READ | EXEC : READ;
+    // An instruction fetch needs execution alone. Source: IHI 0070 7.3.15, DDI 0487 D8.4.
+    const need = q.write ? WRITE : q.exec ? EXEC : READ;
     const access = q.write ? 'write' : 'read';
     this.trace.listener?.({
       kind: 'dma',
@@ -79,11 +80,13 @@ export class DeviceRequests {
     });
     yield pause('device', 'dma');
     // A device whose ATS is off sends untranslated requests, whatever it would like.
-    if (!q.translated || !d.atsEnabled) return this.finish(q, hi, lo, need, UNTRANSLATED, '');
+    if (!q.translated || !d.atsEnabled) return this.untranslated(q, hi, lo, need);
+    // What a translation grants is reading and writing.
+    const data = q.write ? WRITE : READ;
     const tag = q.pasid < 0 ? NO_PASID : q.pasid;
     let i = d.atc.lookup(0, tag, hi, lo);
     let reads = 0;
-    const answered = i >= 0 && (need & ~d.atc.e[i + ATTR]!) === 0;
+    const answered = i >= 0 && (data & ~d.atc.e[i + ATTR]!) === 0;
     if (answered) {
       this.trace.listener?.({
         kind: 'cache.hit',
@@ -96,46 +99,57 @@ export class DeviceRequests {
       if (r.fault || !r.ok) return r;
       reads = r.reads;
       i = d.atc.lookup(0, tag, hi, lo);
-      if (i < 0 || (need & ~d.atc.e[i + ATTR]!) !== 0)
+      if (i < 0 || (data & ~d.atc.e[i + ATTR]!) !== 0)
         return this.aborted(d, r.hit, reads, 'the completion grants no such access');
     }
     const shift = d.atc.e[i + SHIFT]!;
     const outHi = shift >= 32 ? d.atc.e[i + OUT_HI]! | (hi & ~(-1 << (shift - 32))) : d.atc.e[i + OUT_HI]!;
     const outLo = shift >= 32 ? lo : d.atc.e[i + OUT_LO]! | (lo & ~(-1 << shift));
-    const done = this.finish(
-      q,
-      outHi,
-      outLo,
-      need,
-      TRANSLATED,
-      answered ? 'ATC' : answers[this.translator.answeredBy]!,
-    );
+    const done = this.translated(d, outHi, outLo, data, answered ? 'ATC' : answers[this.translator.answeredBy]!);
     return { ...done, reads: done.reads + reads };
   }
 
-  private finish(q: DmaRequest, hi: number, lo: number, need: number, kind: number, hit: string): DmaOutcome {
+  private untranslated(q: DmaRequest, hi: number, lo: number, need: number): DmaOutcome {
     const t = this.translator;
-    const status = t.translate(q.device.rid, kind === TRANSLATED ? -1 : q.pasid, hi, lo, need, q.priv ?? false, kind);
-    if (status === FAULTED) return this.faulted(q.device, q.pasid, q.iova, need, q.priv ?? false);
-    if (status !== DONE) return this.aborted(q.device, 'none', t.reads, 'aborted without an event');
+    const status = t.translate(q.device.rid, q.pasid, hi, lo, need, q.priv ?? false, UNTRANSLATED);
+    if (status === DONE) return this.arrived(q.device, answers[t.answeredBy]!);
+    if (status === FAULTED) return this.faulted(q.device, q.pasid, q.iova);
+    return this.aborted(q.device, 'none', t.reads, 'aborted without an event');
+  }
+
+  /**
+   * A translated access carries no PASID and is an unprivileged data access. Of its faults only the refusal and those of
+   * a translation by stage 2 are recorded, with the address that the access had. Source: Arm IHI 0070, 3.9.1.1, 3.9.1.3.
+   */
+  private translated(d: PciDevice, hi: number, lo: number, need: number, hit: string): DmaOutcome {
+    const t = this.translator;
+    const status = t.translate(d.rid, -1, hi, lo, need, false, TRANSLATED);
+    if (status === DONE) return this.arrived(d, hit);
+    if (status === FAULTED && (t.event === EVENT.F_TRANSL_FORBIDDEN || t.event >= EVENT.F_WALK_EABT))
+      return this.faulted(d, -1, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
+    return this.aborted(d, 'none', t.reads, `aborted without an event${why(t)}`);
+  }
+
+  private arrived(d: PciDevice, hit: string): DmaOutcome {
+    const t = this.translator;
     const pa = (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0);
     if (!this.memory.contains(pa, 1))
-      return this.aborted(q.device, answers[t.answeredBy]!, t.reads, `nothing answers at 0x${pa.toString(16)}`);
+      return this.aborted(d, answers[t.answeredBy]!, t.reads, `nothing answers at 0x${pa.toString(16)}`);
     this.trace.listener?.({
       kind: 'dma.done',
       actor: 'iommu',
       at: 'hw.smmu',
-      to: `hw.device.${q.device.name}`,
-      device: q.device.name,
+      to: `hw.device.${d.name}`,
+      device: d.name,
       pa,
       text: `reaches PA 0x${pa.toString(16)}`,
     });
-    return { ok: true, pa, hit: hit || answers[t.answeredBy]!, reads: t.reads };
+    return { ok: true, pa, hit, reads: t.reads };
   }
 
-  private faulted(d: PciDevice, pasid: number, input: bigint, need: number, priv: boolean): DmaOutcome {
+  private faulted(d: PciDevice, pasid: number, input: bigint): DmaOutcome {
     const t = this.translator;
-    const words = eventWords(t, d.rid, pasid, input, need, priv);
+    const words = eventWords(t, d.rid, pasid, input);
     const wanted = t.recorded && (t.event !== EVENT.C_BAD_STREAMID || (this.regs.num('CR2') & 2) !== 0);
     this.events.record(words, wanted);
     this.trace.listener?.({
@@ -167,7 +181,10 @@ export class DeviceRequests {
     return { ok: false, pa: -1, hit, reads };
   }
 
-  /** A translation request; on success the completion fills the device's ATC. */
+  /**
+   * A translation request; on success the completion fills the device's ATC.
+   * Source: Arm IHI 0070, 3.9.1.2 (Unsupported Request, Completer Abort, success without permission).
+   */
   *ats(d: PciDevice, pasid: number, iova: bigint, write: boolean): Op<DmaOutcome> {
     const at = `hw.device.${d.name}`;
     const hi = Number((iova >> 32n) & 0xffffffffn) | 0;
@@ -186,15 +203,18 @@ export class DeviceRequests {
     if (!d.atsEnabled) {
       return this.aborted(d, 'none', 0, 'ATS is not enabled in the device');
     }
-    const status = t.translate(d.rid, pasid, hi, lo, 0, false, ATS_REQUEST);
-    if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ)
-      return this.faulted(d, pasid, iova, write ? WRITE : READ, false);
-    if (status === FAULTED && t.event < EVENT.F_TRANSLATION) {
-      // A configuration error answers with Completer Abort; a translation request records only F_BAD_ATS_TREQ.
-      return this.aborted(d, answers[t.answeredBy]!, t.reads, `completer abort (${eventName(t.event)}), no event`);
+    const status = t.translate(d.rid, pasid, hi, lo, ANY_DATA, false, ATS_REQUEST);
+    if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ) {
+      t.need = write ? WRITE : READ;
+      return this.faulted(d, pasid, iova);
     }
-    // A walk that fails answers with no permission and records nothing. Source: IHI 0070, 3.9.1.2.
-    const granted = status === DONE ? t.granted & (READ | WRITE) : 0;
+    const hit = answers[t.answeredBy]!;
+    if (status === ABORTED) return this.aborted(d, hit, t.reads, 'unsupported request, no event');
+    // An error before or during the walk answers with Completer Abort and records nothing.
+    if (status === FAULTED && t.event < EVENT.F_TRANSLATION)
+      return this.aborted(d, hit, t.reads, `completer abort, no event${why(t)}`);
+    // A walk that ends in a fault answers with no permission and records nothing.
+    const granted = status === DONE ? t.granted : 0;
     const pa = status === DONE ? (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0) : -1;
     this.trace.listener?.({
       kind: 'ats',
@@ -205,39 +225,27 @@ export class DeviceRequests {
       device: d.name,
       text:
         granted === 0
-          ? 'completion: R=0 W=0'
+          ? `completion: R=0 W=0${why(t)}`
           : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
     });
-    if (granted !== 0) {
-      const shift = t.leafShift;
-      const mask = 2 ** shift;
-      const base = pa - (pa % mask);
-      const i = d.atc.insert(
-        0,
-        pasid < 0 ? NO_PASID : pasid,
-        hi,
-        lo,
-        shift,
-        shift,
-        Math.floor(base / 4294967296),
-        base | 0,
-        {
-          attr: granted,
-          level: 0,
-          granule: 12,
-          sid: d.rid,
-          ssid: pasid,
-          ipaHi: 0,
-          ipaLo: 0,
-        },
-      );
-      this.trace.listener?.({
-        kind: 'cache.fill',
-        actor: 'device',
-        at,
-        entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
-      });
-    }
-    return { ok: granted !== 0, pa, hit: answers[t.answeredBy]!, reads: t.reads };
+    if (granted !== 0) this.fillAtc(d, pasid, hi, lo, pa, granted);
+    return { ok: granted !== 0, pa, hit, reads: t.reads };
+  }
+
+  private fillAtc(d: PciDevice, pasid: number, hi: number, lo: number, pa: number, granted: number): void {
+    const shift = this.translator.leafShift;
+    const base = pa - (pa % 2 ** shift);
+    const data = { attr: granted, level: 0, granule: 12, sid: d.rid, ssid: pasid, ipaHi: 0, ipaLo: 0 };
+    const baseHi = Math.floor(base / 4294967296);
+    const i = d.atc.insert(0, pasid < 0 ? NO_PASID : pasid, hi, lo, shift, shift, baseHi, base | 0, data);
+    this.trace.listener?.({
+      kind: 'cache.fill',
+      actor: 'device',
+      at: `hw.device.${d.name}`,
+      entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
+    });
   }
 }
+
+/** The reason that no event tells, in brackets. */
+const why = (t: Translator): string => (t.status === FAULTED ? ` (${eventName(t.event)})` : '');

@@ -8,12 +8,16 @@ import { commandText } from '../layout/index.ts';
 import { Audit } from './audit.ts';
 import { translationCells } from './cache-text.ts';
 import { SmmuCaches } from './caches.ts';
-import { CERROR_ABT, CERROR_ATC_INV_SYNC, CommandExecutor, cerrorNames } from './commands.ts';
+import { CERROR_ABT, CERROR_ATC_INV_SYNC, CommandExecutor, cerrorNames, OP } from './commands.ts';
 import { EventQueue, ring } from './event-queue.ts';
 import type { SmmuFeatures } from './features.ts';
-import { RegisterFile } from './registers.ts';
+import { Interrupts } from './interrupts.ts';
+import { CR0, GERROR, RegisterFile } from './registers.ts';
 import { DeviceRequests, type DmaOutcome, type DmaRequest } from './requests.ts';
 import { Translator } from './translator.ts';
+
+const FETCH = pause('iommu', 'fetch');
+const SYNC = pause('iommu', 'sync');
 
 /** One physical SMMUv3: registers, queues, caches, translation. It reads nothing but bytes of memory and its registers. */
 export class Smmu {
@@ -27,8 +31,10 @@ export class Smmu {
   private readonly events: EventQueue;
   private readonly requests: DeviceRequests;
   private readonly executor: CommandExecutor;
+  private readonly interrupts: Interrupts;
   private readonly devices: readonly PciDevice[];
-  private gerrorIrq = false;
+  /** The command queue as CMDQ_BASE describes it. */
+  private queue: { base: number; log2: number };
 
   constructor(
     memory: Memory,
@@ -45,12 +51,14 @@ export class Smmu {
     this.regs = new RegisterFile(features);
     this.caches = new SmmuCaches(trace, iotlbEntries);
     this.translator = new Translator(memory, this.regs, features, this.caches, trace);
-    this.events = new EventQueue(memory, this.regs, features, trace, injector);
-    this.events.onAbort = () => this.raise(2);
+    this.interrupts = new Interrupts(memory, features, this.regs);
+    this.events = new EventQueue(memory, this.regs, features, this.interrupts, trace, injector);
     this.requests = new DeviceRequests(memory, this.translator, this.regs, this.events, trace);
-    this.executor = new CommandExecutor(memory, features, this.caches, this.regs, trace, injector, (sid) =>
-      devices.find((d) => d.rid === sid),
+    const bySid = new Map(devices.map((d) => [d.rid, d]));
+    this.executor = new CommandExecutor(features, this.caches, this.regs, this.interrupts, trace, injector, (sid) =>
+      bySid.get(sid),
     );
+    this.queue = this.commandQueue();
     this.audit = new Audit(memory, this.regs, features, devices, this.caches);
     this.caches.stillValid = (c, i) => this.audit.same(c, i);
     this.caches.configStillValid = (name, e) => this.audit.sameConfig(name, e);
@@ -68,20 +76,9 @@ export class Smmu {
   }
 
   /** Interrupts that are pending for the driver, which takes them by writing false. */
-  readonly irq = ((smmu: Smmu) => ({
-    get evtq(): boolean {
-      return smmu.events.irq;
-    },
-    set evtq(v: boolean) {
-      smmu.events.irq = v;
-    },
-    get gerror(): boolean {
-      return smmu.gerrorIrq;
-    },
-    set gerror(v: boolean) {
-      smmu.gerrorIrq = v;
-    },
-  }))(this);
+  get irq(): { evtq: boolean; gerror: boolean } {
+    return this.interrupts.pending;
+  }
 
   /** Delivers an event record that an injected fault held back. */
   deliverEvent(words: readonly bigint[]): void {
@@ -92,21 +89,13 @@ export class Smmu {
     return this.regs.get(name);
   }
 
-  /** A software write, with its side effects. Writes to read-only registers are ignored. Source: Arm IHI 0070, chapter 6. */
+  /** A software write, with its side effects. Writes to read-only registers are ignored. Source: Arm IHI 0070, 6.3. */
   *writeRegister(name: string, value: bigint): Op<void> {
     const r = this.regs;
-    if (r.isReadOnly(name)) return;
-    if (name === 'GBPA') {
-      // Takes effect only with UPDATE, which reads as zero when the update is done.
-      if ((value & 0x80000000n) !== 0n) r.set('GBPA', value & 0x7fffffffn);
-    } else if (name === 'CMDQ_CONS') {
-      // Writable only while the queue is disabled.
-      if ((r.num('CR0') & 8) === 0) r.set(name, value);
-    } else if (name === 'EVENTQ_PROD') {
-      if ((r.num('CR0') & 4) === 0) r.set(name, value);
-    } else r.set(name, value);
+    if (!r.write(name, value)) return;
     if (name === 'CR0') r.set('CR0ACK', r.get('CR0'));
-    if (name === 'IRQ_CTRL') r.set('IRQ_CTRLACK', value);
+    if (name === 'IRQ_CTRL') r.set('IRQ_CTRLACK', r.get('IRQ_CTRL'));
+    if (name === 'CMDQ_BASE') this.queue = this.commandQueue();
     this.translator.registersChanged();
     if (this.trace.listener && !name.endsWith('_PROD'))
       this.trace.listener({
@@ -120,29 +109,22 @@ export class Smmu {
     if (name === 'CMDQ_PROD' || name === 'CR0' || name === 'GERRORN') yield* this.consume();
   }
 
-  private raise(bit: number): void {
-    const gerror = this.regs.num('GERROR');
-    // An error that software has not acknowledged yet is not reported again.
-    if (((gerror ^ this.regs.num('GERRORN')) >> bit) & 1) return;
-    this.regs.set('GERROR', BigInt((gerror ^ (1 << bit)) >>> 0));
-    if ((this.regs.num('IRQ_CTRL') & 1) !== 0) this.gerrorIrq = true;
+  private commandQueue(): { base: number; log2: number } {
+    return ring(this.regs.get('CMDQ_BASE'), this.features.cmdqsLog2, 16, this.features.oas);
   }
 
-  /** Consumes commands up to PROD, an error, or the queue's being off. Source: Arm IHI 0070, 4.1, 7.1. */
+  /** Consumes commands up to PROD, an error, or the queue's being off. Source: Arm IHI 0070, 3.5.1, 4.1, 7.1. */
   private *consume(): Op<void> {
     const r = this.regs;
-    let left = -1;
     for (;;) {
-      if ((r.num('CR0') & 8) === 0 || ((r.num('GERROR') ^ r.num('GERRORN')) & 1) !== 0) return;
-      const q = ring(r.get('CMDQ_BASE'), this.features.cmdqsLog2, 16);
+      if ((r.num('CR0') & CR0.CMDQEN) === 0 || this.interrupts.isActive(GERROR.CMDQ_ERR)) return;
+      const q = this.queue;
       const size = 2 ** q.log2;
       const mask = 2 * size - 1;
-      const consReg = r.num('CMDQ_CONS');
-      const cons = consReg & mask;
-      if (cons === (r.num('CMDQ_PROD') & mask)) return;
-      // PROD may hold anything; no more than a full queue is consumed in one go.
-      if (left < 0) left = Math.min((r.num('CMDQ_PROD') - cons) & mask, size);
-      if (left-- === 0) return;
+      const cons = r.num('CMDQ_CONS') & mask;
+      // Empty, or indices that cannot be.
+      const fill = (r.num('CMDQ_PROD') - cons) & mask;
+      if (fill === 0 || fill > size) return;
       const index = cons & (size - 1);
       const at = q.base + index * 16;
       if (!this.memory.contains(at, 16)) {
@@ -169,14 +151,16 @@ export class Smmu {
         });
         this.caches.by = text.text;
       }
-      yield pause('iommu', 'fetch');
+      yield FETCH;
+      // Another actor's doorbell may have had it consumed meanwhile.
+      if ((r.num('CMDQ_CONS') & mask) !== cons || this.queue !== q) continue;
       const error = this.executor.execute(w0, w1, w2, w3);
       if (error !== 0) {
         this.commandError(index, error, text);
         return;
       }
-      r.set('CMDQ_CONS', BigInt((cons + 1) & mask));
-      if ((w0 & 0xff) === 0x46) {
+      r.setNum('CMDQ_CONS', (cons + 1) & mask);
+      if ((w0 & 0xff) === OP.SYNC) {
         this.trace.syncs++;
         this.trace.listener?.({
           kind: 'sync',
@@ -185,15 +169,14 @@ export class Smmu {
           queue: 'physical',
           text: 'all earlier commands are complete',
         });
-        yield pause('iommu', 'sync');
+        yield SYNC;
       }
     }
   }
 
   private commandError(index: number, error: number, text: CommandText | null): void {
-    const cons = this.regs.num('CMDQ_CONS') & 0xfffff;
-    this.regs.set('CMDQ_CONS', BigInt(((error << 24) | cons) >>> 0));
-    this.raise(0);
+    this.regs.setNum('CMDQ_CONS', (error << 24) | (this.regs.num('CMDQ_CONS') & 0xfffff));
+    this.interrupts.raise(GERROR.CMDQ_ERR);
     this.trace.listener?.({
       kind: 'command.error',
       actor: 'iommu',
@@ -241,21 +224,25 @@ export class Smmu {
     return {
       regs: this.regs.save(),
       caches: this.caches.save(),
-      irq: [this.events.irq, this.gerrorIrq, this.executor.atcTimeout],
+      irq: { ...this.interrupts.pending },
+      atcTimeout: this.executor.atcTimeout,
       devices: this.devices.map((d) => d.save()),
     };
   }
 
   load(state: unknown): void {
     const s = state as {
-      regs: [string, bigint][];
+      regs: ReturnType<RegisterFile['save']>;
       caches: unknown;
-      irq: boolean[];
+      irq: { evtq: boolean; gerror: boolean };
+      atcTimeout: boolean;
       devices: ReturnType<PciDevice['save']>[];
     };
     this.regs.load(s.regs);
     this.caches.load(s.caches);
-    [this.events.irq, this.gerrorIrq, this.executor.atcTimeout] = s.irq as [boolean, boolean, boolean];
+    Object.assign(this.interrupts.pending, s.irq);
+    this.executor.atcTimeout = s.atcTimeout;
+    this.queue = this.commandQueue();
     this.devices.forEach((d, i) => {
       d.load(s.devices[i]!);
     });

@@ -13,19 +13,40 @@ const cfg = registerByName('STRTAB_BASE_CFG')!.layout;
 const base = registerByName('STRTAB_BASE')!.layout;
 const cfgField = (v: bigint, name: string): number => Number(getField(fieldOf(cfg, name), [v]));
 
-/** STRTAB_BASE_CFG as numbers; SPLIT values other than 6, 8, 10 behave as 6, FMT values other than 1 as linear. */
+/** A stream table as the registers describe it. */
+export interface StreamTable {
+  readonly base: number;
+  /** StreamIDs below 2^log2Size are in range. */
+  readonly log2Size: number;
+  readonly split: number;
+  readonly twoLevel: boolean;
+}
+
+/**
+ * STRTAB_BASE and STRTAB_BASE_CFG as numbers; SPLIT values other than 6, 8, 10 behave as 6, FMT values other than 1 as
+ * linear. Source: Arm IHI 0070, 6.3.24, 6.3.25.
+ * @param sidBits IDR1.SIDSIZE, which caps LOG2SIZE except for the alignment of the base
+ * @param levels whether IDR0.ST_LEVEL allows two-level tables
+ */
 export function streamTableGeometry(
   strtabBase: bigint,
   strtabBaseCfg: bigint,
-): { base: number; log2Size: number; split: number; twoLevel: boolean } {
+  sidBits = 32,
+  levels = true,
+): StreamTable {
   const split = cfgField(strtabBaseCfg, 'SPLIT');
   const log2Size = cfgField(strtabBaseCfg, 'LOG2SIZE');
-  const twoLevel = cfgField(strtabBaseCfg, 'FMT') === 1;
+  const twoLevel = levels && cfgField(strtabBaseCfg, 'FMT') === 1;
   const legalSplit = split === 8 || split === 10 ? split : 6;
   const bytes = twoLevel ? 2 ** Math.max(log2Size - legalSplit, 0) * 8 : 2 ** log2Size * 64;
   const raw = Number(getField(fieldOf(base, 'ADDR'), [strtabBase]));
   // The base is aligned to the table's size; lower bits are ignored.
-  return { base: raw - (raw % Math.max(bytes, 64)), log2Size, split: legalSplit, twoLevel };
+  return {
+    base: raw - (raw % Math.max(bytes, 64)),
+    log2Size: Math.min(log2Size, sidBits),
+    split: legalSplit,
+    twoLevel,
+  };
 }
 
 /**
@@ -33,9 +54,8 @@ export function streamTableGeometry(
  * Source: Arm IHI 0070, 3.3.1 and 5.1 (Span, C_BAD_STREAMID), 7.3.3.
  * @param bus what the addresses mean: host memory for hardware, guest memory for an emulated SMMU
  */
-export function locateSte(bus: Bus, strtabBase: bigint, strtabBaseCfg: bigint, sid: number): SteLocation {
-  const g = streamTableGeometry(strtabBase, strtabBaseCfg);
-  if (sid >= 2 ** g.log2Size) return { error: 'C_BAD_STREAMID', address: 0 };
+export function locateSte(bus: Bus, g: StreamTable, sid: number): SteLocation {
+  if (sid >= 2 ** g.log2Size) return { error: 'C_BAD_STREAMID', address: -1 };
   if (!g.twoLevel) {
     const address = g.base + sid * 64;
     return bus.contains(address, 64) ? { address, l1Address: -1, l1: 0n } : { error: 'F_STE_FETCH', address };
@@ -64,7 +84,7 @@ export function readSte(
   strtabBaseCfg: bigint,
   sid: number,
 ): { words: bigint[]; address: number } | { error: StreamTableError } {
-  const at = locateSte(bus, strtabBase, strtabBaseCfg, sid);
+  const at = locateSte(bus, streamTableGeometry(strtabBase, strtabBaseCfg), sid);
   if ('error' in at) return { error: at.error };
   return { words: Array.from({ length: 8 }, (_, i) => bus.readWord(at.address + 8 * i)), address: at.address };
 }
