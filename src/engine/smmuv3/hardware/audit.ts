@@ -23,8 +23,12 @@ import {
   beyond,
   FOR_INPUT,
   OK,
+  PRIV_SHIFT,
   S2_DEVICE,
+  S2_SHIFT,
+  stage2Need,
   TRANSLATION,
+  UNPRIV_SHIFT,
   type Vmsav8Walker,
   type WalkCaches,
 } from '../../pagetable/vmsav8.ts';
@@ -49,9 +53,7 @@ export interface Verdict {
 }
 
 const SAME: Verdict = { state: 'same', now: '', depends: [] };
-/** Whether other ASIDs see an entry shows in its tag. */
 const STAGE2_PERMS = ALL_S2 | S2_DEVICE;
-const ALL_PERMS = ALL_S1 | STAGE2_PERMS;
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no stream has this tag', depends: [] };
 
 const faultNames = [
@@ -161,7 +163,7 @@ export class Audit {
         return t.walker.stage1(s1, ste.s2, hi, lo, 0, false);
       };
       t.walker.visitor = this.note;
-      const v = c === this.caches.s1walk ? this.table(c, i, 1, walk) : this.leaf(c, i, walk, ALL_PERMS);
+      const v = c === this.caches.s1walk ? this.table(c, i, 1, walk) : this.leaf(c, i, walk, decisive(c.e[i + ATTR]!));
       t.walker.visitor = null;
       if (v.state === 'differs') return v;
       verdict = v;
@@ -260,6 +262,16 @@ export class Audit {
     const word = this.memory.readWord(at);
     return word === e.word ? SAME : { state: 'differs', now: `0x${word.toString(16)}`, depends };
   }
+}
+
+/**
+ * Bits of a combined entry's permissions that an access can notice: those of stage 2 only where stage 1 lets it through.
+ * Whether other ASIDs see the entry shows in its tag.
+ */
+function decisive(perms: number): number {
+  const unpriv = perms >> UNPRIV_SHIFT;
+  const priv = perms >> PRIV_SHIFT;
+  return ALL_S1 | S2_DEVICE | ((stage2Need(unpriv & 7, false) | stage2Need(priv & 7, true)) << S2_SHIFT);
 }
 
 /** A fresh walk of one address, whose result lies in the walker. @returns its outcome */

@@ -1,101 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { GLOBAL } from '../../cache/index.ts';
-import { Injector } from '../../machine/index.ts';
-import { Memory } from '../../memory/index.ts';
-import { NO_PASID, PciDevice } from '../../pci/index.ts';
-import { Trace } from '../../trace/index.ts';
-import { encodeCommand, opcodes } from '../layout/index.ts';
-import { l1cdKey } from './caches.ts';
+import { opcodes } from '../layout/index.ts';
 import { CERROR_ILL, CERROR_NONE, OP } from './commands.ts';
-import { decodeCd, decodeSte } from './config.ts';
-import { EL2, physicalFeatures, Smmu } from './index.ts';
+import { filled, run, va } from './filled-smmu.ts';
+import type { SmmuFeatures } from './index.ts';
 
 /** Which entries a command removes, as Arm IHI 0070 4.2 to 4.5 says, and that nothing else goes. */
-const va = 0x10000;
-const data = { attr: 0x1ff, level: 3, granule: 12, sid: 8, ssid: -1, ipaLo: 0, ipaHi: 0 };
-
-function filled(features = {}): { smmu: Smmu; left: () => string[] } {
-  const trace = new Trace();
-  const device = (name: string, rid: number): PciDevice =>
-    new PciDevice({ name, rid, vrid: rid, pasidBits: 16, ats: true, pri: false });
-  const devices = [device('d8', 8), device('d9', 9)];
-  const smmu = new Smmu(new Memory(2 ** 30), physicalFeatures(features), devices, trace, new Injector(trace));
-  smmu.regs.set('CR0', 0xdn);
-  const { iotlb, s1walk, s2tlb, s2walk } = smmu.caches;
-  for (const [vmid, asid, address] of [
-    [1, 1, va],
-    [1, 1, va + 4096],
-    [1, 2, va],
-    [1, GLOBAL, va],
-    [2, 1, va],
-    [EL2, 1, va],
-  ] as const) {
-    iotlb.insert(vmid, asid, 0, address, 12, 12, 0, 0x200000, data);
-    if (asid !== GLOBAL && address === va)
-      for (const level of [1, 2, 3])
-        s1walk.insert(vmid, asid, 0, va, 48 - 9 * level, 48 - 9 * level, 0, level << 12, { ...data, level });
-  }
-  iotlb.insert(1, 1, 0, 0x400000, 21, 21, 0, 0x600000, { ...data, level: 2 });
-  for (const vmid of [1, 2]) {
-    s2tlb.insert(vmid, 0, 0, 0x40000000, 12, 12, 0, 0x200000, data);
-    s2tlb.insert(vmid, 0, 0, 0x40200000, 21, 21, 0, 0x400000, { ...data, level: 2 });
-    s2walk.insert(vmid, 0, 0, 0x40000000, 30, 30, 0, 0x3000, { ...data, level: 2 });
-  }
-  for (const sid of [8, 9, 0x108]) {
-    smmu.caches.addSte(decodeSte(new Uint32Array(16), sid, sid, 0, smmu.features));
-    for (const ssid of [0, 5])
-      smmu.caches.addCd(decodeCd(new Uint32Array(16), sid, ssid, sid * 10 + ssid, 0, smmu.features, false));
-    smmu.caches.addL1('L1CD', { key: l1cdKey(sid, 0), uid: sid * 10 + 9, sid, address: 0, word: 1n });
-  }
-  for (const index of [0, 1])
-    smmu.caches.addL1('L1STD', { key: index, uid: 900 + index, sid: index * 256, address: 0, word: 9n });
-  for (const d of devices)
-    for (const [tag, address] of [
-      [NO_PASID, va],
-      [NO_PASID, va + 4096],
-      [5, va],
-    ] as const)
-      d.atc.insert(0, tag, 0, address, 12, 12, 0, 0x200000, data);
-  smmu.regs.set('STRTAB_BASE_CFG', 0x10210n);
-  const left = (): string[] => {
-    const out: string[] = [];
-    const asid = (n: number): string => (n === GLOBAL ? 'global' : `asid${n}`);
-    const vmid = (n: number): string => (n === EL2 ? 'el2' : `vmid${n}`);
-    const address = (lo: number): string => (lo >>> 0).toString(16);
-    for (const [name, c] of [
-      ['tlb', iotlb],
-      ['walk', s1walk],
-    ] as const)
-      c.forEach((i) => {
-        const at = name === 'tlb' ? address(c.e[i + 2]!) : `L${c.e[i + 6]}`;
-        out.push(`${name} ${vmid(c.e[i]!)} ${asid(c.e[i + 1]!)} ${at}`);
-      });
-    for (const [name, c] of [
-      ['s2', s2tlb],
-      ['s2walk', s2walk],
-    ] as const)
-      c.forEach((i) => {
-        out.push(`${name} ${vmid(c.e[i]!)} ${address(c.e[i + 2]!)}`);
-      });
-    for (const k of smmu.caches.ste.keys()) out.push(`ste ${k}`);
-    for (const [sid, of] of smmu.caches.cd) for (const ssid of of.keys()) out.push(`cd ${sid}.${ssid}`);
-    for (const e of smmu.caches.l1cd.values()) out.push(`l1cd ${e.sid}`);
-    for (const k of smmu.caches.l1std.keys()) out.push(`l1std ${k}`);
-    for (const d of devices)
-      d.atc.forEach((i) => {
-        out.push(`atc ${d.name} ${d.atc.e[i + 1] === NO_PASID ? 'none' : d.atc.e[i + 1]} ${address(d.atc.e[i + 2]!)}`);
-      });
-    return out;
-  };
-  return { smmu, left };
-}
-
-function run(smmu: Smmu, name: string, fields: Record<string, number | bigint> = {}): number {
-  const w = encodeCommand(name, fields);
-  const half = (x: bigint, s: bigint): number => Number((x >> s) & 0xffffffffn) | 0;
-  return smmu.execute(half(w[0]!, 0n), half(w[0]!, 32n), half(w[1]!, 0n), half(w[1]!, 32n));
-}
-
 const table: readonly [string, Record<string, number | bigint>, (e: string) => boolean][] = [
   ['CFGI_STE', { SID: 8, Leaf: 1 }, (e) => /^(ste 8|cd 8\.|l1cd 8$)/.test(e)],
   ['CFGI_STE', { SID: 8 }, (e) => /^(ste 8|cd 8\.|l1cd 8$|l1std 0)/.test(e)],
@@ -163,6 +72,46 @@ describe('what a command removes', () => {
       expect(left()).toEqual(before.filter((e) => !gone(e)));
     });
 
+  it('TLBI_EL2_VA looks at the ASID only where the regime has one', () => {
+    for (const [e2h, kept] of [
+      [0n, false],
+      [1n, true],
+    ] as const) {
+      const { smmu, left } = filled();
+      smmu.regs.set('CR2', e2h);
+      expect(run(smmu, 'TLBI_EL2_VA', { ASID: 2, Leaf: 1, Address: BigInt(va) })).toBe(CERROR_NONE);
+      expect(left().includes('tlb el2 asid1 10000')).toBe(kept);
+    }
+  });
+
+  it('a VMID or ASID that does not fit matches nothing', () => {
+    const commands = ['TLBI_NH_ALL', 'TLBI_NH_ASID', 'TLBI_NH_VA', 'TLBI_NH_VAA', 'TLBI_S12_VMALL', 'TLBI_S2_IPA'];
+    for (const name of commands) {
+      const { smmu, left } = filled({ VMID16: false });
+      const before = left();
+      const fields = { VMID: 0x101, ...(name === 'TLBI_NH_ASID' || name === 'TLBI_NH_VA' ? { ASID: 1 } : {}) };
+      expect(run(smmu, name, fields), name).toBe(CERROR_NONE);
+      expect(left(), name).toEqual(before);
+    }
+    for (const name of ['TLBI_NH_ASID', 'TLBI_NH_VA', 'TLBI_EL2_ASID', 'TLBI_EL2_VA']) {
+      const { smmu, left } = filled({ ASID16: false });
+      smmu.regs.set('CR2', 1n);
+      const before = left();
+      const fields = { ASID: 0x101, ...(name.startsWith('TLBI_NH') ? { VMID: 1 } : {}) };
+      const address = name.endsWith('VA') ? { Address: BigInt(va) } : {};
+      expect(run(smmu, name, { ...fields, ...address } as Record<string, number | bigint>), name).toBe(CERROR_NONE);
+      expect(left(), name).toEqual(before);
+    }
+  });
+
+  it('the whole stream table takes descriptors of every SPLIT', () => {
+    const { smmu } = filled();
+    smmu.caches.addL1('L1STD', { key: 2 ** 25, uid: 999, sid: 2 ** 31, address: 0, word: 9n });
+    smmu.regs.set('STRTAB_BASE_CFG', 0x10290n);
+    run(smmu, 'CFGI_STE_RANGE', { Range: 31 });
+    expect(smmu.caches.l1std.size).toBe(0);
+  });
+
   it('has the opcodes of the layouts', () => {
     for (const [name, code] of Object.entries(OP)) expect(opcodes[name], name).toBe(code);
   });
@@ -181,14 +130,22 @@ describe('commands that are illegal', () => {
     name: string,
     fields: Record<string, number | bigint>,
     features: Record<string, boolean> = {},
+    override: Partial<SmmuFeatures> = {},
   ): void => {
-    const { smmu, left } = filled(features);
+    const { smmu, left } = filled(features, override);
     const before = left();
     expect(run(smmu, name, fields), name).toBe(CERROR_ILL);
     expect(left()).toEqual(before);
   };
 
   it('range without NUM, SCALE and TTL', () => illegal('TLBI_NH_VA', { VMID: 1, ASID: 1, TG: 1, Address: BigInt(va) }));
+  it('a range of level-1 leaves of 16 KiB, which there are none of', () =>
+    illegal('TLBI_NH_VA', { VMID: 1, ASID: 1, TG: 2, TTL: 1, Address: BigInt(va) }));
+  it('stage-1 commands without stage 1', () => {
+    const names = ['CFGI_CD', 'CFGI_CD_ALL', 'TLBI_NH_ALL', 'TLBI_NH_ASID', 'TLBI_NH_VA', 'TLBI_NH_VAA'];
+    for (const name of [...names, 'TLBI_EL2_ALL', 'TLBI_EL2_ASID', 'TLBI_EL2_VA', 'TLBI_EL2_VAA'])
+      illegal(name, {}, {}, { s1p: false });
+  });
   it('stage-2 commands without stage 2', () => {
     illegal('TLBI_S2_IPA', { VMID: 1, Address: 0n }, { S2P: false });
     illegal('TLBI_S12_VMALL', { VMID: 1 }, { S2P: false });
@@ -198,9 +155,15 @@ describe('commands that are illegal', () => {
       illegal(name, {}, { HYP: false });
   });
   it('ATC_INV without ATS', () => illegal('ATC_INV', { SID: 8, Size: 52 }, { ATS: false }));
+  it('ATC_INV of more than 2^52 pages', () => {
+    for (const Size of [53, 63]) illegal('ATC_INV', { SID: 8, Size });
+  });
+  it('CFGI_VMS_PIDM without MPAM', () => illegal('CFGI_VMS_PIDM', { VMID: 1 }));
   it('CMD_SYNC with CS = 3', () => illegal('SYNC', { CS: 3 }));
   it('PRI_RESP without PRI, RESUME and STALL_TERM without stalls', () => {
     illegal('PRI_RESP', { SID: 8 });
+    illegal('PRI_RESP', { SID: 8, Resp: 3 }, {}, { pri: true });
+    expect(run(filled({}, { pri: true }).smmu, 'PRI_RESP', { SID: 8, Resp: 2 })).toBe(CERROR_NONE);
     illegal('RESUME', { SID: 8 });
     illegal('STALL_TERM', { SID: 8 });
   });
