@@ -137,4 +137,14 @@ describe('the page allocator', () => {
       ),
     );
   });
+
+  it('hands nothing out twice after a request that was too large', () => {
+    const pages = new PageAllocator(0x1000, 0x8000);
+    const live = [pages.alloc(4096)];
+    expect(() => pages.alloc(0x8000)).toThrow('no free pages: 32768 bytes asked, zone ends at 0x8000');
+    expect(() => pages.alloc(0x8000)).toThrow(RangeError);
+    for (let n = 0; n < 6; n++) live.push(pages.alloc(4096));
+    expect(new Set(live).size).toBe(7);
+    expect(() => pages.alloc(4096)).toThrow(RangeError);
+  });
 });
