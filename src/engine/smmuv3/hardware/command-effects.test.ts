@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { opcodes } from '../layout/index.ts';
+import { l1cdKey } from './caches.ts';
 import { CERROR_ILL, CERROR_NONE, OP } from './commands.ts';
-import { filled, run, va } from './filled-smmu.ts';
+import { decodeSte } from './config.ts';
+import { data, filled, run, va } from './filled-smmu.ts';
 import type { SmmuFeatures } from './index.ts';
 
 /** Which entries a command removes, as Arm IHI 0070 4.2 to 4.5 says, and that nothing else goes. */
@@ -55,6 +57,7 @@ const table: readonly [string, Record<string, number | bigint>, (e: string) => b
   ],
   ['TLBI_NSNH_ALL', {}, (e) => /^(tlb|walk|s2|s2walk) vmid/.test(e)],
   ['ATC_INV', { SID: 8, Size: 52 }, (e) => /^atc d8/.test(e)],
+  ['ATC_INV', { SID: 8, Size: 52, Address: 0x1234_5678_9000n }, (e) => /^atc d8/.test(e)],
   ['ATC_INV', { SID: 8, Size: 0, Address: BigInt(va) }, (e) => /^atc d8 \S+ 10000/.test(e)],
   ['ATC_INV', { SID: 8, Size: 1, Address: BigInt(va) }, (e) => /^atc d8/.test(e)],
   ['ATC_INV', { SID: 8, SSV: 1, SSID: 5, Size: 52 }, (e) => e === 'atc d8 5 10000'],
@@ -110,6 +113,39 @@ describe('what a command removes', () => {
     smmu.regs.set('STRTAB_BASE_CFG', 0x10290n);
     run(smmu, 'CFGI_STE_RANGE', { Range: 31 });
     expect(smmu.caches.l1std.size).toBe(0);
+  });
+
+  it('a range counts granules of its own size, and takes only what was loaded with that', () => {
+    for (const [TG, granule] of [
+      [1, 12],
+      [2, 14],
+      [3, 16],
+    ] as const) {
+      const { smmu } = filled();
+      const { iotlb } = smmu.caches;
+      const size = 2 ** granule;
+      for (let k = 0; k < 8; k++)
+        iotlb.insert(3, 1, 0, 0x4000_0000 + k * size, granule, granule, 0, 0, { ...data, granule });
+      iotlb.insert(3, 1, 0, 0x4000_0000, 21, 21, 0, 0, { ...data, granule: granule === 12 ? 14 : 12 });
+      const before = iotlb.size;
+      run(smmu, 'TLBI_NH_VA', { VMID: 3, ASID: 1, Leaf: 1, TG, NUM: 2, SCALE: 1, Address: 0x4000_0000n });
+      expect(iotlb.size, String(granule)).toBe(before - 6);
+      expect(iotlb.lookup(3, 1, 0, 0x4000_0000 + 6 * size)).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  it('CFGI_CD takes the level-1 descriptor that the format of the table makes it use', () => {
+    const { smmu } = filled();
+    const words = new Uint32Array(16);
+    words[0] = 0x1_002f;
+    words[1] = 10 << 27;
+    const ste = decodeSte(words, 8, 1, 0, smmu.features);
+    expect([ste.s1Fmt, ste.s1CdMax]).toEqual([2, 10]);
+    smmu.caches.addSte(ste);
+    smmu.caches.addL1('L1CD', { key: l1cdKey(8, 1), uid: 999, sid: 8, address: 0, word: 1n });
+    run(smmu, 'CFGI_CD', { SID: 8, SSID: 64 });
+    expect(smmu.caches.l1cd.has(l1cdKey(8, 1))).toBe(true);
+    expect(smmu.caches.l1cd.has(l1cdKey(8, 0))).toBe(false);
   });
 
   it('has the opcodes of the layouts', () => {

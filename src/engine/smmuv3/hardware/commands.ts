@@ -96,10 +96,9 @@ export class CommandExecutor {
    */
   execute(w0: number, w1: number, w2: number, w3: number): number {
     const f = this.features;
-    // A tag that this SMMU cannot hold matches nothing. Source: IHI 0070, 4.4 (VMID, ASID with IDR0.VMID16, ASID16 = 0).
-    const longVmid = f.s2p && !f.vmid16 && (w1 & 0xff00) !== 0;
-    const vmid = longVmid ? NO_CONTEXT : f.s2p ? w1 & 0xffff : 0;
+    const vmid = f.s2p ? w1 & 0xffff : 0;
     const asid = w1 >>> 16;
+    // A tag that this SMMU cannot hold matches nothing, global entries neither. Source: IHI 0070, 4.4.
     const longAsid = !f.asid16 && asid > 0xff;
     const ssid = w0 >>> 12;
     if ((w0 & 0x400) !== 0) return CERROR_ILL; // SSec on the Non-secure queue
@@ -198,7 +197,7 @@ export class CommandExecutor {
     const tg = this.features.ril ? (w2 >>> 10) & 3 : 0;
     if (tg !== 0) {
       const num = (w0 >>> 12) & 31;
-      const scale = Math.min((w0 >>> 20) & 31, 39);
+      const scale = (w0 >>> 20) & 31;
       granule = granuleOfTg[tg]!;
       level = (w2 >>> 8) & 3;
       // The 16 KiB granule has no blocks at level 1 below 52 bits.
@@ -228,7 +227,7 @@ export class CommandExecutor {
 
   private invalidateSteRange(sid: number, range: number): void {
     const size = 2 ** (range + 1);
-    const first = range === 31 ? 0 : sid - (sid % size);
+    const first = sid - (sid % size);
     const last = first + size - 1;
     const inside = (s: number): boolean => s >= first && s <= last;
     const { caches } = this;

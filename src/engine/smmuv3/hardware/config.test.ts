@@ -1,18 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { CD, DATA, OFFSET, S1, type Shape, TestMachine, VA } from './test-machine.ts';
+import { CD, DATA, L1CD, OFFSET, S1, type Shape, TestMachine, VA } from './test-machine.ts';
 
 const plain: Shape = { n1: 4, n2: 4, twoLevelSte: false, twoLevelCd: false };
-
-/** Puts CD and stage-1 tables also where they are found without stage 2. */
-function withoutOffset(m: TestMachine): void {
-  for (const page of [CD, S1, S1 + 0x1000, S1 + 0x2000, S1 + 0x3000])
-    m.memory.writeBytes(page, m.memory.readBytes(page + OFFSET, 4096));
-}
 
 describe('STE.Config, Arm IHI 0070 5.2', () => {
   const run = (Config: number): TestMachine => {
     const m = new TestMachine({ ...plain, ste: { Config } });
-    withoutOffset(m);
+    m.withoutOffset();
     m.mapIpa(VA);
     return m;
   };
@@ -72,10 +66,87 @@ describe('tables that are not aligned', () => {
     const cd = { TTB0: BigInt(S1 + 0xff0) };
     expect(new TestMachine({ ...plain, ste, cd }).dma()).toMatchObject({ ok: true, reads: 30 });
   });
+  it('a level-2 stream table', () => {
+    const m = new TestMachine({ ...plain, twoLevelSte: true });
+    m.write(0x100_0008, m.memory.readWord(0x100_0008) | 0x3fc0n);
+    expect(m.dma().ok).toBe(true);
+  });
   it('a base of the stream table', () => {
     const m = new TestMachine(plain);
     m.smmu.regs.set('STRTAB_BASE', 0x100_ffc0n);
     m.smmu.translator.registersChanged();
+    expect(m.dma().ok).toBe(true);
+  });
+});
+
+describe('two-level CD tables', () => {
+  it('S1Fmt 1 has tables of 64 CDs, S1Fmt 2 of 1024', () => {
+    for (const [S1Fmt, perTable, pasid] of [
+      [1, 64, 130],
+      [2, 1024, 2050],
+    ] as const) {
+      const m = new TestMachine({ ...plain, twoLevelCd: true, ste: { S1Fmt, S1CDMax: 12 } });
+      const index = Math.floor(pasid / perTable);
+      m.write(L1CD + OFFSET + 8 * index, BigInt(CD) | 1n);
+      m.memory.writeBytes(CD + OFFSET + (pasid % perTable) * 64, m.memory.readBytes(CD + OFFSET, 64));
+      expect(m.dma(false, pasid)).toMatchObject({ ok: true, pa: DATA + OFFSET + (VA % 4096) });
+      expect(m.smmu.translator.cd?.ssid).toBe(pasid);
+      expect(m.dma(false, pasid + perTable).fault?.name).toBe('C_BAD_SUBSTREAMID');
+    }
+  });
+  it('with S1Fmt 2 start at 64 KiB', () => {
+    const m = new TestMachine({ ...plain, twoLevelCd: true });
+    m.write(L1CD + OFFSET, BigInt(CD + 0x3000) | 1n);
+    expect(m.dma().ok).toBe(true);
+  });
+});
+
+describe('addresses beyond the output size, in memory though they are', () => {
+  const shape: Shape = { ...plain, n2: 2, features: { OAS: 32 } };
+  const BEYOND = 2 ** 32;
+  it('of a stream table, of either level', () => {
+    const one = new TestMachine(shape);
+    one.smmu.regs.set('STRTAB_BASE', BigInt(BEYOND));
+    one.smmu.translator.registersChanged();
+    expect(one.dma().fault?.name).toBe('F_STE_FETCH');
+    const two = new TestMachine({ ...shape, twoLevelSte: true });
+    two.write(0x100_0008, BigInt(BEYOND) | 9n);
+    expect(two.dma().fault?.name).toBe('F_STE_FETCH');
+    const first = new TestMachine({ ...shape, twoLevelSte: true });
+    first.smmu.regs.set('STRTAB_BASE', BigInt(BEYOND));
+    first.smmu.translator.registersChanged();
+    first.write(BEYOND + 8, 0x110_0009n);
+    expect(first.dma().fault?.name).toBe('F_STE_FETCH');
+  });
+  it('of a table of CDs', () => {
+    const m = new TestMachine({ ...shape, twoLevelCd: true, ste: { Config: 5 } });
+    m.withoutOffset();
+    expect(m.dma().ok).toBe(true);
+    m.smmu.caches.removeCds(0x108);
+    m.write(L1CD, BigInt(BEYOND) | 1n);
+    expect(m.dma().fault?.name).toBe('C_BAD_SUBSTREAMID');
+  });
+  it('as input', () => {
+    const s2 = new TestMachine({ ...shape, ste: { Config: 6 } });
+    expect(s2.access({ iova: BigInt(BEYOND) }).fault).toMatchObject({ name: 'F_ADDR_SIZE', fields: { S2: 0n } });
+    expect(s2.access({ iova: BigInt(BEYOND / 2) }).fault).toMatchObject({ name: 'F_TRANSLATION', fields: { S2: 1n } });
+    const bypass = new TestMachine({ ...shape, ste: { Config: 4 } });
+    expect(bypass.access({ iova: BigInt(BEYOND) }).fault?.name).toBe('F_ADDR_SIZE');
+    const off = new TestMachine(shape);
+    off.smmu.regs.set('CR0', 0x1cn);
+    off.smmu.translator.registersChanged();
+    expect(off.access({ iova: BigInt(BEYOND) })).toEqual({ ok: false, pa: -1, hit: 'none', reads: 0 });
+    expect(off.access({ iova: BigInt(BEYOND - 4) })).toMatchObject({ ok: true, pa: BEYOND - 4 });
+  });
+});
+
+describe('a level-1 descriptor without a table', () => {
+  it('is not cached, so that a table can be made later', () => {
+    const m = new TestMachine({ ...plain, twoLevelSte: true });
+    const word = m.memory.readWord(0x100_0008);
+    m.write(0x100_0008, 0n);
+    expect(m.dma().fault?.name).toBe('C_BAD_STREAMID');
+    m.write(0x100_0008, word);
     expect(m.dma().ok).toBe(true);
   });
 });

@@ -268,7 +268,7 @@ export function decodeCd(
       affd: C.AFFD(w, 0) === 1,
       had: f.had && had === 1,
       wxn: C.WXN(w, 0) === 1,
-      pan: !single && C.PAN(w, 0) === 1,
+      pan: C.PAN(w, 0) === 1,
       single,
       ptw: false,
       xnx: false,

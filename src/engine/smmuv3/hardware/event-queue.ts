@@ -63,17 +63,16 @@ export function eventWords(t: Translator, sid: number, ssid: number, input: bigi
     case EVENT.F_ACCESS:
     case EVENT.F_PERMISSION: {
       const ipa = ((BigInt(t.faultIpaHi >>> 0) << 32n) | BigInt(t.faultIpaLo >>> 0)) & 0xffffffffff000n;
-      const s2 = t.faultStage === 2;
       const ttRead: Record<string, number> = t.event === EVENT.F_PERMISSION && t.faultClass === 1 ? { TTRnW: 1 } : {};
       return encodeEvent(name, {
         ...substream,
         ...access,
         ...ttRead,
         SID: sid,
-        S2: s2 ? 1 : 0,
+        S2: t.faultStage === 2 ? 1 : 0,
         CLASS: t.faultClass,
         InputAddr: input,
-        IPA: s2 ? ipa : 0n,
+        IPA: ipa,
       });
     }
     default:

@@ -25,6 +25,17 @@ describe('reads of a cold walk, Arm IHI 0070 3.4 and the number of levels', () =
       expect([reads(false, false), reads(true, false), reads(true, true)]).toEqual([linear, twoSte, twoBoth]);
     });
 
+  it('fills caches and takes nothing out of them', () => {
+    const m = new TestMachine({ ...plain, twoLevelSte: true, twoLevelCd: true });
+    let removed = 0;
+    m.trace.listener = (e) => {
+      if (e.kind === 'cache.remove') removed++;
+    };
+    m.dma();
+    m.dma(false, 1);
+    expect(removed).toBe(0);
+  });
+
   it('reads nothing the second time, and only what is missing after a partial invalidation', () => {
     const m = new TestMachine(plain);
     m.dma();
@@ -286,6 +297,18 @@ describe('which event a fault gives', () => {
     two.write(two.s2Leaf(DATA), 0n);
     expect(two.dma().fault?.name).toBe('F_TRANSLATION');
     expect(two.smmu.readRegister('EVENTQ_PROD')).toBe(0n);
+  });
+
+  it('is not recorded without S2R when stage 2 of a CD fails; an external abort always is', () => {
+    const cd = new TestMachine({ ...plain, ste: { S2R: 0 } });
+    cd.write(cd.s2Leaf(CD), 0n);
+    expect(cd.dma().fault?.name).toBe('F_TRANSLATION');
+    expect(cd.smmu.readRegister('EVENTQ_PROD')).toBe(0n);
+    const abort = new TestMachine({ ...plain, ste: { S2R: 0 }, cd: { R: 0 } });
+    abort.mapIpa(abort.s1Entry(3));
+    abort.write(abort.s2Leaf(abort.s1Entry(3)), 0xffff_ffff_f7ffn);
+    expect(abort.dma().fault?.name).toBe('F_WALK_EABT');
+    expect(abort.smmu.readRegister('EVENTQ_PROD')).toBe(1n);
   });
 
   it('S1DSS bypass leaves stage 2 alone in force', () => {

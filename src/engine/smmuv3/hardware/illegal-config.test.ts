@@ -5,16 +5,18 @@ const plain: Shape = { n1: 4, n2: 4, twoLevelSte: false, twoLevelCd: false };
 const bad = (shape: Partial<Shape>): string | undefined => new TestMachine({ ...plain, ...shape }).dma().fault?.name;
 
 /** Arm IHI 0070 5.2 and 7.3.5: each makes the STE illegal by itself. */
-type Row = readonly [string, Record<string, number | bigint>, Record<string, boolean | number>?, (3 | 4)?];
+type Row = readonly [string, Record<string, number | bigint>, Record<string, boolean | number>?, Partial<Shape>?];
 
 const stes: readonly Row[] = [
   ['V = 0', { V: 0 }],
   ['two-level CD table without CD2L', { S1Fmt: 1, S1CDMax: 4 }, { CD2L: false }],
   ['S1CDMax above SSIDSIZE', { S1CDMax: 17 }],
   ['S1STALLD where nothing can stall', { S1STALLD: 1 }],
-  ['S1ContextPtr above the output size', { S1ContextPtr: 1n << 44n }, { OAS: 44 }, 3],
+  ['S1ContextPtr above the output size', { S1ContextPtr: 1n << 44n }, { OAS: 44 }, { n2: 3 }],
   ['S2VMID of 16 bits without VMID16', { S2VMID: 0x100 }, { VMID16: false }],
-  ['EATS = 1 with S2S', { S2S: 1, EATS: 1 }],
+  ['EATS = 1 with S2S', { S2S: 1, EATS: 1 }, {}, { override: { stallModel: 0 } }],
+  ['EATS = 2 with S2S', { S2S: 1, EATS: 2 }, {}, { override: { stallModel: 0 } }],
+  ['EATS = 2 with NS1ATS', { EATS: 2 }, {}, { override: { ns1ats: true } }],
   ['EATS = 2 without both stages', { Config: 6, EATS: 2 }],
   ['STRW = 1 with stage 1 alone', { Config: 5, STRW: 1 }],
   ['STRW = 3 with stage 1 alone', { Config: 5, STRW: 3 }],
@@ -25,6 +27,7 @@ const stes: readonly Row[] = [
   ['IPA size above the output size', { S2T0SZ: 16 }, { OAS: 44 }],
   ['S2SL0 reserved', { S2SL0: 3 }],
   ['S2SL0 too deep for the IPA size', { S2T0SZ: 16, S2SL0: 1 }],
+  ['more than sixteen concatenated tables', { S2T0SZ: 20, S2SL0: 1 }],
   ['S2SL0 too high for the IPA size', { S2T0SZ: 34, S2SL0: 2 }],
   ['S2SL0 = 2 on fewer than 44 bits', { S2T0SZ: 22, S2SL0: 2 }, { OAS: 42 }],
   ['AArch32 tables', { S2AA64: 0 }],
@@ -54,8 +57,8 @@ const cds: readonly Row[] = [
 ];
 
 describe('illegal stream table entries', () => {
-  for (const [name, ste, features, n2] of stes)
-    it(name, () => expect(bad({ ste, n2: n2 ?? 4, ...(features ? { features } : {}) })).toBe('C_BAD_STE'));
+  for (const [name, ste, features, shape] of stes)
+    it(name, () => expect(bad({ ste, ...(features ? { features } : {}), ...shape })).toBe('C_BAD_STE'));
 });
 
 describe('illegal context descriptors', () => {
@@ -67,6 +70,8 @@ describe('what looks odd and is legal', () => {
   const fine = (shape: Partial<Shape>): void =>
     expect(new TestMachine({ ...plain, ...shape }).dma().fault).toBeUndefined();
   it('S1Fmt without S1CDMax is ignored', () => fine({ ste: { S1Fmt: 1, S1CDMax: 0 }, features: { CD2L: false } }));
+  it('sixteen concatenated tables', () => expect(bad({ ste: { S2T0SZ: 21, S2SL0: 1 } })).toBe('F_TRANSLATION'));
+  it('EATS with stage 2 that does not stall', () => fine({ ste: { EATS: 2 }, override: { stallModel: 0 } }));
   it('STRW with stage 2', () => fine({ ste: { STRW: 1 } }));
   it('T0SZ, TG0 and TTB0 under EPD0', () => {
     expect(bad({ cd: { EPD0: 1, T0SZ: 3, TG0: 3, IPS: 0, TTB0: 0x1_0000_0000n } })).toBe('F_TRANSLATION');
@@ -89,7 +94,7 @@ describe('what looks odd and is legal', () => {
   it('the upper half of an EL2 stream without E2H', () => {
     // Both the CD and its tables are read where they are, since nothing is nested; the tables lead nowhere.
     const ste = { Config: 5, STRW: 2, S1ContextPtr: BigInt(CD + OFFSET) };
-    const cd = { EPD0: 1, EPD1: 0, T1SZ: 3, TG1: 0, PAN: 1 };
+    const cd = { EPD0: 1, EPD1: 0, T1SZ: 3, TG1: 0 };
     expect(bad({ ste, cd })).toBe('F_TRANSLATION');
     expect(bad({ ste: { ...ste, STRW: 0 }, cd })).toBe('C_BAD_CD');
   });

@@ -86,6 +86,9 @@ describe('the command queue', () => {
     const d = new Driver();
     d.post(encodeCommand('ATC_INV', { SID: 0x999, Size: 52 }), tlbi, sync);
     expect(d.reg('CMDQ_CONS')).toBe(0x0300_0002);
+    // The command is tried again and succeeds, since the time-out was told.
+    d.set('GERRORN', d.reg('GERROR'));
+    expect(d.reg('CMDQ_CONS')).toBe(3);
   });
 
   it('writes the MSI of a CMD_SYNC', () => {
@@ -93,13 +96,17 @@ describe('the command queue', () => {
     d.m.memory.write32(0x5000, 1);
     d.post(encodeCommand('SYNC', { CS: 1, MSIData: 0xabcd, MSIAddress: 0x5000n }));
     expect(d.m.memory.read32(0x5000)).toBe(0xabcd);
+    d.post(encodeCommand('SYNC', { CS: 1, MSIData: 0x1234, MSIAddress: 0x5004n }));
+    expect([d.m.memory.read32(0x5000), d.m.memory.read32(0x5004)]).toEqual([0xabcd, 0x1234]);
   });
 
   it('reports an MSI of a CMD_SYNC that goes nowhere, and completes the command', () => {
     const d = new Driver();
-    d.post(encodeCommand('SYNC', { CS: 1, MSIAddress: 0xffff_ffff_f000n }), tlbi);
+    const lost = encodeCommand('SYNC', { CS: 1, MSIAddress: 0xffff_ffff_f000n });
+    d.post(lost, lost, tlbi);
+    // Twice, and reported once.
     expect(d.reg('GERROR')).toBe(1 << 4);
-    expect(d.reg('CMDQ_CONS')).toBe(2);
+    expect(d.reg('CMDQ_CONS')).toBe(3);
     expect(d.m.smmu.irq.gerror).toBe(true);
   });
 
@@ -115,13 +122,14 @@ describe('the command queue', () => {
     expect(wired.reg('CMDQ_CONS')).toBe(1);
   });
 
-  it('cuts the address of a queue to the output size', () => {
+  it('cuts the addresses of a queue and of an MSI to the output size', () => {
     const d = new Driver({ OAS: 44 }, 3);
     d.set('CR0', 0x15);
     runToEnd(d.m.smmu.writeRegister('CMDQ_BASE', 0xf000_0310_0003n));
     d.set('CR0', 0x1d);
-    d.post(tlbi, sync);
+    d.post(tlbi, encodeCommand('SYNC', { CS: 1, MSIData: 5, MSIAddress: 0xf000_0000_5000n }));
     expect(d.reg('CMDQ_CONS')).toBe(2);
+    expect(d.m.memory.read32(0x5000)).toBe(5);
   });
 
   it('takes indices that are further apart than the queue is long for none at all', () => {
@@ -132,14 +140,14 @@ describe('the command queue', () => {
 
   it('runs a command once, whoever rings the bell while it is fetched', () => {
     const d = new Driver();
-    d.m.put(CMDQ, tlbi);
-    d.m.put(CMDQ + 16, tlbi);
+    d.m.put(CMDQ, sync);
+    d.m.put(CMDQ + 16, sync);
     const first = d.m.smmu.writeRegister('CMDQ_PROD', 2n);
     expect(first.next().value).toMatchObject({ point: 'fetch' });
     d.set('CMDQ_PROD', 2);
     expect(d.reg('CMDQ_CONS')).toBe(2);
     runToEnd(first);
-    expect(d.reg('CMDQ_CONS')).toBe(2);
+    expect([d.reg('CMDQ_CONS'), d.m.trace.syncs]).toEqual([2, 2]);
   });
 
   it('consumes nothing while it is off, and everything when it is switched on', () => {
@@ -267,6 +275,15 @@ describe('a device that uses its ATC', () => {
       runToEnd(m.smmu.dma({ device: m.device, pasid: -1, iova: 0x1234_5678n, write: false, translated: true }));
     expect(dma()).toMatchObject({ ok: true, hit: 'walk' });
     expect(dma()).toMatchObject({ ok: true, hit: 'ATC', reads: 0 });
+  });
+
+  it('sends untranslated accesses while its ATS is off', () => {
+    const { m } = new Driver();
+    m.device.atsEnabled = false;
+    expect(m.access({ translated: true })).toMatchObject({ ok: true, hit: 'walk' });
+    expect(m.access({ translated: true })).toMatchObject({ ok: true, hit: 'IOTLB' });
+    expect(runToEnd(m.smmu.ats(m.device, -1, 0x1234_5000n, false))).toMatchObject({ ok: false, hit: 'none' });
+    expect(m.device.atc.size).toBe(0);
   });
 });
 

@@ -102,9 +102,8 @@ export class DeviceRequests {
       if (i < 0 || (data & ~d.atc.e[i + ATTR]!) !== 0)
         return this.aborted(d, r.hit, reads, 'the completion grants no such access');
     }
-    const shift = d.atc.e[i + SHIFT]!;
-    const outHi = shift >= 32 ? d.atc.e[i + OUT_HI]! | (hi & ~(-1 << (shift - 32))) : d.atc.e[i + OUT_HI]!;
-    const outLo = shift >= 32 ? lo : d.atc.e[i + OUT_LO]! | (lo & ~(-1 << shift));
+    const outHi = d.atc.e[i + OUT_HI]!;
+    const outLo = d.atc.e[i + OUT_LO]! | (lo & ((1 << d.atc.e[i + SHIFT]!) - 1));
     const done = this.translated(d, outHi, outLo, data, answered ? 'ATC' : answers[this.translator.answeredBy]!);
     return { ...done, reads: done.reads + reads };
   }

@@ -4,7 +4,7 @@ import { Memory } from '../../memory/index.ts';
 import { PciDevice } from '../../pci/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { cdLayout, steLayout } from '../layout/index.ts';
-import { type DmaOutcome, physicalFeatures, Smmu } from './index.ts';
+import { type DmaOutcome, type DmaRequest, physicalFeatures, Smmu, type SmmuFeatures } from './index.ts';
 
 /** Shape of a nested machine for tests: numbers of levels, and forms of the tables. */
 export interface Shape {
@@ -16,6 +16,8 @@ export interface Shape {
   readonly ste?: Readonly<Record<string, number | bigint>>;
   readonly cd?: Readonly<Record<string, number | bigint>>;
   readonly features?: Readonly<Record<string, boolean | number>>;
+  /** Features that no document can set. */
+  readonly override?: Partial<SmmuFeatures>;
 }
 
 /** Intermediate addresses lie below 1 GiB; stage 2 adds this. */
@@ -45,7 +47,7 @@ export class TestMachine {
     this.shape = shape;
     this.smmu = new Smmu(
       this.memory,
-      physicalFeatures(shape.features ?? {}),
+      { ...physicalFeatures(shape.features ?? {}), ...shape.override },
       [this.device],
       this.trace,
       new Injector(this.trace),
@@ -158,6 +160,18 @@ export class TestMachine {
         level === 3 ? BigInt(DATA) | 0xf47n : BigInt(S1 + (level - (4 - this.shape.n1) + 1) * 4096) | 3n,
       );
     }
+  }
+
+  /** Puts CD and stage-1 tables also where they are found without stage 2. */
+  withoutOffset(): void {
+    for (const page of [L1CD, CD, S1, S1 + 0x1000, S1 + 0x2000, S1 + 0x3000])
+      this.memory.writeBytes(page, this.memory.readBytes(page + OFFSET, 4096));
+  }
+
+  /** An untranslated read of VA, but for what is given. */
+  access(q: Partial<DmaRequest>): DmaOutcome {
+    const all = { device: this.device, pasid: -1, iova: BigInt(VA), write: false, translated: false, ...q };
+    return runToEnd(this.smmu.dma(all));
   }
 
   dma(write = false, pasid = -1): DmaOutcome {

@@ -142,7 +142,7 @@ export class Translator extends ConfigReader {
     const caches = this.caches;
     if (caches !== null && !outside) {
       const i = caches.iotlb.lookup(vmid, asid, va, lo);
-      if (i >= 0) return this.iotlbHit(i, ste, cd, va, lo, need, priv);
+      if (i >= 0) return this.iotlbHit(i, ste, cd, lo, need, priv);
     }
     // EPD forbids the walk, not the use of what is cached.
     if (s1 === null || outside) {
@@ -163,25 +163,17 @@ export class Translator extends ConfigReader {
     return this.done(w.outHi, w.outLo, w.perms, priv, w.leafShift);
   }
 
-  private iotlbHit(
-    i: number,
-    ste: SteConfig,
-    cd: CdConfig,
-    hi: number,
-    lo: number,
-    need: number,
-    priv: boolean,
-  ): number {
+  private iotlbHit(i: number, ste: SteConfig, cd: CdConfig, lo: number, need: number, priv: boolean): number {
     const caches = this.caches!;
     const c = caches.iotlb;
     caches.hit(c, i);
     this.answeredBy = 1;
     const shift = c.e[i + SHIFT]!;
     const attr = c.e[i + ATTR]!;
-    const lowHi = shift > 32 ? hi & ((1 << (shift - 32)) - 1) : 0;
-    const lowLo = shift >= 32 ? lo : lo & ((1 << shift) - 1);
-    this.ipaHi = c.e[i + IPA_HI]! | lowHi;
-    this.ipaLo = c.e[i + IPA_LO]! | lowLo;
+    // No leaf is larger than 1 GiB.
+    const low = lo & ((1 << shift) - 1);
+    this.ipaHi = c.e[i + IPA_HI]!;
+    this.ipaLo = c.e[i + IPA_LO]! | low;
     const allowed = attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT);
     if (need === ANY_DATA ? (allowed & (READ | WRITE)) === 0 : (need & ~allowed) !== 0) {
       this.recorded = cd.record;
@@ -191,7 +183,7 @@ export class Translator extends ConfigReader {
       this.recorded = ste.s2Record;
       return this.walkFault(EVENT.F_PERMISSION, 2, FOR_INPUT, this.ipaHi, this.ipaLo);
     }
-    return this.done(c.e[i + OUT_HI]! | lowHi, c.e[i + OUT_LO]! | lowLo, attr, priv, shift);
+    return this.done(c.e[i + OUT_HI]!, c.e[i + OUT_LO]! | low, attr, priv, shift);
   }
 
   private stage2Only(ste: SteConfig, hi: number, lo: number, need: number, priv: boolean): number {
