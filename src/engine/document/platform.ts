@@ -16,17 +16,21 @@ const bytes = (v: string | number | undefined, otherwise: number): number =>
 export function platformSpec(doc: ScenarioDocument): PlatformSpec {
   const p = doc.platform;
   const memory = bytes(p.memory, 8 * GiB);
-  const guest = p.guest ?? p.guests?.[0] ?? {};
-  const quarter = Math.floor(memory / 4 / 4096) * 4096;
+  const named = p.guests?.length ? p.guests : [{ name: 'guest', ...p.guest }];
+  const share = Math.floor(memory / (4 * named.length) / 4096) * 4096;
+  const guests = named.map((g) => ({
+    name: g.name,
+    memory: bytes(g.memory, Math.min(GiB, share)),
+    base: bytes(g.base, 0x4000_0000),
+    backing: backings[g.backing ?? '2MiB'],
+  }));
   return {
     iommu: p.iommu,
     features: { ...p.features },
     memory,
-    guest: {
-      memory: bytes(guest.memory, Math.min(GiB, quarter)),
-      base: bytes(guest.base, 0x4000_0000),
-      backing: backings[guest.backing ?? '2MiB'],
-    },
+    iommus: p.iommus ?? [`${p.iommu === 'smmuv3' ? 'smmu' : p.iommu}0`],
+    guest: guests[0]!,
+    guests,
     policy: Object.fromEntries(
       Object.entries(p.policy ?? {}).map(([name, v]) => [
         name,

@@ -1,4 +1,5 @@
 export * from './inject.ts';
 export * from './pause.ts';
 export * from './scene.ts';
+export * from './scope.ts';
 export * from './vendor.ts';

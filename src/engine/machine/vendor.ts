@@ -4,12 +4,25 @@ import type { Injector, InjectPoint } from './inject.ts';
 import type { Op } from './pause.ts';
 import type { Inspection, Scene } from './scene.ts';
 
+/** One guest: sizes and addresses in bytes. `backing` is the size of the host pages behind its memory. */
+export interface GuestSpec {
+  readonly name: string;
+  readonly memory: number;
+  readonly base: number;
+  readonly backing: number;
+}
+
 /** What a document says about the machine, after parsing; sizes are bytes. */
 export interface PlatformSpec {
   readonly iommu: string;
   readonly features: Readonly<Record<string, boolean | number | string>>;
   readonly memory: number;
-  readonly guest: { readonly memory: number; readonly base: number; readonly backing: number };
+  /** Names of the physical units, at least one. */
+  readonly iommus: readonly string[];
+  /** The first guest. */
+  readonly guest: GuestSpec;
+  /** The guests, at least one. */
+  readonly guests: readonly GuestSpec[];
   readonly policy: Readonly<Record<string, string | number>>;
   readonly deviations: readonly string[];
   readonly setup: 'bare' | 'plugged' | 'booted';
@@ -24,6 +37,14 @@ export interface DeviceSpec {
   readonly pasidBits: number;
   readonly ats: boolean;
   readonly pri: boolean;
+  /** True: its faults can stall (firmware's `dma-can-stall`). */
+  readonly stall?: boolean;
+  /** Physical unit in front of it; absent: the first. */
+  readonly iommu?: string;
+  /** Guest that has it; absent: the first. */
+  readonly guest?: string;
+  /** Virtual unit in front of it in the guest; absent: the guest's one for that physical unit. */
+  readonly viommu?: string;
 }
 
 /** An operation after parsing: the `do` name and its checked fields. Numbers up to 2^53 are numbers, 64-bit values bigints. */
