@@ -15,10 +15,12 @@ interface Props<T extends string> {
   readonly selected: T | null;
   readonly onSelect: (id: T) => void;
   readonly className?: string;
+  /** Less room between the titles. */
+  readonly tight?: boolean;
 }
 
 /** Tabs with one stop of the Tab key: arrows, Home and End move among them. */
-export function Tabs<T extends string>({ label, name, items, selected, onSelect, className }: Props<T>) {
+export function Tabs<T extends string>({ label, name, items, selected, onSelect, className, tight }: Props<T>) {
   const onKeyDown = (e: KeyboardEvent<HTMLDivElement>): void => {
     const tabs = [...e.currentTarget.querySelectorAll<HTMLElement>('[role=tab]')];
     const at = tabs.indexOf(document.activeElement as HTMLElement);
@@ -58,9 +60,10 @@ export function Tabs<T extends string>({ label, name, items, selected, onSelect,
             onClick={() => {
               if (!item.later) onSelect(item.id);
             }}
-            className={`relative px-2.5 text-xs ${
+            className={`relative text-xs ${tight ? 'px-1' : 'px-2.5'} ${
               on
-                ? 'font-semibold text-ink after:absolute after:inset-x-2.5 after:-bottom-px after:h-0.5 after:bg-ink'
+                ? 'font-semibold text-ink after:absolute after:-bottom-px after:h-0.5 after:bg-ink ' +
+                  (tight ? 'after:inset-x-1' : 'after:inset-x-2.5')
                 : item.later
                   ? 'text-ink-3 opacity-70'
                   : 'text-ink-2 hover:text-ink'

@@ -4,7 +4,7 @@ export type Theme = (typeof themes)[number];
 export const speeds = [0.5, 1, 2, 4] as const;
 export type Speed = (typeof speeds)[number];
 
-export const panels = ['scenarios', 'steps', 'operations'] as const;
+export const panels = ['scenarios', 'steps', 'operations', 'machine'] as const;
 export type Panel = (typeof panels)[number];
 
 /** How a person likes to look at things; kept beside the document, never in it. */

@@ -240,3 +240,27 @@ describe('the playing head', () => {
     expect(app.head.getState()).toEqual({ progress: 1, flying: false });
   });
 });
+
+describe('the machine', () => {
+  it('is changed as an edit: the steps run again, the head stays, undo brings the old one back', () => {
+    const app = opened();
+    app.moveTo({ step: 2, event: 1 });
+    const before = app.store.getState();
+    app.changeMachine({ platform: { ...before.document!.platform, memory: '1GiB' } }, 'Change the memory');
+    const after = app.store.getState();
+    expect(after.document?.platform.memory).toBe('1GiB');
+    expect([after.place, after.records.length, isEdited(after.history)]).toEqual([before.place, 4, true]);
+    expect(after.records[2]).not.toBe(before.records[2]);
+    app.undo();
+    expect(app.store.getState().document).toBe(before.document);
+  });
+
+  it('that cannot be is refused with the place; the old one stays', () => {
+    const app = opened();
+    const before = app.store.getState();
+    app.changeMachine({ platform: { ...before.document!.platform, deviations: ['no-such-rule'] } }, 'Break a rule');
+    const after = app.store.getState();
+    expect(after.document).toBe(before.document);
+    expect(after.notices[0]?.details[0]).toContain('platform.deviations[0]');
+  });
+});

@@ -250,6 +250,20 @@ export function createAppStore() {
     if (cut && yes) runOperation(cut.step, cut.label, true);
   };
 
+  /** Changes the machine itself (rules, policies, features); every step is run again on the new one, the head stays. */
+  const changeMachine = (change: Partial<Pick<Doc, 'platform' | 'devices' | 'setup'>>, label: string): void =>
+    withChecks(label, (checks) => {
+      const s = get();
+      if (!s.document) return;
+      const checked = checks.parse(engine().serialize({ ...s.document, ...change }));
+      if (!checked.ok) {
+        notify('error', `${label}: the machine stays as it is`, [problemLine(checked.problem)]);
+        return;
+      }
+      const { place, scenario } = s;
+      edit({ document: checked.document, scenario, label, opened: false }, place, { cut: null, fresh: false });
+    });
+
   const undoRedo = (by: -1 | 1): void => {
     const s = get();
     const moved = moveInHistory(s.history, by, s.place);
@@ -289,6 +303,7 @@ export function createAppStore() {
     togglePlay: () => (get().playing ? pause() : play()),
     tick,
     runOperation,
+    changeMachine,
     answerCut,
     undo: () => undoRedo(-1),
     redo: () => undoRedo(1),

@@ -157,6 +157,12 @@ export const appCommands: readonly Command[] = [
     run: (app) => app.setSettings({ panel: 'operations' }),
   },
   {
+    id: 'view.machine',
+    title: 'Change the machine: break a rule, switch an alternative or a feature',
+    words: 'panel deviations policies platform bug',
+    run: (app) => app.setSettings({ panel: 'machine' }),
+  },
+  {
     id: 'view.strip',
     title: 'Show or hide the view below the topology',
     words: 'trace strip collapse expand',

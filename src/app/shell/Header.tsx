@@ -76,6 +76,23 @@ function CommandButton({ id, label, icon }: { id: string; label: string; icon?: 
   );
 }
 
+/** A document with a broken rule says so wherever it is shown; the badge leads to the rules. */
+function BrokenRules() {
+  const app = useAppStore();
+  const names = useApp((s) => s.document?.platform.deviations);
+  if (!names?.length) return null;
+  return (
+    <button
+      type="button"
+      className="shrink-0 rounded-full border border-stale bg-stale-soft px-2 py-0.5 text-2xs font-semibold text-stale-ink"
+      title={`Broken on purpose: ${names.join(', ')}`}
+      onClick={() => app.setSettings({ panel: 'machine' })}
+    >
+      {names.length === 1 ? '1 rule broken' : `${names.length} rules broken`}
+    </button>
+  );
+}
+
 export function Header() {
   const app = useAppStore();
   const title = useApp((s) => s.document?.title ?? (s.started ? 'No document' : ''));
@@ -94,6 +111,7 @@ export function Header() {
         <span className="truncate text-sm font-medium" title={title}>
           {title}
         </span>
+        <BrokenRules />
         {edited && <span className="text-2xs text-ink-3">edited</span>}
         <div className="flex gap-0.5">
           <CommandButton id="edit.undo" label="Undo" icon="undo" />

@@ -6,11 +6,13 @@ import { Tabs } from '../Tabs.tsx';
 import { ScenariosPanel } from './ScenariosPanel.tsx';
 
 const OperationsPanel = late(() => import('../operations/OperationsPanel.tsx').then((m) => m.OperationsPanel));
+const MachinePanel = late(() => import('../machine/MachinePanel.tsx').then((m) => m.MachinePanel));
 
 const items = [
   { id: 'scenarios', title: 'Scenarios' },
   { id: 'steps', title: 'Steps' },
   { id: 'operations', title: 'Operations' },
+  { id: 'machine', title: 'Machine' },
 ] as const;
 
 export function LeftPanel({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
@@ -21,6 +23,7 @@ export function LeftPanel({ scenarios }: { scenarios: readonly LibraryScenario[]
       <Tabs
         label="Scenario"
         name="left"
+        tight
         items={items}
         selected={panel}
         onSelect={(id) => app.setSettings({ panel: id })}
@@ -35,6 +38,7 @@ export function LeftPanel({ scenarios }: { scenarios: readonly LibraryScenario[]
         {panel === 'scenarios' && <ScenariosPanel scenarios={scenarios} />}
         {panel === 'steps' && <StepsPanel />}
         {panel === 'operations' && <OperationsPanel />}
+        {panel === 'machine' && <MachinePanel />}
       </div>
     </aside>
   );
