@@ -21,6 +21,8 @@ export interface SceneObject {
   readonly lines: readonly string[];
   /** Name of the device whose column it belongs to; without one it stands in the band's common part. */
   readonly device?: string;
+  /** Guest (in the bands above the kernel) or physical unit that it belongs to, when there are several: such parts fold. */
+  readonly section?: string;
   /** References, drawn as arrows. */
   readonly refs: readonly { readonly to: string; readonly label?: string }[];
   /** Size and positions of a ring, with the entries between CONS and PROD and a few before. */

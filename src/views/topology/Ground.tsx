@@ -3,7 +3,7 @@ import { Text } from './Box.tsx';
 import { bandShades, colours } from './colours.ts';
 import { textWidth } from './measure.ts';
 import { roundedPath } from './route.ts';
-import type { Arrow, BandBox, Fold, PlacedText, Point } from './types.ts';
+import type { Arrow, BandBox, Chip, Fold, PlacedText, Point } from './types.ts';
 
 /** The four bands with their names. */
 export const Bands = memo(function Bands({ bands }: { bands: readonly BandBox[] }) {
@@ -135,3 +135,33 @@ export function Refold({ text: t }: { text: PlacedText }) {
     </g>
   );
 }
+
+/** One switch a guest or unit. */
+export const Chips = memo(function Chips({ chips }: { chips: readonly Chip[] }) {
+  return chips.map((c) => (
+    // biome-ignore lint/a11y/useSemanticElements: an SVG drawing has no button element
+    <g
+      key={c.section}
+      role="button"
+      tabIndex={-1}
+      className="topo-item"
+      data-key={`chip:${c.section}`}
+      data-section={c.section}
+      aria-label={`${c.folded ? 'Show' : 'Fold'} ${c.section}`}
+      aria-expanded={!c.folded}
+    >
+      <rect
+        className="topo-frame"
+        x={c.x}
+        y={c.y}
+        width={c.w}
+        height={c.h}
+        rx={c.h / 2}
+        fill={colours.panel}
+        stroke={colours.lineStrong}
+        strokeDasharray={c.folded ? '4 3' : undefined}
+      />
+      <Text t={c.text} fill={c.folded ? colours.ink2 : colours.ink} />
+    </g>
+  ));
+});

@@ -188,4 +188,20 @@ describe('Topology', () => {
     expect(onFold).toHaveBeenLastCalledWith(true);
     expect(item('fold').getAttribute('aria-expanded')).toBe('false');
   });
+
+  it('folds a guest and shows it again, by its switch and by its box', () => {
+    const onSelect = vi.fn();
+    const objects = scene.objects.map((o) =>
+      o.band === 'guest' || o.band === 'vmm' ? { ...o, section: o.device === 'gpu0' ? 'vm1' : 'vm0' } : o,
+    );
+    const { item, svg } = draw({ scene: { objects }, onSelect, selection: { id: 'guest.cmdq' } });
+    expect(item('chip:vm0').getAttribute('aria-expanded')).toBe('true');
+    fireEvent.click(item('chip:vm0'));
+    expect(svg.querySelector('[data-key="guest.cmdq"]')).toBeNull();
+    const box = item('section:guest:vm0');
+    expect(box.getAttribute('aria-label')).toContain('vm0');
+    fireEvent.click(box);
+    expect(item('guest.cmdq')).toBeTruthy();
+    expect(onSelect).not.toHaveBeenCalled();
+  });
 });

@@ -4,16 +4,18 @@ import type { TraceEvent } from '../../engine/trace/index.ts';
 import { Box } from './Box.tsx';
 import { sansFont } from './colours.ts';
 import { activeDevices, goneObjects, rowMarks } from './fates.ts';
-import { Arrows, Bands, FoldColumn, Refold } from './Ground.tsx';
+import { Arrows, Bands, Chips, FoldColumn, Refold } from './Ground.tsx';
 import { layoutTopology } from './layout.ts';
 import { FlightView, NoteView, type Progress, Trails } from './Messages.tsx';
 import { motionOf } from './motion.ts';
 import { type Direction, inOrder, neighbour, stopsOf } from './navigate.ts';
+import { sectionOf } from './sections.ts';
 import { shareLayout } from './share.ts';
 import { reserveSlots, type TopologySlots } from './slots.ts';
 import { withHazards } from './stale.ts';
 import './topology.css';
 import type { TopologyLayout } from './types.ts';
+import { useSections } from './use-sections.ts';
 
 /** Part of an object: a cache row by its id, a queue entry by its index. */
 export interface TopologyPart {
@@ -64,33 +66,36 @@ const directions: Readonly<Record<string, Direction>> = {
 
 /** The four bands: objects, references, caches, and the messages of the step. */
 export function Topology(p: TopologyProps) {
-  const { events, event, selection, onSelect, onActions, width, height } = p;
+  const { event, onSelect, onActions, width, height } = p;
   const [openedHere, setOpenedHere] = useState(false);
   const open = p.folded === undefined ? openedHere : !p.folded;
-  const scene = useMemo(() => withHazards(p.scene, p.hazards), [p.scene, p.hazards]);
+  const stated = useMemo(() => withHazards(p.scene, p.hazards), [p.scene, p.hazards]);
+  const folding = useSections(stated, p.previousScene ?? null, p.events, p.reserve);
+  const { scene, events, sections } = folding;
+  const selection = p.selection && { ...p.selection, id: folding.standsFor(p.selection.id) };
   const marks = useMemo(() => rowMarks(events, event), [events, event]);
-  const gone = useMemo(() => goneObjects(p.previousScene, scene), [p.previousScene, scene]);
+  const gone = useMemo(() => goneObjects(folding.before, scene), [folding.before, scene]);
   const selectedDevice = selection ? scene.objects.find((o) => o.id === selection.id)?.device : undefined;
   const pinned = useMemo(
     () => [...activeDevices(scene, events), ...(selectedDevice === undefined ? [] : [selectedDevice])],
     [scene, events, selectedDevice],
   );
 
-  const reserve = p.reserve;
-  const reserved = useMemo(() => reserveSlots(reserve ?? []), [reserve]);
+  const { reserve } = folding;
+  const reserved = useMemo(() => reserveSlots(reserve), [reserve]);
   const memory = useRef<{ base: TopologySlots; slots: TopologySlots; layout: TopologyLayout | null }>(null);
   if (memory.current?.base !== reserved) memory.current = { base: reserved, slots: reserved, layout: null };
   const keep = memory.current;
   const layout = useMemo(() => {
     const place = (h: number): TopologyLayout =>
-      layoutTopology(scene, { width, height: h }, { slots: keep.slots, open, pinned, marks, gone });
+      layoutTopology(scene, { width, height: h }, { slots: keep.slots, open, pinned, marks, gone, sections });
     let next = place(height);
     // A bar to scroll sideways takes its height.
     if (next.width > width) next = place(height - scrollBar);
     keep.slots = next.slots;
     keep.layout = shareLayout(keep.layout, next);
     return keep.layout;
-  }, [scene, width, height, open, pinned, marks, gone, keep]);
+  }, [scene, width, height, open, pinned, marks, gone, sections, keep]);
   const motion = useMemo(() => motionOf(layout, events, event), [layout, events, event]);
 
   const root = useRef<SVGSVGElement>(null);
@@ -110,11 +115,14 @@ export function Topology(p: TopologyProps) {
       p.onFold?.(open);
       return;
     }
-    onSelect(item.getAttribute('data-id')!, partOf(item));
+    const id = item.getAttribute('data-id');
+    const section = item.getAttribute('data-section') ?? sectionOf(id ?? '');
+    if (section !== null) folding.toggle(section);
+    else onSelect(id!, partOf(item));
   };
   const ask = (item: Element): void => {
     const id = item.getAttribute('data-id');
-    if (id !== null) onActions?.(id, item.getBoundingClientRect(), partOf(item));
+    if (id !== null && sectionOf(id) === null) onActions?.(id, item.getBoundingClientRect(), partOf(item));
   };
   const onKeyDown = (e: KeyboardEvent): void => {
     const item = itemOf(e.target);
@@ -224,6 +232,7 @@ export function Topology(p: TopologyProps) {
         })}
         {layout.fold && <FoldColumn fold={layout.fold} />}
         {layout.refold && <Refold text={layout.refold} />}
+        <Chips chips={layout.chips} />
       </svg>
       <svg className="topo-over" {...size} fontFamily={sansFont} aria-hidden="true">
         <Trails trail={motion.trail} />

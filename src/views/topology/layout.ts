@@ -1,6 +1,7 @@
 import type { Scene, SceneObject } from '../../engine/machine/index.ts';
 import type { Band } from '../../engine/trace/index.ts';
 import { placeBox } from './box.ts';
+import { placeChips } from './chips.ts';
 import { chooseDevices } from './columns.ts';
 import { placeFold } from './fold.ts';
 import { geometryOf } from './geometry.ts';
@@ -42,6 +43,7 @@ export function layoutTopology(
   };
   for (const o of scene.objects) add(o, false);
   for (const o of options.gone ?? []) add(o, true);
+  const refold = options.open && wouldFold(slots, size.width) ? refoldText(g.bands[0]!, m.scale) : null;
   const fold = placeFold(scene, folded, behind, g.bands, plan, m);
   const routing = routingOf(g.rects, slots.links, fold, g.bands, m);
   const arrows = arrowsOf(scene, routing, (id) => {
@@ -58,7 +60,8 @@ export function layoutTopology(
     boxes,
     columns: shown.map((device, i) => ({ device, x: plan.deviceX[i]!, w: plan.deviceWidth })),
     fold,
-    refold: options.open && wouldFold(slots, size.width) ? refoldText(g.bands[0]!, m.scale) : null,
+    refold,
+    chips: placeChips(options.sections ?? [], g.bands, refold, m.scale),
     arrows,
     routing,
     slots: g.slots,

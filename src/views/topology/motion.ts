@@ -105,6 +105,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
   const fixed: Occupied[] = [
     ...layout.boxes.flatMap(coverage),
     ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 3 })),
+    ...layout.chips.map((rect) => ({ rect, weight: 3 })),
   ];
   const labels: Occupied[] = [];
   const widest = Math.min(340 * scale, layout.width * 0.55);

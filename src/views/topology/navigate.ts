@@ -22,6 +22,7 @@ export function stopsOf(layout: TopologyLayout): Stop[] {
   if (f) out.push({ key: 'fold', x: f.x, y: f.y, w: f.w, h: f.h });
   const r = layout.refold;
   if (r) out.push({ key: 'fold', x: r.x, y: r.y - r.size, w: r.size * 6, h: r.size });
+  for (const c of layout.chips) out.push({ key: `chip:${c.section}`, x: c.x, y: c.y, w: c.w, h: c.h });
   const bandAt = (s: Stop): number => layout.bands.findIndex((b) => s.y < b.y + b.h);
   return out.sort((a, b) => bandAt(a) - bandAt(b) || a.x - b.x || a.y - b.y);
 }

@@ -22,6 +22,7 @@ export function shareLayout(before: TopologyLayout | null, next: TopologyLayout)
     bands: same(before.bands, next.bands),
     boxes: next.boxes.map((b) => same(boxes.get(b.id), b)),
     columns: same(before.columns, next.columns),
+    chips: same(before.chips, next.chips),
     arrows: same(before.arrows, next.arrows),
     fold: before.fold && next.fold ? same(before.fold, next.fold) : next.fold,
   };

@@ -96,6 +96,13 @@ export interface Fold {
   readonly label: string;
 }
 
+/** Switch of a section, on its first band's title line: folds what is shown, shows what is folded. */
+export interface Chip extends Rect {
+  readonly section: string;
+  readonly folded: boolean;
+  readonly text: PlacedText;
+}
+
 /** A reference of one object to another. `from` and `to` are scene ids, or `fold:<band>`. */
 export interface Arrow {
   readonly id: string;
@@ -116,6 +123,7 @@ export interface TopologyLayout {
   readonly fold: Fold | null;
   /** Where devices can be folded that are all shown now; null when there is no need. */
   readonly refold: PlacedText | null;
+  readonly chips: readonly Chip[];
   readonly arrows: readonly Arrow[];
   /** Finds the ways of messages. */
   readonly routing: Routing;
@@ -139,6 +147,8 @@ export interface LayoutOptions {
   readonly pinned?: readonly string[];
   /** By scene id of the cache. */
   readonly marks?: ReadonlyMap<string, RowMarks>;
+  /** Guests and units to be folded and shown, with the bands that they are in. */
+  readonly sections?: readonly { readonly name: string; readonly bands: readonly Band[]; readonly folded: boolean }[];
   /** Objects destroyed in this step. */
   readonly gone?: readonly SceneObject[];
 }
