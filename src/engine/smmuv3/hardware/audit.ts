@@ -248,7 +248,8 @@ export class Audit {
     return {
       state: 'differs',
       now: now === null ? 'no CD' : 'another CD',
-      depends: [...record(now?.address ?? cd.address), ...(ste ? record(ste.address) : [])],
+      // Stage 2 decides where the CD lies, and whether it can be reached.
+      depends: [...record(now?.address ?? cd.address), ...(ste ? record(ste.address) : []), ...this.depends],
     };
   }
 
@@ -257,7 +258,7 @@ export class Audit {
     const t = this.fresh;
     const ste = name === 'L1CD' ? t.readSte(e.sid) : null;
     const at = name === 'L1STD' ? t.l1stdAddress(e.key) : ste === null ? -1 : t.l1cdAddress(ste, l1cdIndex(e.key));
-    const depends = [at < 0 ? e.address : at, ...(ste ? record(ste.address) : [])];
+    const depends = [at < 0 ? e.address : at, ...(ste ? record(ste.address) : []), ...this.depends];
     if (at < 0) return { state: 'differs', now: 'no table', depends };
     const word = this.memory.readWord(at);
     return word === e.word ? SAME : { state: 'differs', now: `0x${word.toString(16)}`, depends };
