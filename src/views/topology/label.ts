@@ -57,9 +57,12 @@ export function placeLabel(lines: readonly (readonly Run[])[], at: Point, scale:
   return { x: at.x, y: at.y, w, h, lines: placed, full };
 }
 
-export const overlap = (a: Rect, b: Rect): number =>
-  Math.max(0, Math.min(a.x + a.w, b.x + b.w) - Math.max(a.x, b.x)) *
-  Math.max(0, Math.min(a.y + a.h, b.y + b.h) - Math.max(a.y, b.y));
+export function overlap(a: Rect, b: Rect): number {
+  const w = Math.min(a.x + a.w, b.x + b.w) - Math.max(a.x, b.x);
+  if (w <= 0) return 0;
+  const h = Math.min(a.y + a.h, b.y + b.h) - Math.max(a.y, b.y);
+  return h <= 0 ? 0 : w * h;
+}
 
 /** What a label should not cover, and how much it matters. */
 export interface Occupied {
@@ -86,12 +89,18 @@ export function bestPlace(
   for (const c of candidates) {
     const x = Math.min(Math.max(c.x, bounds.x + 6), bounds.x + bounds.w - size.w - 4);
     const y = Math.min(Math.max(c.y, bounds.y + 2), bounds.y + bounds.h - size.h - 2);
-    const rect = { x, y, ...size };
-    let over = 0;
-    for (const o of occupied) over += overlap(rect, o.rect) * o.weight;
     const distance = Math.hypot(x + size.w / 2 - near.x, (y + size.h / 2 - near.y) * 1.5);
-    const plain = over + distance * 3;
-    const cost = plain + (plain < least ? extra(rect) : 0);
+    // Many places are tried for each event: one that is no better already is not looked at further.
+    const most = least - distance * 3;
+    if (most <= 0) continue;
+    const rect = { x, y, w: size.w, h: size.h };
+    let over = 0;
+    for (let i = 0; i < occupied.length && over < most; i++) {
+      const o = occupied[i]!;
+      over += overlap(rect, o.rect) * o.weight;
+    }
+    if (over >= most) continue;
+    const cost = over + distance * 3 + extra(rect);
     if (cost < least) {
       least = cost;
       best = { x, y };
