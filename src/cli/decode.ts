@@ -1,21 +1,63 @@
-import type { LogRecord } from '../logs/index.ts';
-import { decodeLog } from '../logs/index.ts';
+import { serializeDocument } from '../engine/document/index.ts';
+import type { DecodedLog, LogRecord } from '../logs/index.ts';
+import { decodeLog, scenarioOf } from '../logs/index.ts';
+import { InputError } from './io.ts';
 
-const HELP = `iommuscope decode - reads IOMMU messages from a kernel log
+const HELP = `iommuscope decode - reads IOMMU messages and dumps of tables
 
-Usage: iommuscope decode < log.txt
+Usage: iommuscope decode [--scenario FILE] < log.txt
 
-Reads text on standard input: kernel log lines of Linux's arm-smmu-v3 driver (also wrapped, quoted, cut or mixed with other
-lines), raw 32-byte event records and raw 16-byte commands. Prints one line of JSON for each record, with the number of its
-first line (line) and one sentence (explain); the printed lines that repeat an event record come after the records. What was
-not read is named on standard error with its line number.
+Reads text on standard input:
+- kernel log lines of Linux's arm-smmu-v3 driver, also wrapped, quoted, cut or mixed with other lines;
+- trace lines of QEMU (smmuv3_*, smmu_*, smmuv3_accel_*, tegra241_cmdqv_*, iommufd_*);
+- bytes in hexadecimal: commands, event records, STEs, CDs and page tables, as words, as bytes, or with addresses as gdb,
+  crash, QEMU's xp, hexdump, xxd and od print them. A line above such as "STE of sid 0x10:" says what they are.
+
+Prints one line of JSON for each record, with the number of its first line (line) and one sentence (explain); the printed
+lines that repeat an event record come after the records. What was not read is named on standard error with its line number.
 
 Options:
-  -h, --help   this text
+  --scenario FILE  also writes a scenario document to FILE (- for standard output, which then has nothing else): the dumped
+                   tables at their addresses, the registers, and a device whose access walks them
+  -h, --help       this text
+
+Exit status: 0; 2 for a wrong use, or when --scenario finds nothing to walk.
 `;
 
 /** A kernel prints an event record first raw and then in words: the words come last, as in the format's description. */
 const rank = (r: LogRecord): number => (r.type === 'smmuv3_event_line' ? 1 : 0);
+
+interface DecodeIo {
+  stdin(): Promise<string>;
+  out(text: string): void;
+  err(text: string): void;
+  writeFile?(path: string, text: string): Promise<void>;
+}
+
+/** Writes the document of a dump. @returns the exit status */
+async function writeScenario(log: DecodedLog, file: string, io: DecodeIo): Promise<number> {
+  const scenario = scenarioOf(log);
+  if (!scenario.ok) {
+    io.err(`decode: no scenario: ${scenario.why}\n`);
+    return 2;
+  }
+  for (const note of scenario.notes) io.err(`scenario: ${note}\n`);
+  for (const m of scenario.missing)
+    io.err(`scenario: not in the text: ${m.what}; ${m.bytes} bytes at 0x${m.at.toString(16)} would be read\n`);
+  const text = serializeDocument(scenario.document);
+  if (file === '-') {
+    io.out(text);
+    return 0;
+  }
+  try {
+    await io.writeFile?.(file, text);
+  } catch (e) {
+    if (!(e instanceof InputError)) throw e;
+    io.err(`decode: ${file} ${e.message}\n`);
+    return 2;
+  }
+  return 0;
+}
 
 /**
  * Runs `iommuscope decode`.
@@ -23,23 +65,30 @@ const rank = (r: LogRecord): number => (r.type === 'smmuv3_event_line' ? 1 : 0);
  */
 export async function decodeCommand(
   args: string[],
-  io: { stdin: () => Promise<string>; out: (s: string) => void; err: (s: string) => void },
+  io: DecodeIo,
 ): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
     io.out(HELP);
     return 0;
   }
-  if (args.length > 0) {
-    io.err(
-      `decode: unexpected argument ${JSON.stringify(args[0])}; the text is read from standard input (see --help)\n`,
-    );
+  const asks = args[0] === '--scenario';
+  const file = asks ? args[1] : undefined;
+  if (asks && !file) {
+    io.err('decode: --scenario needs the name of a file, or - for standard output (see --help)\n');
     return 2;
   }
-  const { records, unread } = decodeLog(await io.stdin());
-  for (const r of [...records].sort((a, b) => rank(a) - rank(b))) io.out(`${JSON.stringify(r)}\n`);
+  const wrong = args[asks ? 2 : 0];
+  if (wrong !== undefined) {
+    io.err(`decode: unexpected argument ${JSON.stringify(wrong)}; the text is read from standard input (see --help)\n`);
+    return 2;
+  }
+  const log = decodeLog(await io.stdin());
+  const { records, unread } = log;
+  if (file !== '-')
+    for (const r of [...records].sort((a, b) => rank(a) - rank(b))) io.out(`${JSON.stringify(r)}\n`);
   for (const u of unread) {
     const place = u.lines ? `lines ${u.line}-${u.line + u.lines - 1}` : `line ${u.line}`;
     io.err(`${place}: ${u.why}: ${u.text}\n`);
   }
-  return 0;
+  return file === undefined ? 0 : writeScenario(log, file, io);
 }

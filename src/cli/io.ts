@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import process from 'node:process';
 
 /** Input that cannot be read: one sentence for a person. */
@@ -8,6 +8,11 @@ export class InputError extends Error {}
 export interface Io {
   /** @throws InputError */
   readFile(path: string): Promise<string>;
+  /**
+   * Writes a text file, replacing one that is there.
+   * @throws InputError when it cannot be written
+   */
+  writeFile?(path: string, text: string): Promise<void>;
   /**
    * All of standard input; it can be read once. A log may be long and hold bytes that are no UTF-8, which are replaced; a
    * document may not.
@@ -86,6 +91,13 @@ export function nodeIo(limit = mostBytes): Io {
         return await text(piecesOf(path), limit, true);
       } catch (e) {
         throw explain(e);
+      }
+    },
+    writeFile: async (path, data) => {
+      try {
+        await writeFile(path, data);
+      } catch (e) {
+        throw new InputError(`cannot be written (${(e as NodeJS.ErrnoException)?.code ?? String(e)})`);
       }
     },
     stdin: async (as = 'log') => {

@@ -1,3 +1,4 @@
+import type { Dump } from './arm/link.ts';
 import { armReader } from './arm/reader.ts';
 import type { TextLine } from './lines.ts';
 import { Lines } from './lines.ts';
@@ -26,7 +27,11 @@ export function decodeLog(text: string): DecodedLog {
     unread.push(lines > 1 ? { ...entry, lines } : entry);
     last = null;
   };
+  let dump: Dump | null = null;
   const sink: Sink = {
+    dump: (d) => {
+      dump = d;
+    },
     record: (draft) => {
       records.push(draft);
     },
@@ -64,5 +69,5 @@ export function decodeLog(text: string): DecodedLog {
   flush();
   records.sort((a, b) => a.line - b.line);
   unread.sort((a, b) => a.line - b.line);
-  return { records, unread };
+  return dump ? { records, unread, dump } : { records, unread };
 }

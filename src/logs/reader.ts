@@ -1,3 +1,4 @@
+import type { Dump } from './arm/link.ts';
 import type { Lines, TextLine } from './lines.ts';
 import type { Draft } from './record.ts';
 
@@ -7,6 +8,8 @@ export interface Sink {
   record(draft: Draft): void;
   /** Names text that was not decoded. */
   unread(line: TextLine, why: string): void;
+  /** The tables of the text, put together. */
+  dump?(dump: Dump): void;
 }
 
 /** Reads one log. Keeps what it needs to join interleaved messages. */

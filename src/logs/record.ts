@@ -1,5 +1,7 @@
 /** What a log reader finds: records with facts, and what it could not read. Vendor-neutral. */
 
+import type { Dump } from './arm/link.ts';
+
 /** Where on the diagram a record arises. `at` is the id of a scene object: `hw.evtq`, `hw.cmdq`, `hw.s1walk`. */
 export interface Where {
   readonly at: string;
@@ -44,6 +46,8 @@ export interface DecodedLog {
   /** In the order of the text. */
   readonly records: LogRecord[];
   readonly unread: Unread[];
+  /** The tables of the text, put together, for a scenario; absent where there are none. Not for printing. */
+  readonly dump?: Dump;
 }
 
 /** A record while its reader still adds facts to it. */

@@ -35,6 +35,10 @@ const titles: Readonly<Record<TraceEvent['kind'], string>> = {
   'dma.done': 'DMA done',
   'dma.abort': 'DMA aborted',
   ats: 'ATS message',
+  'page.request': 'Page request',
+  'page.response': 'Page response',
+  stall: 'Stalled transaction',
+  resume: 'Stalled transaction resumed',
   fault: 'Fault',
   'guest.event': 'Event in the guest',
   inject: 'Injected fault',
@@ -150,6 +154,24 @@ export function inspectEvent(e: TraceEvent, find: FindLayout): EventInspection {
     case 'guest.event':
       record(e.name, e.layout, e.words);
       if (e.kind === 'fault') fact('recorded', e.recorded ? 'yes' : 'no');
+      break;
+    case 'page.request':
+      record('PRI queue record', e.layout, e.words);
+      fact('device', e.device);
+      fact('group', e.group);
+      if (e.recorded !== undefined) fact('recorded', e.recorded ? 'yes' : 'no');
+      break;
+    case 'page.response':
+      fact('device', e.device);
+      fact('group', e.group);
+      fact('response', e.code);
+      fact('by', e.auto ? 'the SMMU itself' : 'CMD_PRI_RESP');
+      break;
+    case 'stall':
+    case 'resume':
+      fact('device', e.device);
+      fact('STAG', hex(e.stag));
+      if (e.kind === 'resume') fact('action', e.action);
       break;
     case 'inject':
       fact('point', e.point);

@@ -14,7 +14,7 @@ import {
 } from '../../engine/smmuv3/host/invalidation-array.ts';
 import { allocNested, invalidateCommands } from '../../engine/smmuv3/host/nested.ts';
 import { probeDevices, probeSmmu } from '../../engine/smmuv3/host/probe.ts';
-import { createHost, type Host } from '../../engine/smmuv3/host/state.ts';
+import { createHost, type Host, newMaster } from '../../engine/smmuv3/host/state.ts';
 import { writeCd, writeSte } from '../../engine/smmuv3/host/tables.ts';
 import { Trace } from '../../engine/trace/index.ts';
 import {
@@ -63,16 +63,7 @@ function bench(sids: readonly number[], onSync: () => void = () => {}): Bench {
   // A StreamID beyond what the kernel's stream table can hold has no STE, but commands can name it.
   for (const d of devices)
     if (!host.state.masters.some((m) => m.sid === d.rid))
-      host.state.masters.push({
-        name: d.name,
-        sid: d.rid,
-        ssidBits: 0,
-        steAddress: 0,
-        domain: 0,
-        atsEnabled: false,
-        vmaster: null,
-        cdTable: null,
-      });
+      host.state.masters.push(newMaster({ name: d.name, sid: d.rid, ssidBits: 0, steAddress: 0, stallEnabled: false }));
   const posted: bigint[][] = [];
   trace.listener = (e) => {
     if (e.kind !== 'command.post') return;
@@ -90,6 +81,7 @@ function upcalls(vsids: ReadonlyMap<number, number>): DriverUpcalls {
       return sid === undefined ? null : `sid 0x${sid.toString(16)}`;
     },
     virtualId: () => null,
+    reportFault: () => {},
     reportEvent: () => 'EOPNOTSUPP',
     viommuSceneId: () => 'kernel.driver',
     domainSceneId: () => 'kernel.driver',

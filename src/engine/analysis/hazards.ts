@@ -12,8 +12,8 @@ export interface StepHazard extends Hazard {
   readonly cause: EventRef | null;
 }
 
-/** Host physical address behind a guest physical one, -1 where there is none. */
-export type Resolve = (gpa: number) => number;
+/** Host physical address behind a guest physical one, -1 where there is none; `at` is the scene object that writes. */
+export type Resolve = (gpa: number, at: string) => number;
 
 const wordOf = (address: number): number => address - (address % 8);
 const after = (a: EventRef, b: EventRef | undefined): boolean =>
@@ -39,13 +39,20 @@ export class WriteLog {
   /** Takes in the events of a step; steps come in order. */
   note(step: number, events: readonly TraceEvent[], resolve: Resolve): void {
     for (const [event, e] of events.entries()) {
-      if (e.kind === 'table.write') this.noteWrite({ step, event }, e.space, e.address, e.words.length * 8, resolve);
-      else if (e.kind === 'cache.fill') this.add(this.fills, keyOf(e.entry.cache, e.entry.id), { step, event });
+      if (e.kind === 'table.write')
+        this.noteWrite({ step, event }, e.space, e.address, e.words.length * 8, (gpa) => resolve(gpa, e.at));
+      else if (e.kind === 'cache.fill') this.add(this.fills, keyOf(e.at, e.entry.cache, e.entry.id), { step, event });
     }
   }
 
   /** A write of `bytes` bytes. Guest memory need not be contiguous, so each word is resolved by itself. */
-  noteWrite(ref: EventRef, space: 'guest' | 'host', address: number, bytes: number, resolve: Resolve): void {
+  noteWrite(
+    ref: EventRef,
+    space: 'guest' | 'host',
+    address: number,
+    bytes: number,
+    resolve: (gpa: number) => number,
+  ): void {
     for (let at = wordOf(address); at < address + bytes; at += 8) {
       const pa = space === 'host' ? at : resolve(at);
       if (pa >= 0) this.add(this.writes, pa, ref);
@@ -59,7 +66,7 @@ export class WriteLog {
 
   /** The last write since the entry's fill to a word that the entry depends on. */
   causeOf(h: Hazard): EventRef | null {
-    const fill = this.fills.get(keyOf(h.cache, h.entry))?.at(-1);
+    const fill = this.fills.get(keyOf(h.at, h.cache, h.entry))?.at(-1);
     let cause: EventRef | null = null;
     for (const address of h.depends) {
       const last = this.writes.get(wordOf(address))?.at(-1);
@@ -73,4 +80,5 @@ export class WriteLog {
   }
 }
 
-const keyOf = (cache: string, id: number): string => `${cache}#${id}`;
+/** Several units each count their own entries. */
+const keyOf = (at: string, cache: string, id: number): string => `${at} ${cache}#${id}`;

@@ -1,6 +1,7 @@
 import type { Layout } from '../bits/index.ts';
 import { fieldOf, setField } from '../bits/index.ts';
 import type { Vendor } from '../machine/vendor.ts';
+import type { Addressees } from './addressee.ts';
 import { checkReferences, checkTree } from './check-tree.ts';
 import type { Path } from './json.ts';
 import { readReference, toBigint } from './number.ts';
@@ -10,7 +11,8 @@ import { type Problem, unknownName } from './problem.ts';
 /** What a step is checked against. */
 export interface StepContext {
   readonly devices: readonly string[];
-  readonly guests: readonly string[];
+  /** Knows the guests and units, and the domains of earlier steps. */
+  readonly addressees: Addressees;
   /** Names that earlier steps bind. */
   readonly bound: ReadonlySet<string>;
   /** Null when the vendor is not modelled: then nothing of the vendor's is checked. */
@@ -45,8 +47,13 @@ export function checkStep(step: Step, path: Path, c: StepContext): Problem | und
     const p = f.take === 'tree' ? checkTree(v, at) : undefined;
     if (p) return p;
   }
-  if (values['guest'] !== undefined && !c.guests.includes(String(values['guest'])))
-    return unknownName([...path, 'guest'], 'the name of a guest', values['guest'], c.guests);
+  const whom = c.addressees.of(step);
+  if ('expected' in whom) {
+    const at = [...path, whom.field];
+    return whom.known
+      ? unknownName(at, whom.expected, values[whom.field], whom.known)
+      : { path: at, expected: whom.expected, found: whom.found };
+  }
   const names = checkReferences(fields, path, c.bound);
   if (names) return names;
   // What the step itself binds can already be compared.
@@ -55,13 +62,18 @@ export function checkStep(step: Step, path: Path, c: StepContext): Problem | und
   return (
     checkReferences(expect ?? null, [...path, 'expect'], after) ??
     (outputs?.['out'] === undefined ? undefined : checkTree(outputs['out'], [...path, 'expect', 'out'])) ??
-    checkExpect(outputs, [...path, 'expect']) ??
+    checkExpect(outputs, [...path, 'expect'], c.addressees) ??
     (c.vendor ? checkVendor(values, path, c.vendor) : undefined)
   );
 }
 
-function checkExpect(expect: Values | undefined, path: Path): Problem | undefined {
+function checkExpect(expect: Values | undefined, path: Path, a: Addressees): Problem | undefined {
   if (!expect) return undefined;
+  const units = [...new Set([...a.iommus, ...a.virtualUnits.map((u) => u.name)])];
+  if (expect['guest'] !== undefined && !a.guests.includes(String(expect['guest'])))
+    return unknownName([...path, 'guest'], 'the name of a guest', expect['guest'], a.guests);
+  if (expect['unit'] !== undefined && !units.includes(String(expect['unit'])))
+    return unknownName([...path, 'unit'], 'the name of a unit', expect['unit'], units);
   if (expect['mask'] !== undefined && expect['value'] === undefined)
     return { path, expected: 'a "value" beside "mask"' };
   for (const [name, w] of Object.entries((expect['where'] ?? {}) as Values))

@@ -1,5 +1,7 @@
+import { guestOf, iommuOf, viommuOf } from '../machine/units.ts';
 import type { Vendor } from '../machine/vendor.ts';
 import { vendors } from '../machine/vendors.ts';
+import { Addressees } from './addressee.ts';
 import { checkStep, namesOf, type StepContext } from './check-step.ts';
 import type { Path } from './json.ts';
 import { ridText, toBigint } from './number.ts';
@@ -54,13 +56,8 @@ function checkPlatform(doc: ScenarioDocument, vendor: Vendor | null): Problem | 
       if (!names.includes(d))
         return unknownName(['platform', 'deviations', i], `a deviation of ${vendor.name}`, d, names);
   }
-  const spec = platformSpec(doc);
-  for (const path of p.guests
-    ? p.guests.map((_, i) => ['platform', 'guests', i, 'memory'])
-    : [['platform', 'guest', 'memory']])
-    if (spec.guest.memory * 2 > spec.memory)
-      return { path, expected: `at most half of host memory (0x${spec.memory.toString(16)} bytes)` };
   return (
+    checkMemory(doc) ??
     twice(p.deviations ?? [], (i) => ['platform', 'deviations', i], 'a deviation') ??
     twice(p.iommus ?? [], (i) => ['platform', 'iommus', i], 'a name') ??
     twice(
@@ -74,33 +71,83 @@ function checkPlatform(doc: ScenarioDocument, vendor: Vendor | null): Problem | 
   );
 }
 
+/** The guests' memory takes at most half of the host's: the rest is for the kernel's tables and for memory added later. */
+function checkMemory(doc: ScenarioDocument): Problem | undefined {
+  const p = doc.platform;
+  const spec = platformSpec(doc);
+  const half = `at most half of host memory (0x${spec.memory.toString(16)} bytes)`;
+  let sum = 0;
+  for (const [i, g] of spec.guests.entries()) {
+    sum += g.memory;
+    if (sum * 2 <= spec.memory) continue;
+    if (!p.guests?.length) return { path: ['platform', 'guest', 'memory'], expected: half };
+    const path = ['platform', 'guests', i, 'memory'];
+    return i === 0
+      ? { path, expected: half }
+      : {
+          path,
+          expected: `all guests' memory together to be ${half}`,
+          found: `0x${sum.toString(16)} bytes up to here`,
+        };
+  }
+  return undefined;
+}
+
 function checkDevices(doc: ScenarioDocument): Problem | undefined {
   const devices = doc.devices ?? [];
+  const spec = platformSpec(doc);
   const specs = deviceSpecs(doc);
-  const units = doc.platform.iommus ?? [];
-  const guests = (doc.platform.guests ?? []).map((g) => g.name);
-  const unique =
+  const guests = spec.guests.map((g) => g.name);
+  for (const [i, d] of devices.entries()) {
+    if (d.iommu !== undefined && !spec.iommus.includes(d.iommu))
+      return unknownName(['devices', i, 'iommu'], 'a name in platform.iommus', d.iommu, spec.iommus);
+    if (d.guest !== undefined && !guests.includes(d.guest))
+      return unknownName(['devices', i, 'guest'], 'a name in platform.guests', d.guest, guests);
+  }
+  return (
     twice(
       specs.map((d) => d.name),
       (i) => ['devices', i, 'name'],
       'a name',
     ) ??
     twice(
-      devices.map((d, i) => `${d.iommu ?? ''} ${ridText(specs[i]!.rid)}`),
+      specs.map((d) => `${iommuOf(spec, d)} ${ridText(d.rid)}`),
       (i) => ['devices', i, 'rid'],
       'a requester id',
     ) ??
+    checkVirtualUnits(doc) ??
     twice(
-      devices.map((d, i) => `${d.guest ?? ''} ${ridText(specs[i]!.vrid)}`),
+      specs.map((d) => `${guestOf(spec, d)} ${viommuOf(spec, d)} ${ridText(d.vrid)}`),
       (i) => ['devices', i, 'vrid'],
       'a requester id in the guest',
-    );
-  if (unique) return unique;
-  for (const [i, d] of devices.entries()) {
-    if (d.iommu !== undefined && !units.includes(d.iommu))
-      return unknownName(['devices', i, 'iommu'], 'a name in platform.iommus', d.iommu, units);
-    if (d.guest !== undefined && !guests.includes(d.guest))
-      return unknownName(['devices', i, 'guest'], 'a name in platform.guests', d.guest, guests);
+    )
+  );
+}
+
+/** A virtual unit is one guest's and stands for one physical unit. */
+function checkVirtualUnits(doc: ScenarioDocument): Problem | undefined {
+  const spec = platformSpec(doc);
+  const seen = new Map<string, { guest: string; device: string; iommu: string; named: boolean }>();
+  for (const [i, d] of deviceSpecs(doc).entries()) {
+    const [name, guest, iommu] = [viommuOf(spec, d), guestOf(spec, d), iommuOf(spec, d)];
+    const named = d.viommu !== undefined;
+    const key = `${guest} ${name}`;
+    const other = [...seen].find(([k, o]) => k.endsWith(` ${name}`) && o.guest !== guest && (o.named || named));
+    if (other)
+      return {
+        path: ['devices', i, named ? 'viommu' : 'guest'],
+        expected: `a virtual unit of ${guest}: ${name} belongs to ${other[1].guest}, where ${other[1].device} is behind it`,
+        found: JSON.stringify(named ? name : guest),
+      };
+    const same = seen.get(key);
+    if (same && same.iommu !== iommu)
+      return {
+        path: ['devices', i, named ? 'viommu' : 'iommu'],
+        expected: `a virtual unit for ${iommu}: ${name} stands for ${same.iommu}, where ${same.device} is behind it`,
+        found: JSON.stringify(named ? name : iommu),
+      };
+    if (!same) seen.set(key, { guest, device: d.name, iommu, named });
+    else if (named) same.named = true;
   }
   return undefined;
 }
@@ -111,16 +158,17 @@ function checkSteps(doc: ScenarioDocument, vendor: Vendor | null): Problem | und
   for (const [i, step] of doc.steps.entries()) {
     const p = checkStep(step, ['steps', i], context);
     if (p) return p;
+    context.addressees.note(step);
     for (const n of namesOf(step)) bound.add(n);
   }
   return undefined;
 }
 
-/** What a step of this document may name. */
+/** What a step of this document may name; no step of it is noted yet. */
 export function stepContext(doc: ScenarioDocument, vendor: Vendor | null, bound: ReadonlySet<string>): StepContext {
   return {
     devices: (doc.devices ?? []).map((d) => d.name),
-    guests: (doc.platform.guests ?? []).map((g) => g.name),
+    addressees: new Addressees(platformSpec(doc), deviceSpecs(doc)),
     bound,
     vendor,
   };
@@ -138,9 +186,5 @@ export function notModelled(doc: ScenarioDocument, vendor: Vendor | null): Probl
       expected: `an IOMMU that is modelled (${vendors.map((v) => v.name).join(', ') || 'none is so far'})`,
       found: `"${p.iommu}", which is not modelled yet`,
     };
-  if ((p.iommus?.length ?? 0) > 1)
-    return { path: ['platform', 'iommus'], expected: 'one IOMMU', found: 'several, which are not modelled yet' };
-  if ((p.guests?.length ?? 0) > 1)
-    return { path: ['platform', 'guests'], expected: 'one guest', found: 'several, which are not modelled yet' };
   return undefined;
 }

@@ -26,36 +26,61 @@ export const PA = (1n << 52n) - 1n;
  */
 export const conversions: Readonly<Record<Operation['do'], Readonly<Record<string, Conversion>>>> = {
   'guest.attach': {
+    guest: { take: 'same' },
     device: { take: 'same' },
     domain: { take: 'same' },
     pasid: { take: 'number', max: 1048575n },
     cdTable: { take: 'same' },
   },
   'guest.detach': {
+    guest: { take: 'same' },
     device: { take: 'same' },
     pasid: { take: 'number', max: 1048575n },
   },
+  'guest.bind': {
+    guest: { take: 'same' },
+    device: { take: 'same' },
+    process: { take: 'same' },
+    pasid: { take: 'number', max: 1048575n },
+  },
+  'guest.unbind': {
+    guest: { take: 'same' },
+    device: { take: 'same' },
+    process: { take: 'same' },
+  },
+  'guest.exit': {
+    guest: { take: 'same' },
+    process: { take: 'same' },
+  },
   'guest.map': {
+    guest: { take: 'same' },
     domain: { take: 'same', default: 'dma0' },
     iova: { take: 'bigint', max: U64, hex: true },
     gpa: { take: 'number', max: PA, hex: true },
     size: { take: 'number', default: '4KiB', min: 1n, max: PA, size: true },
     perm: { take: 'same', default: 'rw' },
+    present: { take: 'same', default: true },
   },
   'guest.unmap': {
+    guest: { take: 'same' },
     domain: { take: 'same', default: 'dma0' },
     iova: { take: 'bigint', max: U64, hex: true },
     size: { take: 'number', default: '4KiB', min: 1n, max: PA, size: true },
     flush: { take: 'same', default: 'strict' },
   },
   'guest.flush': {
+    guest: { take: 'same' },
     domain: { take: 'same' },
   },
   'guest.invalidate': {
+    guest: { take: 'same' },
+    unit: { take: 'same' },
     command: { take: 'command' },
     bytes: { take: 'bytes', hex: true },
   },
-  'guest.boot': {},
+  'guest.boot': {
+    guest: { take: 'same' },
+  },
   'device.dma': {
     device: { take: 'same' },
     pasid: { take: 'number', max: 1048575n },
@@ -82,27 +107,35 @@ export const conversions: Readonly<Record<Operation['do'], Readonly<Record<strin
   'device.reset': {
     device: { take: 'same' },
   },
-  'vmm.start': {},
+  'vmm.start': {
+    guest: { take: 'same' },
+  },
   'vmm.plug': {
+    guest: { take: 'same' },
     device: { take: 'same' },
   },
   'vmm.unplug': {
+    guest: { take: 'same' },
     device: { take: 'same' },
   },
   'vmm.map': {
+    guest: { take: 'same' },
     gpa: { take: 'number', max: PA, hex: true },
     size: { take: 'number', default: '2MiB', min: 1n, max: PA, size: true },
   },
   'vmm.unmap': {
+    guest: { take: 'same' },
     gpa: { take: 'number', max: PA, hex: true },
     size: { take: 'number', default: '2MiB', min: 1n, max: PA, size: true },
   },
   'vmm.queue': {
+    guest: { take: 'same' },
     index: { take: 'number', default: 0, max: 127n },
     gpa: { take: 'number', max: PA, hex: true },
     size: { take: 'number', default: '4KiB', min: 32n, max: 16777216n, size: true },
   },
   ioctl: {
+    guest: { take: 'same' },
     call: { take: 'same' },
     fd: { take: 'number', default: 0, max: 2147483647n },
     in: { take: 'tree' },
@@ -110,29 +143,36 @@ export const conversions: Readonly<Record<Operation['do'], Readonly<Record<strin
     tail: { take: 'same', hex: true },
   },
   'fd.open': {
+    guest: { take: 'same' },
     fd: { take: 'number', max: 2147483647n },
     device: { take: 'same' },
   },
   'fd.close': {
+    guest: { take: 'same' },
     fd: { take: 'number', max: 2147483647n },
   },
   'fd.read': {
+    guest: { take: 'same' },
     fd: { take: 'number', max: 2147483647n },
     count: { take: 'number', max: U32 },
   },
   'fd.write': {
+    guest: { take: 'same' },
     fd: { take: 'number', max: 2147483647n },
     records: { take: 'tree' },
   },
   'fd.mmap': {
+    guest: { take: 'same' },
     fd: { take: 'number', max: 2147483647n },
     offset: { take: 'bigint', max: U64, hex: true },
     length: { take: 'bigint', max: U64, hex: true },
   },
   'fd.munmap': {
+    guest: { take: 'same' },
     area: { take: 'bigint', max: U64, hex: true },
   },
   'memory.write': {
+    guest: { take: 'same' },
     space: { take: 'same' },
     at: { take: 'number', max: PA, hex: true },
     u8: { take: 'numbers', max: 255n },
@@ -141,17 +181,22 @@ export const conversions: Readonly<Record<Operation['do'], Readonly<Record<strin
     hex: { take: 'bytes', hex: true },
   },
   'memory.read': {
+    guest: { take: 'same' },
     space: { take: 'same' },
     at: { take: 'number', max: PA, hex: true },
     length: { take: 'number', min: 1n, max: 1048576n, size: true },
   },
   'register.write': {
+    guest: { take: 'same' },
     iommu: { take: 'same', default: 'physical' },
+    unit: { take: 'same' },
     reg: { take: 'same' },
     value: { take: 'bigint', max: U64, hex: true },
   },
   'register.read': {
+    guest: { take: 'same' },
     iommu: { take: 'same', default: 'physical' },
+    unit: { take: 'same' },
     reg: { take: 'same' },
   },
   inject: {

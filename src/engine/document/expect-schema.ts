@@ -67,6 +67,10 @@ notes.add(constraint, { id: 'Constraint' });
 
 const bytes = (): z.ZodMiniString => patterned(hexPattern, 'bytes as pairs of hexadecimal digits', 1 << 21);
 
+/** Codes of a page response. */
+const responses = ['success', 'invalid', 'failure'] as const;
+const responseText = `one of ${responses.join(', ')}`;
+
 export const expectSchema = exact('what a step must give', {
   ok: described(
     z.boolean({ error: () => 'true or false' }),
@@ -92,6 +96,24 @@ export const expectSchema = exact('what a step must give', {
   ),
   hit: described(patterned(name, 'the name of a cache, or "none"'), 'Cache that answered: `IOTLB`, `ATC`, or `none`.'),
   reads: described(count(), 'Memory accesses of the walk.'),
+  stalled: described(
+    z.boolean({ error: () => 'true or false' }),
+    'Whether the access still waits, stalled, after this step. With true the step need not succeed.',
+  ),
+  response: described(
+    z.union([z.literal(false), z.enum(responses, { error: () => responseText })] as const, {
+      error: () => `${responseText}, or false for none`,
+    }),
+    'Code of the last page response that a device got in this step; `false`: none.',
+  ),
+  guest: described(
+    anyText('the name of a guest'),
+    'Only what happens in this guest and its VMM counts for `exits`, `ioctls` and `events`.',
+  ),
+  unit: described(
+    anyText('the name of a unit'),
+    'Only what happens at this unit counts for `commands`, `syncs` (a physical unit), `exits` and `events` (a virtual one).',
+  ),
   commands: described(
     listOf(nameOrFields('a command'), 'commands'),
     'All commands that reached the physical queue, in order: names, or objects with `name` and fields.',

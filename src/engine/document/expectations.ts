@@ -1,9 +1,9 @@
-import type { StepCost } from '../analysis/index.ts';
 import { compare, type ExpectFailure, outputOf, show, showExpected } from './compare.ts';
 import { assign, cachedText, entryMatches, entryText, unknownField } from './expect-caches.ts';
 import { compareWhere, numbersRead, readBytes, registerValue } from './expect-reads.ts';
 import { compareRecord, compareRecords, faultOf, recordOf } from './expect-records.ts';
 import type { Expect } from './expect-schema.ts';
+import { countOf, selected } from './expect-scope.ts';
 import { bytesHex } from './number.ts';
 import type { Step } from './operations.ts';
 import { failure, failureText, missing, type Outcome } from './outcome.ts';
@@ -19,9 +19,11 @@ type Check<K extends Key> = (
 ) => ExpectFailure[];
 
 const counted =
-  (what: keyof StepCost): ((expected: string | number, o: Outcome, path: string) => ExpectFailure[]) =>
-  (expected, o, path) =>
-    compare(expected, o.cost[what], path, '', o.bindings);
+  (what: 'exits' | 'ioctls' | 'syncs') =>
+  (expected: string | number, o: Outcome, path: string, all: Expect): ExpectFailure[] => {
+    const events = selected(all, o);
+    return compare(expected, events ? countOf(what, events) : o.cost[what], path, '', o.bindings);
+  };
 
 const checks: { readonly [K in Key]-?: Check<K> } = {
   ok: (expected, o, path) =>
@@ -57,8 +59,21 @@ const checks: { readonly [K in Key]-?: Check<K> } = {
     o.result.reads === undefined
       ? failure(path, showExpected(expected, o.bindings), missing(o, 'walk'))
       : compare(expected, o.result.reads, path, '', o.bindings),
-  commands: (expected, o, path) => {
-    const got = o.events.flatMap((e) =>
+  stalled: (expected, o, path) =>
+    (o.result.stag !== undefined) === expected
+      ? []
+      : failure(path, expected ? 'an access that waits' : 'no access that waits', o.result.text),
+  response: (expected, o, path) => {
+    const last = o.events.findLast((e) => e.kind === 'page.response');
+    const got = last?.kind === 'page.response' ? last.code.replace(' request', '') : undefined;
+    if (expected === false) return got === undefined ? [] : failure(path, 'no page response', got);
+    return got === expected ? [] : failure(path, expected, got ?? missing(o, 'page response'));
+  },
+  // Both say which events the others mean.
+  guest: () => [],
+  unit: () => [],
+  commands: (expected, o, path, all) => {
+    const got = (selected(all, o) ?? o.events).flatMap((e) =>
       e.kind === 'command.fetch' && e.actor === 'iommu'
         ? [recordOf(o, e.command.name, e.command.layout, e.command.words)]
         : [],
@@ -102,8 +117,10 @@ const checks: { readonly [K in Key]-?: Check<K> } = {
           found,
         );
   },
-  events: (expected, o, path) => {
-    const got = o.events.flatMap((e) => (e.kind === 'guest.event' ? [recordOf(o, e.name, e.layout, e.words)] : []));
+  events: (expected, o, path, all) => {
+    const got = (selected(all, o) ?? o.events).flatMap((e) =>
+      e.kind === 'guest.event' ? [recordOf(o, e.name, e.layout, e.words)] : [],
+    );
     return compareRecords(expected, got, path, o);
   },
   u8: numbersRead(1),
@@ -133,6 +150,7 @@ const checks: { readonly [K in Key]-?: Check<K> } = {
 /** True when the step says itself that it may fail. */
 function mayFail(e: Expect | undefined): boolean {
   if (!e) return false;
+  if (e.stalled === true || (e.response !== undefined && e.response !== 'success')) return true;
   return e.ok !== undefined || e.errno !== undefined || (e.fault !== undefined && e.fault !== false);
 }
 

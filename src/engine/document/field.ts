@@ -27,7 +27,7 @@ export const notes = z.registry<{
 }>();
 
 /** What a form draws for a field. */
-export type FieldKind = 'number' | 'size' | 'device' | 'enum' | 'text' | 'hex' | 'boolean' | 'json';
+export type FieldKind = 'number' | 'size' | 'device' | 'guest' | 'unit' | 'enum' | 'text' | 'hex' | 'boolean' | 'json';
 
 export interface FieldForm {
   readonly kind: FieldKind;
@@ -157,6 +157,18 @@ export function device(about: string): Field<z.ZodMiniString, string> {
   return annotated(patterned(deviceName, 'the name of a device'), { kind: 'device', about }, 'same');
 }
 export const deviceName = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+
+/** Names of guests and units become parts of scene ids, so they have no dots and are none of the words that follow there. */
+export const partName = /^(?!(?:device|ste|s1|cdtable|obj)$)[A-Za-z_][A-Za-z0-9_-]*$/;
+export const partNameText = 'a name of letters, digits, _ and - other than device, ste, s1, cdtable and obj';
+
+export function guest(about: string): Field<Opt<z.ZodMiniString>, string | undefined> {
+  return optional(annotated(patterned(partName, 'the name of a guest'), { kind: 'guest', about }, 'same'));
+}
+
+export function unit(about: string): Field<Opt<z.ZodMiniString>, string | undefined> {
+  return optional(annotated(patterned(partName, 'the name of a unit'), { kind: 'unit', about }, 'same'));
+}
 
 export function text(
   about: string,

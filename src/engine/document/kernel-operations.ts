@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { anything, device, hexText, json, number, optional, text, withDefault, word } from './field.ts';
 import { exactlyOne, operation } from './operation.ts';
-import { fd } from './shared-fields.ts';
+import { fd, whichProcess } from './shared-fields.ts';
 
 /** Names to offer; any other is the kernel's to refuse. */
 const calls = [
@@ -24,6 +24,7 @@ const record = () => anything('an object of struct fields by their uAPI names');
 /** Files and ioctls: what a process can ask of the kernel. */
 export const kernelOperations = [
   operation('ioctl', 'any', 'ioctl', 'One ioctl with exactly these inputs.', {
+    guest: whichProcess(),
     call: text('Name of the ioctl.', /^(?:IOMMU|VFIO)_[A-Z0-9_]+$/, 'the name of an iommufd or VFIO ioctl', calls),
     fd: withDefault(fd(), 0),
     in: optional(
@@ -42,17 +43,20 @@ export const kernelOperations = [
     'Open a file',
     'Opens /dev/iommu as fd 0 again, or a device’s VFIO file under a new fd.',
     {
+      guest: whichProcess(),
       fd: optional(fd('0 opens /dev/iommu again after it was closed.')),
       device: optional(device('Device whose VFIO file to open; `as` binds the new fd.')),
     },
     exactlyOne('fd', 'device'),
   ),
-  operation('fd.close', 'any', 'Close a file', 'Closes a file descriptor.', { fd: fd() }),
+  operation('fd.close', 'any', 'Close a file', 'Closes a file descriptor.', { guest: whichProcess(), fd: fd() }),
   operation('fd.read', 'any', 'Read records from a file', 'Reads records of an event or fault queue.', {
+    guest: whichProcess(),
     fd: fd(),
     count: number('Bytes of the caller’s buffer.'),
   }),
   operation('fd.write', 'any', 'Write records to a file', 'Writes responses to a fault queue.', {
+    guest: whichProcess(),
     fd: fd(),
     records: json<z.ZodMiniArray<ReturnType<typeof record>>, readonly Readonly<Record<string, unknown>>[]>(
       'Records, each with the fields of its uAPI structure.',
@@ -61,11 +65,13 @@ export const kernelOperations = [
     ),
   }),
   operation('fd.mmap', 'any', 'Map a file', 'Maps a region of a file; `as` binds the area.', {
+    guest: whichProcess(),
     fd: fd(),
     offset: word('Offset of the region in the file.'),
     length: word('Bytes to map.'),
   }),
   operation('fd.munmap', 'any', 'Unmap a file', 'Unmaps an area that fd.mmap gave.', {
+    guest: whichProcess(),
     area: word('The area, as bound by fd.mmap.'),
   }),
 ] as const;

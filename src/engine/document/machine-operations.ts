@@ -11,15 +11,17 @@ import {
   size,
   text,
   U64,
+  unit,
   type ValueSchema,
   withDefault,
   word,
   words,
 } from './field.ts';
 import { exactlyOne, operation } from './operation.ts';
+import { whichGuest } from './shared-fields.ts';
 
 const space = () => choice('Whose physical memory: the host’s, or the guest’s as its CPUs see it.', ['host', 'guest']);
-const unit = () =>
+const which = () =>
   withDefault(choice('The physical IOMMU, or the one that the VMM emulates.', ['physical', 'virtual']), 'physical');
 const register = () =>
   text(
@@ -36,6 +38,7 @@ export const machineOperations = [
     'Write memory',
     'Writes raw bytes into memory: tables, queues, data.',
     {
+      guest: whichGuest(),
       space: space(),
       at: address('Address of the first byte.'),
       u8: optional(words<number>('Bytes.', 8)),
@@ -46,6 +49,7 @@ export const machineOperations = [
     exactlyOne('u8', 'u32', 'u64', 'hex'),
   ),
   operation('memory.read', 'any', 'Read memory', 'Reads raw bytes from memory.', {
+    guest: whichGuest(),
     space: space(),
     at: address('Address of the first byte.'),
     length: optional(size('Bytes to read. Without it as many as `expect` lists, or 8.', { max: 1n << 20n })),
@@ -56,13 +60,17 @@ export const machineOperations = [
     'Write a register',
     'Writes a register of an IOMMU, with everything that it sets off.',
     {
-      iommu: unit(),
+      guest: whichGuest(),
+      iommu: which(),
+      unit: unit('Name of the unit, when there are several.'),
       reg: register(),
       value: word('Value to write.'),
     },
   ),
   operation('register.read', 'any', 'Read a register', 'Reads a register of an IOMMU.', {
-    iommu: unit(),
+    guest: whichGuest(),
+    iommu: which(),
+    unit: unit('Name of the unit, when there are several.'),
     reg: register(),
   }),
 

@@ -54,8 +54,6 @@ export interface Common {
   say?: string;
   show?: { view?: 'topology' | 'ladder' | 'walk' | 'tables' | 'caches' | 'trace'; highlight?: string[] };
   expect?: Expect;
-  /** The guest, when there are several. */
-  guest?: string;
 }
 
 /** A step as it stands in a document: the author's notation is kept. */

@@ -1,6 +1,7 @@
 import type { StepCost, StepHazard } from '../analysis/index.ts';
 import type { Operation, OpResult, Platform, Vendor } from '../machine/vendor.ts';
 import type { TraceEvent } from '../trace/index.ts';
+import type { Addressees } from './addressee.ts';
 import type { ExpectFailure } from './compare.ts';
 import type { Bindings } from './resolve.ts';
 
@@ -13,6 +14,8 @@ export interface Outcome {
   readonly hazards: readonly StepHazard[];
   readonly cached: Platform['cached'];
   readonly vendor: Pick<Vendor, 'layouts' | 'commands'>;
+  /** Which parts of the machine the `guest` and the `unit` of an expectation mean. */
+  readonly addressees: Pick<Addressees, 'guests' | 'iommus' | 'virtualUnits'>;
   /** With the step's own. */
   readonly bindings: Bindings;
 }

@@ -122,8 +122,10 @@ export function validateOperation(
   const shape = checkShape(step, []);
   if (!shape.ok) return refuse(shape.problem);
   const { document } = context;
-  const bound = new Set(document.steps.slice(0, context.at ?? document.steps.length).flatMap(namesOf));
-  const problem = checkStep(shape.step, [], stepContext(document, find(document.platform.iommu), bound));
+  const before = document.steps.slice(0, context.at ?? document.steps.length);
+  const known = stepContext(document, find(document.platform.iommu), new Set(before.flatMap(namesOf)));
+  for (const s of before) known.addressees.note(s);
+  const problem = checkStep(shape.step, [], known);
   return problem ? refuse(problem) : { ok: true, step: shape.step };
 }
 

@@ -9,6 +9,9 @@ const GiB = 2 ** 30;
 /** Sizes of the host pages behind a guest's memory. */
 export const backings = { '4KiB': 4096, '2MiB': 2 ** 21, '1GiB': 2 ** 30 } as const;
 
+/** Name of a guest that is the only one and has none. */
+const onlyGuest = 'guest';
+
 const bytes = (v: string | number | undefined, otherwise: number): number =>
   v === undefined ? otherwise : Number(toBigint(v) ?? BigInt(otherwise));
 
@@ -16,7 +19,7 @@ const bytes = (v: string | number | undefined, otherwise: number): number =>
 export function platformSpec(doc: ScenarioDocument): PlatformSpec {
   const p = doc.platform;
   const memory = bytes(p.memory, 8 * GiB);
-  const named = p.guests?.length ? p.guests : [{ name: 'guest', ...p.guest }];
+  const named = p.guests?.length ? p.guests : [{ name: onlyGuest, ...p.guest }];
   const share = Math.floor(memory / (4 * named.length) / 4096) * 4096;
   const guests = named.map((g) => ({
     name: g.name,
@@ -43,19 +46,21 @@ export function platformSpec(doc: ScenarioDocument): PlatformSpec {
 }
 
 /**
- * The devices in the document's order. A device without `vrid` gets the lowest free slot of the guest's bus 0 from
+ * The devices in the document's order. A device without `vrid` gets the lowest free slot of its guest's bus 0 from
  * 0000:00:01.0 on.
  */
 export function deviceSpecs(doc: ScenarioDocument): DeviceSpec[] {
   const devices = doc.devices ?? [];
-  const taken = new Set(devices.flatMap((d) => (d.vrid === undefined ? [] : [readRid(d.vrid) ?? 0])));
-  let next = 8;
+  const first = doc.platform.guests?.[0]?.name ?? onlyGuest;
+  const key = (d: { readonly guest?: string | undefined }): string => d.guest ?? first;
+  const taken = new Set(devices.flatMap((d) => (d.vrid === undefined ? [] : [`${key(d)} ${readRid(d.vrid) ?? 0}`])));
+  const next = new Map<string, number>();
   return devices.map((d) => {
     let vrid = d.vrid === undefined ? undefined : readRid(d.vrid);
     if (vrid === undefined) {
-      while (taken.has(next)) next += 8;
-      vrid = next;
-      next += 8;
+      vrid = next.get(key(d)) ?? 8;
+      while (taken.has(`${key(d)} ${vrid}`)) vrid += 8;
+      next.set(key(d), vrid + 8);
     }
     return {
       name: d.name,
@@ -64,6 +69,10 @@ export function deviceSpecs(doc: ScenarioDocument): DeviceSpec[] {
       pasidBits: bytes(d.pasidBits, 16),
       ats: d.ats ?? true,
       pri: d.pri ?? false,
+      ...(d.stall === undefined ? {} : { stall: d.stall }),
+      ...(d.iommu === undefined ? {} : { iommu: d.iommu }),
+      ...(d.guest === undefined ? {} : { guest: d.guest }),
+      ...(d.viommu === undefined ? {} : { viommu: d.viommu }),
     };
   });
 }

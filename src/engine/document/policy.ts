@@ -2,6 +2,8 @@
 export interface Policy {
   readonly about: string;
   readonly values: readonly string[] | 'count';
+  /** Every value is modelled, not only the default. */
+  readonly modelled?: true;
   /** What the kernel does today; undefined where a VMM decides. */
   readonly default: string | undefined;
 }
@@ -39,6 +41,13 @@ export const policies = {
     values: 'count',
     default: undefined,
   },
+  pageFaults: {
+    about:
+      'Faults of the guest’s devices end the access, or a fault queue carries them to the guest, which lets the access go on.',
+    values: ['terminated', 'forwarded'],
+    default: 'terminated',
+    modelled: true,
+  },
   amdNesting: {
     about: 'AMD’s nesting as the kernel has it today, or completed as the posted series intend.',
     values: ['mainline', 'wired'],
@@ -49,6 +58,6 @@ export const policies = {
 /** @returns why a policy cannot have this value now, undefined when it can */
 export function policyProblem(name: string, value: string | number): string | undefined {
   const p: Policy | undefined = Object.hasOwn(policies, name) ? policies[name as keyof typeof policies] : undefined;
-  if (!p || p.values === 'count' || value === p.default) return undefined;
+  if (!p || p.modelled || p.values === 'count' || value === p.default) return undefined;
   return `${JSON.stringify(p.default)}: the alternative ${JSON.stringify(value)} is not modelled yet`;
 }

@@ -87,7 +87,6 @@ export function resolveOperation(step: Step, bindings: Bindings): Resolved {
     if (e instanceof Unresolved) return { ok: false, text: e.message };
     throw e;
   }
-  if (values['guest'] !== undefined) out['guest'] = values['guest'];
   if (step.do === 'memory.write') out['bytes'] = writtenBytes(out);
   if (step.do === 'memory.read') out['length'] ??= expectedLength(step.expect);
   return { ok: true, operation: out as Operation };

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { amount, deviceName, exact, notes, patterned, ridAmount } from './field.ts';
+import { amount, deviceName, exact, notes, partName, partNameText, patterned, ridAmount } from './field.ts';
 import type { Deep, Step } from './operations.ts';
 import { policies } from './policy.ts';
 import { stepUnion } from './step-schema.ts';
@@ -19,6 +19,7 @@ const prose = (): z.ZodMiniString => z.string({ error: () => 'a text' });
 const oneOfNames = <const V extends readonly string[]>(values: V) =>
   z.enum(values, { error: () => `one of ${values.map((v) => JSON.stringify(v)).join(', ')}` });
 const named = (): z.ZodMiniString => patterned(deviceName, 'a name of letters, digits, _ . and -');
+const part = (): z.ZodMiniString => patterned(partName, partNameText);
 
 const guestShape = {
   memory: maybe(
@@ -48,7 +49,7 @@ const policyShape = Object.fromEntries(
 const platformSchema = exact('the platform', {
   iommu: note(oneOfNames(iommus), 'Kind of the physical IOMMU.'),
   iommus: maybe(
-    z.array(named(), { error: () => 'an array of names' }).check(z.minLength(1, { error: () => 'at least one name' })),
+    z.array(part(), { error: () => 'an array of names' }).check(z.minLength(1, { error: () => 'at least one name' })),
     'Names of the physical units, when there are several.',
   ),
   features: maybe(
@@ -58,7 +59,7 @@ const platformSchema = exact('the platform', {
   memory: maybe(amount(1n << 24n, 1n << 48n, false), 'Size of host physical memory. Default: 8 GiB.'),
   guest: maybe(exact('the guest', guestShape), 'The guest’s memory.'),
   guests: maybe(
-    z.array(exact('a guest', { name: named(), ...guestShape }), { error: () => 'an array of guests' }),
+    z.array(exact('a guest', { name: part(), ...guestShape }), { error: () => 'an array of guests' }),
     'The guests, when there are several: each what `guest` holds, with a name.',
   ),
   policy: maybe(
@@ -79,8 +80,16 @@ const deviceSchema = exact('a device', {
     'Whether it can ask for translations and cache them. Default: true.',
   ),
   pri: maybe(z.boolean({ error: () => 'true or false' }), 'Whether it can ask for pages. Default: false.'),
-  iommu: maybe(named(), 'The physical unit that it is behind, when there are several.'),
-  guest: maybe(named(), 'The guest that it belongs to, when there are several.'),
+  stall: maybe(
+    z.boolean({ error: () => 'true or false' }),
+    'Whether its faulting accesses can wait for software (firmware’s dma-can-stall). Default: false.',
+  ),
+  iommu: maybe(part(), 'The physical unit that it is behind. Default: the first.'),
+  guest: maybe(part(), 'The guest that it belongs to. Default: the first.'),
+  viommu: maybe(
+    part(),
+    'The virtual unit that it is behind in its guest. Default: one for each physical unit, named like it with a v before it.',
+  ),
 });
 notes.add(deviceSchema, { id: 'Device' });
 

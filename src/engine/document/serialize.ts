@@ -17,7 +17,7 @@ const entries = (v: object): [string, unknown][] => Object.entries(v).filter(([,
 
 const documentKeys = ['$schema', 'format', 'title', 'about', 'platform', 'devices', 'setup', 'steps'] as const;
 const platformKeys = ['iommu', 'iommus', 'features', 'memory', 'guest', 'guests', 'policy', 'deviations'];
-const deviceKeys = ['name', 'rid', 'vrid', 'pasidBits', 'ats', 'pri', 'iommu', 'guest'];
+const deviceKeys = ['name', 'rid', 'vrid', 'pasidBits', 'ats', 'pri', 'stall', 'iommu', 'guest', 'viommu'];
 
 const ordered = (v: object, keys: readonly string[]): Record<string, unknown> => {
   const given = v as Readonly<Record<string, unknown>>;
@@ -26,7 +26,7 @@ const ordered = (v: object, keys: readonly string[]): Record<string, unknown> =>
 };
 
 function stepKeys(step: Step): string[] {
-  return ['do', 'guest', ...Object.keys(conversions[step.do] ?? {}), 'as', 'expect', 'show', 'say'];
+  return ['do', ...Object.keys(conversions[step.do] ?? {}), 'as', 'expect', 'show', 'say'];
 }
 
 /**

@@ -1,7 +1,9 @@
 import { noCost, type StepCost, type StepHazard, stepCost, WriteLog } from '../analysis/index.ts';
+import { scoped } from '../machine/scope.ts';
 import type { Operation, OpResult, Platform, Vendor } from '../machine/vendor.ts';
 import { findVendor } from '../machine/vendors.ts';
 import type { TraceEvent } from '../trace/index.ts';
+import { Addressees } from './addressee.ts';
 import { bind } from './bind.ts';
 import type { ExpectFailure } from './compare.ts';
 import { EventStore } from './event-store.ts';
@@ -61,6 +63,8 @@ export class Session {
   private readonly store: EventStore;
   private readonly check: StepCheck | undefined;
   private readonly writes = new WriteLog();
+  /** Has noted the steps that have run. */
+  private readonly addressees: Addressees;
 
   /**
    * Makes the machine; nothing runs yet, not even the setup.
@@ -77,7 +81,10 @@ export class Session {
     this.check = limits.check;
     this.vendor = vendor;
     this.doc = document;
-    this.replay = new Replay(vendor, platformSpec(document), deviceSpecs(document), limits.checkpoints);
+    const spec = platformSpec(document);
+    const devices = deviceSpecs(document);
+    this.replay = new Replay(vendor, spec, devices, limits.checkpoints);
+    this.addressees = new Addressees(spec, devices);
     this.store = new EventStore(limits.events);
   }
 
@@ -137,12 +144,17 @@ export class Session {
     this.replay.truncate(last);
     this.store.truncate(last);
     this.writes.truncate(last);
+    this.addressees.clear();
+    for (const s of this.doc.steps) this.addressees.note(s);
   }
 
   private task(step: Step | null, before: Bindings): Task {
     if (!step) return { operation: { do: 'setup', setup: this.doc.setup ?? 'booted' } };
     const r = resolveOperation(step, before);
-    return r.ok ? { operation: r.operation } : { operation: { do: step.do }, unresolved: r.text };
+    if (!r.ok) return { operation: { do: step.do }, unresolved: r.text };
+    const whom = this.addressees.of(step);
+    if ('expected' in whom) return { operation: { do: step.do }, unresolved: `expected ${whom.expected}` };
+    return { operation: { ...r.operation, ...whom } };
   }
 
   private runNext(): void {
@@ -151,6 +163,7 @@ export class Session {
     const step = i === 0 ? null : this.doc.steps[i - 1]!;
     const task = this.task(step, before?.bindings ?? {});
     const { operation } = task;
+    if (step) this.addressees.note(step);
     const events: TraceEvent[] = [];
     const ran = this.replay.next(task, (e) => events.push(e));
     let crash = 'crash' in ran ? ran.crash : undefined;
@@ -172,6 +185,7 @@ export class Session {
       hazards,
       cached: () => this.replay.platform.cached(),
       vendor: this.vendor,
+      addressees: this.addressees,
       bindings: bound.bindings,
     });
     if (crash !== undefined)
@@ -196,12 +210,14 @@ export class Session {
   }
 
   private noteWrites(i: number, op: Operation, events: readonly TraceEvent[]): void {
-    const resolve = (gpa: number): number => this.replay.platform.resolve?.(gpa) ?? -1;
+    const resolve = (gpa: number, at: string): number => this.replay.platform.resolve?.(gpa, at) ?? -1;
     this.writes.note(i, events, resolve);
     // A raw write is a cause also where no event of its own shows it.
     if (op.do !== 'memory.write' || events.some((e) => e.kind === 'table.write')) return;
     const { space, at, bytes } = op as unknown as { space: 'guest' | 'host'; at: number; bytes: Uint8Array };
-    this.writes.noteWrite({ step: i, event: 0 }, space, at, bytes.length, resolve);
+    this.writes.noteWrite({ step: i, event: 0 }, space, at, bytes.length, (gpa) =>
+      resolve(gpa, scoped('guest', String(op['guest'] ?? ''), 'memory')),
+    );
   }
 
   private eventsOf(step: number): readonly TraceEvent[] {

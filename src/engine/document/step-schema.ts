@@ -1,9 +1,8 @@
 import * as z from 'zod/mini';
 import { expectSchema } from './expect-schema.ts';
-import { boundName, exact, notes, patterned } from './field.ts';
+import { boundName, exact, notes } from './field.ts';
 import type { OperationDefinition } from './operation.ts';
 import { operations } from './operations.ts';
-import { domainName } from './shared-fields.ts';
 
 const as = z.union([boundName(), z.record(z.string(), boundName(), { error: () => 'names by output' })] as const, {
   error: () => 'a name, or an object that binds outputs to names',
@@ -36,11 +35,6 @@ const common = {
 function stepSchema(d: OperationDefinition): z.ZodMiniObject {
   const shape: Record<string, z.ZodMiniType> = { do: z.literal(d.name) };
   for (const [name, f] of Object.entries(d.fields)) shape[name] = f.schema;
-  if (d.actor === 'guest' || d.actor === 'vmm') {
-    const guest = patterned(domainName, 'the name of a guest');
-    notes.add(guest, { description: 'Which guest, when the platform has several.' });
-    shape['guest'] = z.optional(guest);
-  }
   const schema = exact(`a step ${d.name}`, { ...shape, ...common }) as z.ZodMiniObject;
   notes.add(schema, { title: d.title, description: d.about });
   return schema;

@@ -1,4 +1,5 @@
 import type { Op } from '../machine/index.ts';
+import { destroyFault } from './fault.ts';
 import { destroyHwpt } from './hwpt.ts';
 import { unmapRange } from './ioas.ts';
 import { ULONG_MAX } from './iova.ts';
@@ -32,6 +33,8 @@ function* destroyObject(k: Kernel, ctx: Context, o: IommufdObject): Op<void> {
       return destroyVdevice(k, ctx, o, false);
     case 'VEVENTQ':
       return destroyVeventq(k, ctx, o);
+    case 'FAULT':
+      return yield* destroyFault(k, ctx, o);
     case 'DEVICE':
       return remove(k, ctx, o);
   }

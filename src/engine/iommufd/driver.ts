@@ -66,8 +66,28 @@ export interface Run {
   readonly size: number;
 }
 
+/**
+ * One page request as a driver reports it (struct iommu_fault_page_request): a stalled transaction, or a PRI message.
+ * `perm` is made of READ 1, WRITE 2, EXEC 4, PRIV 8.
+ */
+export interface PageRequest {
+  /** null: without PASID. */
+  readonly pasid: number | null;
+  /** Group index: the STAG of a stall. */
+  readonly group: number;
+  readonly perm: number;
+  readonly address: bigint;
+  /** Last one of its group, the one that is answered. */
+  readonly last: boolean;
+}
+
+/** enum iommu_page_response_code. */
+export type PageResponse = 'success' | 'invalid' | 'failure';
+
 export interface IommuDriver {
   readonly name: string;
+  /** Scene object of the driver of a device; of the first unit without one. */
+  sceneId?(device?: string): string;
   /** iommufd gives its upcalls before anything else is called. */
   connect(upcalls: DriverUpcalls): void;
   device(name: string): DriverDevice | undefined;
@@ -83,6 +103,24 @@ export interface IommuDriver {
   release(device: string): Op<void>;
   /** attach_dev, also used to replace; on an error the old attachment stays. */
   attach(device: string, domain: DomainHandle): Op<Errno>;
+  /** set_dev_pasid, also used to replace the PASID's domain; on an error the old one stays. */
+  attachPasid(device: string, pasid: number, domain: DomainHandle): Op<Errno>;
+  /** set_dev_pasid of the blocking domain: the PASID is empty again. */
+  detachPasid(device: string, pasid: number): Op<void>;
+  /** The domain can be attached to a PASID at all (it has set_dev_pasid). */
+  pasidCapable(domain: DomainHandle): boolean;
+
+  /** The domain gets a page fault handler: `reportFault` (domain->iopf_handler). Before it is attached anywhere. */
+  handleFaults(domain: DomainHandle): void;
+  /** iommu_page_response: answers a group by its last request. Dropped when none is waiting. */
+  pageResponse(device: string, request: PageRequest, code: PageResponse): Op<void>;
+
+  /** pci_dev_reset_iommu_prepare: RID and PASIDs are blocked, ATS is off, until `resetDone`. */
+  resetPrepare(device: string): Op<Errno>;
+  /** pci_dev_reset_iommu_done: what was attached comes back. */
+  resetDone(device: string): Op<void>;
+  /** Between the two: attaching is refused (EBUSY). */
+  resetting(device: string): boolean;
 
   /** domain_alloc_paging_flags; `data` is null when none was given. */
   allocPaging(device: string, flags: number, data: UserData | null): Result<DomainInfo>;
@@ -121,6 +159,11 @@ export interface DriverUpcalls {
   findDevice(viommu: number, virtId: bigint): string | null;
   /** iommufd_viommu_get_vdev_id: the virtual id of a device in the vIOMMU. */
   virtualId(viommu: number, device: string): bigint | null;
+  /**
+   * A whole group of page requests reaches the handler of the domain that the device has under that PASID, 0 for its RID
+   * (domain->iopf_handler).
+   */
+  reportFault(device: string, attachedAs: number, requests: readonly PageRequest[]): void;
   /** iommufd_viommu_report_event: EOPNOTSUPP when there is no queue of that type. */
   reportEvent(viommu: number, type: number, data: Uint8Array): Errno;
   /** Scene object of the vIOMMU, for trace events. */

@@ -51,9 +51,14 @@ export function* hwptAlloc(k: Kernel, ctx: Context, a: IoctlArgs): Op<IoctlResul
   }
   if (typeof made === 'string') return failed(made);
   if (flags & HWPT_FAULT_ID_VALID) {
-    // No fault queue object exists in this model, so no id can name one.
-    yield* destroyHwpt(k, ctx, made, false);
-    return failed('ENOENT');
+    const fault = findAs(ctx, a.num('fault_id'), 'FAULT');
+    if (!fault) {
+      yield* destroyHwpt(k, ctx, made, false);
+      return failed('ENOENT');
+    }
+    made.fault = fault.id;
+    fault.users++;
+    k.driver.handleFaults(made.domain);
   }
   finalizeHwpt(k, ctx, made);
   return { errno: '0', out: { out_hwpt_id: made.id }, main: made.id };
@@ -89,6 +94,7 @@ export function newPaging(
     iommu: info.iommu,
     nestParent: (flags & HWPT_NEST_PARENT) !== 0,
     pasidCompatible: (flags & HWPT_PASID) !== 0,
+    fault: null,
     auto,
     minPageSize: domain.value.minPageSize,
     aperture: domain.value.aperture,
@@ -163,7 +169,17 @@ function newNested(
   flags: number,
 ): HwptNested {
   const pasidCompatible = (flags & HWPT_PASID) !== 0;
-  return { type: 'HWPT_NESTED', id: nextId(ctx), users: 1, domain, iommu, parent, viommu, pasidCompatible };
+  return {
+    type: 'HWPT_NESTED',
+    id: nextId(ctx),
+    users: 1,
+    domain,
+    iommu,
+    parent,
+    viommu,
+    pasidCompatible,
+    fault: null,
+  };
 }
 
 /**
@@ -173,6 +189,7 @@ function newNested(
 export function* destroyHwpt(k: Kernel, ctx: Context, hwpt: Hwpt, known = true): Op<void> {
   if (known) remove(k, ctx, hwpt);
   else ctx.objects.delete(hwpt.id);
+  if (hwpt.fault !== null) mustFind(ctx, hwpt.fault, 'FAULT').users--;
   if (hwpt.type === 'HWPT_PAGING') {
     const ioas = mustFind(ctx, hwpt.ioas, 'IOAS');
     yield* removeDomain(k, ctx, ioas, hwpt);

@@ -110,7 +110,7 @@ function* mapArea(
     iova = fixed;
   }
   if ((uva % PAGE) % alignment !== 0n) return 'EINVAL';
-  const area: Area = { start: iova, last: iova + length - 1n, uva, prot };
+  const area: Area = { start: iova, last: iova + length - 1n, uva, prot, process: ctx.process };
   if (ioas.hwpts.length) {
     const runs = pin(k, area);
     if (!runs) return 'EFAULT';
@@ -130,14 +130,15 @@ function* mapArea(
 /** The physically contiguous stretches behind an area, in order; null where nothing is mapped (EFAULT). */
 export function pin(k: Kernel, area: Area): Run[] | null {
   const runs: { oa: number; size: number }[] = [];
+  const memory = k.memoryOf(area.process);
   const end = area.uva + (area.last - area.start) + 1n;
   if (end > 2n ** 53n) return null;
   const stop = Number(end);
   let run: { oa: number; size: number } | null = null;
   for (let at = Number(area.uva); at < stop; ) {
-    const pa = k.process.resolve(at);
+    const pa = memory.resolve(at);
     if (pa < 0) return null;
-    const n = Math.min(stop - at, k.process.contiguous(at));
+    const n = Math.min(stop - at, memory.contiguous(at));
     if (run && run.oa + run.size === pa) run.size += n;
     else runs.push((run = { oa: pa, size: n }));
     at += n;

@@ -7,13 +7,13 @@ import { type Context, type IommufdObject, sceneId } from './objects.ts';
 /** What every command works with. */
 export interface Kernel {
   readonly driver: IommuDriver;
-  /** The caller's address space, for pinning. */
-  readonly process: ProcessMemory;
+  /** Address space of a process, for pinning. */
+  memoryOf(process: number): ProcessMemory;
   readonly trace: Trace;
   /** Makes a number that no other vIOMMU has had. */
   newViommuKey(): number;
-  /** Opens a new fd on an event queue of the context. */
-  openVeventq(ctx: Context, id: number): number;
+  /** Opens a new fd on an event or fault queue of the context. */
+  openQueue(ctx: Context, kind: 'veventq' | 'fault', id: number): number;
 }
 
 /** What an ioctl gives back. Outputs are written on an error only where the kernel does so. */

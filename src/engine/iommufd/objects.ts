@@ -1,4 +1,4 @@
-import type { DomainHandle } from './driver.ts';
+import type { DomainHandle, PageRequest } from './driver.ts';
 
 /**
  * The objects of one iommufd file and their reference counts, as drivers/iommu/iommufd/iommufd_private.h has them. All of
@@ -16,6 +16,8 @@ export interface Area extends Range {
   /** First user address; the pages behind it are found when a domain needs them. */
   readonly uva: bigint;
   readonly prot: number;
+  /** Process whose memory it is. */
+  readonly process: number;
 }
 
 /** IOVAs that must stay unmapped, with who says so (`domain:3`, `device:nic0`). */
@@ -47,6 +49,8 @@ export interface HwptPaging extends Base {
   readonly iommu: number;
   readonly nestParent: boolean;
   readonly pasidCompatible: boolean;
+  /** FAULT object that gets its page requests. */
+  fault: number | null;
   /** Made by attaching a device to an IOAS; goes with its last user. */
   readonly auto: boolean;
   readonly minPageSize: number;
@@ -61,6 +65,7 @@ export interface HwptNested extends Base {
   readonly parent: number;
   readonly viommu: number | null;
   readonly pasidCompatible: boolean;
+  fault: number | null;
 }
 
 export interface Device extends Base {
@@ -106,21 +111,48 @@ export interface Veventq extends Base {
   records: VeventRecord[];
 }
 
-export type IommufdObject = Ioas | HwptPaging | HwptNested | Device | Viommu | Vdevice | Veventq;
+/** Page requests of one group on their way through a fault queue (struct iopf_group). */
+export interface FaultGroup {
+  /** The attachment that they belong to: DEVICE, and PASID of the attachment (0: its RID). */
+  readonly device: number;
+  readonly attachedAs: number;
+  /** In order; the last one is answered for all. */
+  readonly requests: readonly PageRequest[];
+}
+
+export interface Fault extends Base {
+  readonly type: 'FAULT';
+  /** Not yet read. */
+  deliver: FaultGroup[];
+  /** Read and not answered, by cookie. */
+  response: Map<number, FaultGroup>;
+}
+
+export type IommufdObject = Ioas | HwptPaging | HwptNested | Device | Viommu | Vdevice | Veventq | Fault;
 export type ObjectType = IommufdObject['type'];
 export type Hwpt = HwptPaging | HwptNested;
 
-/** Attachment state of an IOMMU group within one file: one page table, followed by all devices that attached. */
-export interface Group {
-  readonly group: number;
-  hwpt: number | null;
+/** IOMMU_NO_PASID: the attachment of the RID. */
+export const NO_PASID = 0;
+
+/** What a group has attached under one PASID: a page table, followed by all devices that attached to it. */
+export interface Attach {
+  hwpt: number;
   /** DEVICE ids in order of attachment. */
   devices: number[];
+}
+
+/** Attachment state of an IOMMU group within one file, by PASID. */
+export interface Group {
+  readonly group: number;
+  readonly attaches: Map<number, Attach>;
 }
 
 /** struct iommufd_ctx: what one open of /dev/iommu holds. */
 export interface Context {
   readonly index: number;
+  /** Process that opened it. */
+  readonly process: number;
   /** The file's own fds, bound devices, open event queue fds. At 0 everything is destroyed. */
   refs: number;
   /** A null is a tombstone: the id of a vDEVICE that went with its device, never used again. */
@@ -128,8 +160,8 @@ export interface Context {
   readonly groups: Map<number, Group>;
 }
 
-export function newContext(index: number): Context {
-  return { index, refs: 1, objects: new Map(), groups: new Map() };
+export function newContext(index: number, process: number): Context {
+  return { index, process, refs: 1, objects: new Map(), groups: new Map() };
 }
 
 /** The lowest free id, from 1. */

@@ -88,6 +88,7 @@ export const ioctlStructs: readonly IoctlStruct[] = [
     out('entry_num', 24),
     f('__reserved', 28),
   ]),
+  struct('IOMMU_FAULT_QUEUE_ALLOC', 0x8e, 16, 16, [f('flags', 4), out('out_fault_id', 8), out('out_fault_fd', 12)]),
   struct('IOMMU_VIOMMU_ALLOC', 0x90, 40, 24, [
     f('flags', 4),
     f('type', 8),

@@ -18,7 +18,7 @@ export const primaryObject: Readonly<Record<string, string>> = {
 const hex = new Set(['user_va', 'length', 'iova', 'virt_id', 'flags', 'ste']);
 const hidden = new Set(['data_len', 'entry_len', 'data_type', 'argsz', 'size']);
 
-const ids = new Set(['id', 'ioas_id', 'pt_id', 'hwpt_id', 'viommu_id', 'dev_id']);
+const ids = new Set(['id', 'ioas_id', 'pt_id', 'hwpt_id', 'viommu_id', 'dev_id', 'fault_id']);
 const shortTypes: Readonly<Record<string, string>> = { HWPT_PAGING: 'hwpt', HWPT_NESTED: 'hwpt' };
 
 /**

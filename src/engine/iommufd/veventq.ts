@@ -34,7 +34,7 @@ export function veventqAlloc(k: Kernel, ctx: Context, a: IoctlArgs): IoctlResult
   viommu.veventqs.push(id);
   viommu.users++;
   finalize(k, ctx, q, `type ${queueType}, depth ${depth}`);
-  const fd = k.openVeventq(ctx, id);
+  const fd = k.openQueue(ctx, 'veventq', id);
   return { errno: '0', out: { out_veventq_id: id, out_veventq_fd: fd }, main: id };
 }
 

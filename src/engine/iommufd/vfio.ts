@@ -1,7 +1,8 @@
 import type { Op } from '../machine/index.ts';
-import { attachDevice, bindDevice, detachDevice, unbindDevice } from './device.ts';
+import { detachDevice } from './attach.ts';
+import { attachDevice, bindDevice, unbindDevice } from './device.ts';
 import { failed, type IoctlResult, type Kernel } from './kernel.ts';
-import { type Context, mustFind } from './objects.ts';
+import { type Context, mustFind, NO_PASID } from './objects.ts';
 import type { IoctlArgs } from './structs.ts';
 
 /** The iommufd side of a VFIO device file (drivers/vfio/device_cdev.c, iommufd.c). */
@@ -16,6 +17,8 @@ export interface VfioFile {
   readonly id: number;
   /** Without PASID something is attached: a further attach is a replace. */
   readonly attached: boolean;
+  /** PASIDs that were attached through the PASID flag (vdev->pasids). PASID 0 is one of them, though it means the RID. */
+  readonly pasids: readonly number[];
 }
 
 interface Files {
@@ -28,6 +31,7 @@ interface Files {
 
 const BIND_TOKEN = 1;
 const FLAG_PASID = 1;
+const INT_MAX = 0x7fffffff;
 
 /** VFIO_DEVICE_BIND_IOMMUFD. DMA of the device is blocked from here until it is attached. */
 export function* vfioBind(k: Kernel, file: VfioFile, files: Files, a: IoctlArgs): Op<IoctlResult> {
@@ -52,14 +56,18 @@ export function* vfioBind(k: Kernel, file: VfioFile, files: Files, a: IoctlArgs)
   return { errno: '0', out: { out_devid: dev.id }, main: dev.id };
 }
 
-/** Structure size that the PASID field needs, and the flag with it. The model attaches the RID only. */
-function checkPasid(a: IoctlArgs, withPasid: number): 'EINVAL' | 'EOPNOTSUPP' | null {
+/**
+ * The PASID of an attach or detach, null for the RID.
+ * @param withPasid bytes that the structure needs to hold the field
+ */
+function pasidOf(a: IoctlArgs, withPasid: number): number | null | 'EINVAL' {
   const flags = a.num('flags');
   if (flags & ~FLAG_PASID) return 'EINVAL';
   if (!(flags & FLAG_PASID)) return null;
-  return a.size < withPasid ? 'EINVAL' : 'EOPNOTSUPP';
+  return a.size < withPasid ? 'EINVAL' : a.num('pasid');
 }
 
+/** vfio_iommufd_physical_attach_ioas and _pasid_attach_ioas: what is attached already is replaced. */
 export function* vfioAttach(
   k: Kernel,
   ctx: Context | null,
@@ -68,15 +76,20 @@ export function* vfioAttach(
   a: IoctlArgs,
 ): Op<IoctlResult> {
   if (!ctx) return failed('EINVAL');
-  const bad = checkPasid(a, 16);
-  if (bad) return failed(bad);
+  const pasid = pasidOf(a, 16);
+  if (pasid === 'EINVAL') return failed(pasid);
+  const replace = pasid === null ? file.attached : file.pasids.includes(pasid);
+  // The list of PASIDs has room for positive 32-bit numbers.
+  if (!replace && pasid !== null && pasid > INT_MAX) return failed('ENOSPC');
   const dev = mustFind(ctx, file.id, 'DEVICE');
-  const r = yield* attachDevice(k, ctx, dev, a.num('pt_id'), file.attached);
+  const r = yield* attachDevice(k, ctx, dev, a.num('pt_id'), pasid ?? NO_PASID, replace);
   if (r.errno !== '0') return failed(r.errno);
-  files.update({ ...file, attached: true });
+  if (pasid === null) files.update({ ...file, attached: true });
+  else if (!replace) files.update({ ...file, pasids: [...file.pasids, pasid].sort((x, y) => x - y) });
   return { errno: '0', out: { pt_id: r.hwpt }, main: r.hwpt };
 }
 
+/** Detaching what is not attached is not an error. */
 export function* vfioDetach(
   k: Kernel,
   ctx: Context | null,
@@ -85,17 +98,24 @@ export function* vfioDetach(
   a: IoctlArgs,
 ): Op<IoctlResult> {
   if (!ctx) return failed('EINVAL');
-  const bad = checkPasid(a, 12);
-  if (bad) return failed(bad);
-  if (file.attached) yield* detachDevice(k, ctx, mustFind(ctx, file.id, 'DEVICE'));
-  files.update({ ...file, attached: false });
+  const pasid = pasidOf(a, 12);
+  if (pasid === 'EINVAL') return failed(pasid);
+  const dev = mustFind(ctx, file.id, 'DEVICE');
+  if (pasid === null) {
+    if (file.attached) yield* detachDevice(k, ctx, dev, NO_PASID);
+    files.update({ ...file, attached: false });
+  } else if (file.pasids.includes(pasid)) {
+    yield* detachDevice(k, ctx, dev, pasid);
+    files.update({ ...file, pasids: file.pasids.filter((p) => p !== pasid) });
+  }
   return { errno: '0', out: {} };
 }
 
-/** Closing the file: detach, unbind, and DMA ownership goes back with the last device of the group. */
+/** Closing the file: detach the PASIDs and the RID, unbind, and DMA ownership goes back with the last device of the group. */
 export function* vfioClose(k: Kernel, ctx: Context, file: VfioFile, owners: Map<number, number>): Op<void> {
   const dev = mustFind(ctx, file.id, 'DEVICE');
-  if (file.attached) yield* detachDevice(k, ctx, dev);
+  for (const pasid of file.pasids) yield* detachDevice(k, ctx, dev, pasid);
+  if (file.attached) yield* detachDevice(k, ctx, dev, NO_PASID);
   const { group } = dev;
   unbindDevice(k, ctx, dev);
   for (const o of ctx.objects.values()) if (o?.type === 'DEVICE' && o.group === group) return;

@@ -1,5 +1,14 @@
 import type { IommuDriver } from './driver.ts';
-import { allObjects, type Context, type IommufdObject, mustFind, sceneId } from './objects.ts';
+import {
+  allObjects,
+  type Context,
+  type Device,
+  type Hwpt,
+  type IommufdObject,
+  mustFind,
+  NO_PASID,
+  sceneId,
+} from './objects.ts';
 
 /** An object as a picture shows it. */
 export interface ObjectView {
@@ -43,9 +52,10 @@ function lines(driver: IommuDriver, ctx: Context, o: IommufdObject): readonly st
     case 'HWPT_NESTED':
       return driver.domainLines(o.domain);
     case 'DEVICE': {
-      const hwpt = ctx.groups.get(o.group)?.hwpt;
-      const attached = ctx.groups.get(o.group)?.devices.includes(o.id);
-      return [o.device, attached ? `attached to ${hwpt}` : 'blocked'];
+      const [rid, ...pasids] = attachesOf(ctx, o);
+      const line = rid?.pasid === NO_PASID ? `attached to ${rid.hwpt}` : 'blocked';
+      const others = rid?.pasid === NO_PASID ? pasids : [rid, ...pasids];
+      return [o.device, line, ...others.flatMap((x) => (x ? [`pasid ${x.pasid} → ${x.hwpt}`] : []))];
     }
     case 'VIOMMU':
       return driver.viommuLines(o.key);
@@ -53,6 +63,8 @@ function lines(driver: IommuDriver, ctx: Context, o: IommufdObject): readonly st
       return [`virt_id 0x${o.virtId.toString(16)}`, mustFind(ctx, o.device, 'DEVICE').device];
     case 'VEVENTQ':
       return [`depth ${o.depth}`, `${o.pending} waiting`];
+    case 'FAULT':
+      return [`${o.deliver.length} waiting`, `${o.response.size} to answer`];
   }
 }
 
@@ -61,12 +73,14 @@ function refs(ctx: Context, o: IommufdObject): { to: number; label: string }[] {
     case 'IOAS':
       return [];
     case 'HWPT_PAGING':
-      return [{ to: o.ioas, label: 'maps' }];
+      return [{ to: o.ioas, label: 'maps' }, ...faultRef(o)];
     case 'HWPT_NESTED':
-      return [{ to: o.viommu ?? o.parent, label: o.viommu === null ? 'parent' : 'vIOMMU' }];
+      return [{ to: o.viommu ?? o.parent, label: o.viommu === null ? 'parent' : 'vIOMMU' }, ...faultRef(o)];
     case 'DEVICE': {
-      const group = ctx.groups.get(o.group);
-      return group?.hwpt != null && group.devices.includes(o.id) ? [{ to: group.hwpt, label: 'attached' }] : [];
+      return attachesOf(ctx, o).map((x) => ({
+        to: x.hwpt,
+        label: x.pasid === NO_PASID ? 'attached' : `pasid ${x.pasid}`,
+      }));
     }
     case 'VIOMMU':
       return [{ to: o.parent, label: 'parent' }];
@@ -77,7 +91,21 @@ function refs(ctx: Context, o: IommufdObject): { to: number; label: string }[] {
       ];
     case 'VEVENTQ':
       return [{ to: o.viommu, label: 'events of' }];
+    case 'FAULT':
+      return [];
   }
+}
+
+const faultRef = (o: Hwpt): { to: number; label: string }[] =>
+  o.fault === null ? [] : [{ to: o.fault, label: 'page faults' }];
+
+/** Attachments of a device, its RID first. */
+function attachesOf(ctx: Context, dev: Device): { pasid: number; hwpt: number }[] {
+  const attaches = [...(ctx.groups.get(dev.group)?.attaches ?? [])];
+  return attaches
+    .filter(([, a]) => a.devices.includes(dev.id))
+    .map(([pasid, a]) => ({ pasid, hwpt: a.hwpt }))
+    .sort((a, b) => a.pasid - b.pasid);
 }
 
 function deviceOf(ctx: Context, o: IommufdObject): string | undefined {

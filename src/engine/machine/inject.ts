@@ -24,6 +24,8 @@ export interface Injection {
 interface Held {
   readonly at: InjectPoint;
   readonly words: bigint[];
+  /** Scene object that it passed. */
+  readonly where: string;
   /** `reorder`: goes after the next message of the point. `delay`: goes at the start of the next step. */
   readonly until: 'next' | 'step';
 }
@@ -69,12 +71,12 @@ export class Injector {
     });
     if (inj.action === 'drop') return after;
     if (inj.action === 'corrupt') return [words.map((w, i) => (i < 2 ? w ^ inj.xor[i]! : w)), ...after];
-    this.held.push({ at, words, until: inj.action === 'delay' ? 'step' : 'next' });
+    this.held.push({ at, words, where, until: inj.action === 'delay' ? 'step' : 'next' });
     return after;
   }
 
   /** Messages that a `delay` (or a `reorder` that nothing followed) kept back; the machine delivers them when a step starts. */
-  takeHeld(): { at: InjectPoint; words: bigint[] }[] {
+  takeHeld(): { at: InjectPoint; words: bigint[]; where: string }[] {
     const out = this.held;
     this.held = [];
     return out;

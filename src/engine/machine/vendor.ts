@@ -71,6 +71,8 @@ export interface OpResult {
   readonly hit?: string;
   /** Memory accesses of the walk. */
   readonly reads?: number;
+  /** Tag of the transaction, when it still waits for software. */
+  readonly stag?: number;
   /** Main result that `as` binds. */
   readonly main?: number | bigint;
 }
@@ -118,9 +120,12 @@ export interface Platform {
   save(): unknown;
   load(state: unknown): void;
   /** Sends on the messages that an injection held back; the machine calls it when the next step starts. */
-  deliver?(held: readonly { readonly at: InjectPoint; readonly words: bigint[] }[]): Op<void>;
-  /** Host physical address behind a guest physical one, -1 where there is none: tells which entry a guest's write made stale. */
-  resolve?(gpa: number): number;
+  deliver?(held: readonly { readonly at: InjectPoint; readonly words: bigint[]; readonly where: string }[]): Op<void>;
+  /**
+   * Host physical address behind a guest physical one, -1 where there is none: tells which entry a guest's write made stale.
+   * `at` is the scene object of the write, which tells whose memory it is.
+   */
+  resolve?(gpa: number, at: string): number;
 }
 
 /** The room of one vendor, as the machine sees it. */

@@ -14,9 +14,15 @@ import {
 /** APTable, UXNTable, PXNTable (62:59) in a descriptor's high half: they restrict what lies below the table. */
 const RESTRICTS = 0x78000000;
 
-/** True when a stage has the shape that `nestedFast` knows: 4 KiB granule, level 0 first, 48 bits, base in near memory. */
+/**
+ * True when a stage has the shape that `nestedFast` knows: 4 KiB granule, level 0 first, 48 bits, base in near memory, no
+ * dirty state of hardware. (An access flag that hardware must set makes it give up.)
+ */
 const usual = (s: StageConfig, far: number): boolean =>
-  s.firstMask === 511 && s.startLevel === 0 && ((s.granule ^ 12) | (s.outMaskHi & 15) | (s.baseHi & far)) === 0;
+  s.firstMask === 511 &&
+  s.startLevel === 0 &&
+  !s.hd &&
+  ((s.granule ^ 12) | (s.outMaskHi & 15) | (s.baseHi & far)) === 0;
 
 /**
  * The nested walk when nothing is out of the ordinary: 4 KiB granule and pages, four levels each, no cache, no listener,
@@ -40,7 +46,7 @@ export function nestedFast(
   const near = w.memory.flatHi - 1;
   // Bits of a descriptor's high half that lead out of near memory.
   const far = ~near & 0xffff;
-  if (!usual(s1, far) || !usual(s2, far) || need === ANY_DATA) return false;
+  if (!usual(s1, far) || !usual(s2, far) || (need & ANY_DATA) !== 0) return false;
   const root = flat[(s2.baseHi << 20) | (s2.baseLo >>> 12)]!;
   const vaPage = (vaHi << 20) | (vaLo >>> 12);
   // Intermediate page of the stage-1 table, then of the output; its level-0 index is 0, being near.

@@ -1,6 +1,7 @@
 /**
  * VMSAv8-64 table descriptors of both stages, as layouts: one for each granule, level and kind.
- * Output addresses are those of 48-bit descriptors (the 52-bit forms move bits about and are not described here).
+ * With the 64 KiB granule and 52-bit addresses, bits 15:12 are address bits 51:48. The 52-bit forms of the other granules
+ * (DS, LPA2) are not described.
  * Source: Arm ARM (DDI 0487), section on VMSAv8-64 descriptor formats.
  */
 
@@ -129,6 +130,12 @@ const tableHigh: Readonly<Record<1 | 2, readonly Field[]>> = {
   2: [],
 };
 
+/** Address bits 51:48 of 64 KiB descriptors. */
+const top = (granule: Granule): Field[] =>
+  granule === 16
+    ? [hexBits('AddressTop', 0, 15, 12, 'Address bits 51:48 where the SMMU has 52-bit addresses; otherwise ignored.')]
+    : [];
+
 const names: Record<Granule, string> = { 12: '', 14: '.16k', 16: '.64k' };
 const kib: Record<Granule, number> = { 12: 4, 14: 16, 16: 64 };
 
@@ -157,6 +164,7 @@ function leaf(stage: 1 | 2, granule: Granule, level: number): Layout {
     fields: [
       level === 3 ? typePage : typeBlock,
       ...(stage === 1 ? s1Low : s2Low),
+      ...top(granule),
       addrBits(
         'OutputAddress',
         0,
@@ -178,6 +186,7 @@ function table(stage: 1 | 2, granule: Granule): Layout {
     source: SOURCE,
     fields: [
       typeBlock,
+      ...top(granule),
       addrBits(
         'NextLevelTable',
         0,
@@ -207,8 +216,8 @@ function invalid(stage: 1 | 2): Layout {
 }
 
 const granuleList: readonly Granule[] = [12, 14, 16];
-/** Levels at which the 48-bit format allows a block. */
-const blockLevels: Record<Granule, readonly number[]> = { 12: [1, 2], 14: [2], 16: [2] };
+/** Levels that may hold a block; that of level 1 with the 64 KiB granule needs 52-bit addresses. */
+const blockLevels: Record<Granule, readonly number[]> = { 12: [1, 2], 14: [2], 16: [1, 2] };
 
 const stages = [1, 2] as const;
 
@@ -227,12 +236,19 @@ const find = (id: string): Layout => {
 /**
  * The layout of one descriptor.
  * @param level 0 to 3 @param low the descriptor's low 32 bits (bits 1:0 decide) @param granule log2 of the granule
+ * @param wide 52-bit addresses, with which the 64 KiB granule has blocks of 4 TiB
  */
-export function descriptorLayout(stage: 1 | 2, level: number, low: number | bigint, granule: Granule = 12): Layout {
+export function descriptorLayout(
+  stage: 1 | 2,
+  level: number,
+  low: number | bigint,
+  granule: Granule = 12,
+  wide = false,
+): Layout {
   const type = Number(BigInt.asUintN(2, BigInt(low)));
   if (level === 3) return find(type === 3 ? `vmsav8.s${stage}.page${names[granule]}` : `vmsav8.s${stage}.invalid`);
   if (type === 3) return find(`vmsav8.s${stage}.table${names[granule]}`);
-  if (type === 1 && blockLevels[granule].includes(level))
+  if (type === 1 && blockLevels[granule].includes(level) && (wide || granule !== 16 || level === 2))
     return find(`vmsav8.s${stage}.block${names[granule]}${level === 2 ? '' : `.l${level}`}`);
   return find(`vmsav8.s${stage}.invalid`);
 }

@@ -1,3 +1,5 @@
+import { descriptorLayout, type Granule as GranuleLog2 } from './vmsav8-layout.ts';
+
 /**
  * The numbers behind a VMSAv8-64 table as Linux builds it: geometry, walk parameters and attribute bits.
  * Source: drivers/iommu/io-pgtable-arm.c (arm_lpae_alloc_pgtable, arm_64_lpae_alloc_pgtable_s1/s2, arm_lpae_prot_to_pte).
@@ -22,6 +24,42 @@ export interface TableConfig {
   readonly coherent?: boolean;
   /** Stage 2 only: encode for an STE with S2FWB=1. */
   readonly fwb?: boolean;
+  /** Stage 1 only: what can be written carries DBM, for hardware dirty state (IO_PGTABLE_QUIRK_ARM_HD). */
+  readonly hd?: boolean;
+}
+
+/** Of an SMMU, what decides the shape of tables: log2 granules, address sizes. */
+export interface TableLimits {
+  readonly granules: readonly number[];
+  readonly oas: number;
+  /** 52-bit input addresses at stage 1. */
+  readonly vax?: boolean;
+}
+
+/**
+ * Granule of a kernel with pages of that size: the page itself, else the largest smaller one that the SMMU has, else the
+ * smallest larger one. Source: io-pgtable-arm.c arm_lpae_restrict_pgsizes.
+ */
+export function linuxGranule(granules: readonly number[], page: number): Granule {
+  const sizes = granules.map((g) => 2 ** g).sort((a, b) => a - b);
+  const fitting = sizes.filter((s) => s <= page);
+  const granule = fitting.at(-1) ?? sizes[0];
+  if (granule === undefined) throw new Error('an SMMU without a granule has no tables');
+  return granule as Granule;
+}
+
+/**
+ * Sizes of a paging domain's table as Linux chooses them. A granule of 4 or 16 KiB has 48 bits at most; stage 1 translates
+ * all of them, stage 2 what the SMMU can output. Source: arm-smmu-v3.c arm_smmu_domain_finalise, io-pgtable-arm.c
+ * arm_lpae_restrict_pgsizes.
+ * @param page the kernel's page size in bytes
+ */
+export function linuxTable(stage: 1 | 2, f: TableLimits, page: number): TableConfig {
+  const granule = linuxGranule(f.granules, page);
+  const most = granule === 65536 ? 52 : 48;
+  const outputBits = Math.min(f.oas, most);
+  const inputBits = stage === 2 ? outputBits : Math.min(f.vax ? 52 : 48, most);
+  return { stage, inputBits, outputBits, granule };
 }
 
 export interface TableGeometry {
@@ -106,21 +144,32 @@ export function walkParameters(cfg: TableConfig): WalkParameters {
   return { tsz, tg, irgn, orgn: irgn, sh, ps, sl0, vtcr };
 }
 
+/** Layout id of a descriptor of such a table: a table descriptor, or a leaf, which is a page at level 3. */
+export function layoutId(cfg: TableConfig, level: number, leaf: boolean): string {
+  const type = leaf && level < 3 ? 1 : 3;
+  const granule = Math.log2(cfg.granule ?? 4096) as GranuleLog2;
+  return descriptorLayout(cfg.stage, level, type, granule, cfg.outputBits > 48).id;
+}
+
 /** MAIR_EL1-style attributes of the kernel's stage 1: index 0 NC, 1 write-back, 2 Device-nGnRE, 3 inner NC outer WB. */
 export const linuxMair = 0xf404ff44n;
 
 const AF = 1 << 10;
 const nG = 1 << 11;
+/** Bit 51 in the high half. */
+const DBM = 1 << 19;
 
 /**
- * Bits 11:0 of a leaf but its type, as arm_lpae_prot_to_pte; `Prot.noexec` adds bits 54:53, returned as `high` (bits 63:32).
- * `prot` has at least one of read and write.
+ * Bits 11:0 of a leaf but its type, as arm_lpae_prot_to_pte; `Prot.noexec` adds bits 54:53 and `hd` DBM (51) to what can be
+ * written, returned as `high` (bits 63:32). `prot` has at least one of read and write. Linux sets no contiguous hint.
  */
 export function leafAttributes(cfg: TableConfig, prot: number): { low: number; high: number } {
   let low = AF | ((prot & Prot.cache ? 3 : 2) << 8);
+  let high = prot & Prot.noexec ? 3 << 21 : 0;
   if (cfg.stage === 1) {
     low |= nG;
     if (!(prot & Prot.write)) low |= 1 << 7;
+    else if (cfg.hd) high |= DBM;
     if (!(prot & Prot.priv)) low |= 1 << 6;
     if (prot & Prot.mmio) low |= 2 << 2;
     else if (prot & Prot.cache) low |= 1 << 2;
@@ -131,7 +180,7 @@ export function leafAttributes(cfg: TableConfig, prot: number): { low: number; h
     else if (prot & Prot.cache) low |= (cfg.fwb ? 0x6 : 0xf) << 2;
     else low |= 0x5 << 2;
   }
-  return { low, high: prot & Prot.noexec ? 3 << 21 : 0 };
+  return { low, high };
 }
 
 /**

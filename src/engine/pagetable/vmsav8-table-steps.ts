@@ -1,4 +1,4 @@
-import { sizeText } from './vmsav8-table-format.ts';
+import { layoutId, sizeText, type TableConfig } from './vmsav8-table-format.ts';
 
 /** So many words of a run of leaves travel with its step. */
 export const FIRST_WORDS = 4;
@@ -39,7 +39,7 @@ export class RunOfWrites {
   readonly absorbsTables: boolean;
   tables = 0;
   count = 0;
-  private readonly stage: number;
+  private readonly cfg: TableConfig;
   private address = 0;
   private nextAddress = 0;
   private iova = 0;
@@ -48,8 +48,8 @@ export class RunOfWrites {
   private level = 0;
   private words: bigint[] = [];
 
-  constructor(stage: number, absorbsTables: boolean) {
-    this.stage = stage;
+  constructor(cfg: TableConfig, absorbsTables: boolean) {
+    this.cfg = cfg;
     this.absorbsTables = absorbsTables;
   }
 
@@ -93,7 +93,7 @@ export class RunOfWrites {
       leaf: true,
       size,
       iova,
-      layout: `vmsav8.s${this.stage}.${what}`,
+      layout: layoutId(this.cfg, level, true),
       text,
     };
   }

@@ -1,6 +1,7 @@
 import type { Bus, PageAllocator } from '../memory/index.ts';
 import {
   choosePages,
+  layoutId,
   leafAttributes,
   Prot,
   sizeText,
@@ -12,6 +13,7 @@ import {
 } from './vmsav8-table-format.ts';
 import { FIRST_WORDS, Gather, RunOfWrites, type TableStep, type TableWrite } from './vmsav8-table-steps.ts';
 
+export { type DirtyResult, readAndClearDirty } from './vmsav8-table-dirty.ts';
 export * from './vmsav8-table-format.ts';
 export type { TableFlush, TableStep, TableWrite } from './vmsav8-table-steps.ts';
 
@@ -92,7 +94,7 @@ export class Vmsav8Table {
     const { low, high } = leafAttributes(this.cfg, prot);
     let leaves = 0;
     for (const r of runs) leaves += Math.ceil(r.size / granule);
-    const run = new RunOfWrites(this.cfg.stage, leaves > BULK);
+    const run = new RunOfWrites(this.cfg, leaves > BULK);
     let at = iova;
     let errno = '0';
     outer: for (const r of runs) {
@@ -333,7 +335,7 @@ export class Vmsav8Table {
 
   private tableWritten(address: number, iova: number, level: number): TableWrite {
     const size = this.span(level);
-    const layout = `vmsav8.s${this.cfg.stage}.table`;
+    const layout = layoutId(this.cfg, level, false);
     const text = `level ${level} table for 0x${(iova - (iova % size)).toString(16)}`;
     const words = [this.bus.readWord(address)];
     return {
@@ -351,7 +353,7 @@ export class Vmsav8Table {
   }
 
   private cleared(address: number, n: number, iova: number, size: number, level: number, what: string): TableWrite {
-    const layout = `vmsav8.s${this.cfg.stage}.${what}`;
+    const layout = layoutId(this.cfg, level, what !== 'table');
     const words = new Array<bigint>(Math.min(n, FIRST_WORDS)).fill(0n);
     const items = n === 1 ? `${what} of ${sizeText(size)}` : `${n} ${what}s of ${sizeText(size)}`;
     const text = `${items} at 0x${iova.toString(16)} cleared`;

@@ -1,4 +1,26 @@
-import { type CacheSnapshot, TranslationCache } from '../cache/index.ts';
+import { ANY, type CacheSnapshot, TranslationCache } from '../cache/index.ts';
+import { PageRequests, type PageRequestsSnapshot } from './page-requests.ts';
+
+/** How a device is described. */
+export interface PciDeviceSpec {
+  readonly name: string;
+  readonly rid: number;
+  readonly vrid: number;
+  readonly pasidBits: number;
+  readonly ats: boolean;
+  readonly pri: boolean;
+  /** PRG Response PASID Required. */
+  readonly prgPasidRequired?: boolean;
+  /** True: its transactions may stall. */
+  readonly stall?: boolean;
+}
+
+interface DeviceSnapshot {
+  readonly atsEnabled: boolean;
+  readonly atc: CacheSnapshot;
+  readonly pasidEnabled: boolean;
+  readonly pri: PageRequestsSnapshot;
+}
 
 /**
  * A PCI function as the IOMMU sees it. Its ATC keeps what translation requests returned until an invalidation request
@@ -14,33 +36,63 @@ export class PciDevice {
   readonly pasidBits: number;
   readonly atsCapable: boolean;
   readonly priCapable: boolean;
+  /** Its transactions may wait for software (firmware's `dma-can-stall`); one on PCI Express never does. */
+  readonly canStall: boolean;
   /** Enable bit of the ATS capability, switched by the host kernel. */
   atsEnabled = false;
+  /** Enable bit of the PASID capability, which firmware leaves set where the function has one. */
+  pasidEnabled: boolean;
+  /** The PRI capability and the page requests that wait for an answer. */
+  readonly pri: PageRequests;
+  /**
+   * True while a reset is under way: the function answers nothing, invalidation requests neither.
+   * Source: PCI Express base specification, 6.6.2 and the note on ATS in 10.3.1.
+   */
+  inReset = false;
   /** Tag b is the PASID, or `NO_PASID`. */
   readonly atc: TranslationCache;
 
   /** `index` among the devices keeps the ids of all ATCs apart. */
-  constructor(
-    d: { name: string; rid: number; vrid: number; pasidBits: number; ats: boolean; pri: boolean },
-    atcEntries = 0,
-    index = 0,
-  ) {
+  constructor(d: PciDeviceSpec, atcEntries = 0, index = 0) {
     this.name = d.name;
     this.rid = d.rid;
     this.vrid = d.vrid;
     this.pasidBits = d.pasidBits;
     this.atsCapable = d.ats;
     this.priCapable = d.pri;
+    this.canStall = d.stall ?? false;
+    this.pasidEnabled = d.pasidBits > 0;
+    this.pri = new PageRequests(d.pri, d.prgPasidRequired);
     this.atc = new TranslationCache('ATC', atcEntries, 1 + index * 0x1000000);
   }
 
-  save(): { atsEnabled: boolean; atc: CacheSnapshot } {
-    return { atsEnabled: this.atsEnabled, atc: this.atc.save() };
+  /**
+   * Function-level reset: the ATC is empty, the enables of ATS, PRI and PASID are off, and no page request waits any more.
+   * Source: PCI Express base specification, 6.6.2 (FLR), 10.2.3 and 10.4 (what a reset clears).
+   */
+  reset(): void {
+    this.inReset = true;
+    this.atsEnabled = false;
+    this.pasidEnabled = false;
+    this.pri.reset();
+    this.atc.removeContext(0, ANY);
+    this.inReset = false;
   }
 
-  load(s: { atsEnabled: boolean; atc: CacheSnapshot }): void {
+  save(): DeviceSnapshot {
+    return {
+      atsEnabled: this.atsEnabled,
+      atc: this.atc.save(),
+      pasidEnabled: this.pasidEnabled,
+      pri: this.pri.save(),
+    };
+  }
+
+  load(s: DeviceSnapshot): void {
     this.atsEnabled = s.atsEnabled;
     this.atc.load(s.atc);
+    this.pasidEnabled = s.pasidEnabled;
+    this.pri.load(s.pri);
   }
 }
 

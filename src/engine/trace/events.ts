@@ -160,6 +160,38 @@ export type TraceEvent = Base &
         readonly device: string;
         readonly text: string;
       }
+    /**
+     * A page request: first the message of the device, then the record that the IOMMU makes of it; `recorded`, absent on the
+     * message, says whether the record reached the queue.
+     */
+    | {
+        readonly kind: 'page.request';
+        readonly device: string;
+        readonly group: number;
+        readonly words: readonly bigint[];
+        readonly layout: string;
+        readonly recorded?: boolean;
+        readonly text: string;
+      }
+    /** The answer to a page request group; `auto`: the IOMMU gave it without software. */
+    | {
+        readonly kind: 'page.response';
+        readonly device: string;
+        readonly group: number;
+        readonly code: 'success' | 'invalid request' | 'failure';
+        readonly auto: boolean;
+        readonly text: string;
+      }
+    /** A faulting transaction is held until software says how it goes on. */
+    | { readonly kind: 'stall'; readonly device: string; readonly stag: number; readonly text: string }
+    /** A held transaction goes on. */
+    | {
+        readonly kind: 'resume';
+        readonly device: string;
+        readonly stag: number;
+        readonly action: 'retry' | 'abort' | 'terminate';
+        readonly text: string;
+      }
     /** A fault or configuration error; `words` is the record as hardware writes it, `recorded` says whether it reached the queue. */
     | {
         readonly kind: 'fault';

@@ -40,6 +40,10 @@ export function eventText(e: TraceEvent): string {
     case 'dma.done':
     case 'dma.abort':
     case 'ats':
+    case 'page.request':
+    case 'page.response':
+    case 'stall':
+    case 'resume':
     case 'fault':
     case 'guest.event':
     case 'inject':

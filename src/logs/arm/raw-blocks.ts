@@ -1,19 +1,17 @@
-import { fieldOf, getField, hexPlain } from '../../engine/bits/index.ts';
+import { bytesToWords, fieldOf, getField, hexPlain } from '../../engine/bits/index.ts';
 import { commandLayout, eventLayout } from '../../engine/smmuv3/layout/index.ts';
 import type { TextLine } from '../lines.ts';
 import type { Sink } from '../reader.ts';
 import type { Draft, Where } from '../record.ts';
+import type { Block } from './blocks.ts';
+import { lineOf } from './blocks.ts';
+import { dumpRecords } from './dump-records.ts';
 import { commandFields, explainCommand } from './errors.ts';
 import { eventFields, eventPlace, explainEvent } from './event.ts';
-import type { HexLine, Hint } from './raw.ts';
-import { rawItems } from './raw.ts';
-
-interface Block {
-  readonly lines: { readonly line: TextLine; readonly count: number }[];
-  readonly bytes: number[];
-  readonly straight: number[];
-  hint: Hint;
-}
+import type { Heading, HexLine, Hint } from './hex-line.ts';
+import { cut, decide, judge, kindOfHint, type RawItem } from './judge.ts';
+import { type Dump, link } from './link.ts';
+import { priRecord } from './table-records.ts';
 
 /** A raw command as a record. */
 export function commandRecord(words: readonly bigint[], line: number): Draft {
@@ -57,67 +55,217 @@ export function eventRecord(words: readonly bigint[], line: number): Draft {
   };
 }
 
-/** Lines of bare hexadecimal numbers, gathered until something else comes. */
+interface Open {
+  readonly lines: { readonly line: TextLine; readonly byte: number }[];
+  readonly bytes: number[];
+  readonly straight: number[];
+  readonly hint: Hint;
+  readonly sid: number | null;
+  /** What the text prints in front of the first line. */
+  readonly printed: bigint | null;
+  /** Address of the first byte, as printed or from the heading. */
+  readonly address: bigint | null;
+  /** Words came as `DW0:` and so on. */
+  readonly counted: boolean;
+  readonly size: number;
+  /** `*`: the last sixteen bytes repeat. */
+  star: boolean;
+}
+
+/** A block of this many bytes is closed, so that none grows without end. */
+const LARGEST = 1 << 16;
+/** Bytes of dumps that are kept to be put together. */
+const MOST_KEPT = 1 << 24;
+/** Smaller numbers in front of a dump are offsets. */
+const FIRST_ADDRESS = 0x1000n;
+
+const SIZES = 'a command has 16 bytes, an event record 32, an STE or a CD 64';
+
+/** Lines of bare hexadecimal numbers, gathered until something else comes, and put together at the end of the text. */
 export class RawBlocks {
   readonly #sink: Sink;
-  #open: Block | null = null;
-  /** Blocks that make sense only if the text holds nothing else. */
-  readonly #doubtful: { block: Block; why: string }[] = [];
+  #open: Open | null = null;
+  #heading: { heading: Heading; line: number } | null = null;
+  /** Dumps of tables, and what makes sense only if the text holds nothing else. */
+  readonly #kept: Block[] = [];
+  #bytes = 0;
   #decoded = 0;
 
   constructor(sink: Sink) {
     this.#sink = sink;
   }
 
+  /** Bytes of each number of the open dump, so that its short last line is read alike; 0 when none is open. */
+  get size(): number {
+    return this.#open?.size ?? 0;
+  }
+
+  /** A line above a dump that says what it is. */
+  head(heading: Heading, line: number): void {
+    this.close();
+    const known = this.#heading;
+    // A prompt below a heading does not hide it: `CD at 0x1000:` and then `(qemu) xp /8gx 0x1000`.
+    if (known && heading.hint === null && line - known.line <= 2) this.#heading = { heading: known.heading, line };
+    else this.#heading = { heading, line };
+  }
+
   add(line: TextLine, hex: HexLine): void {
     const open = this.#open;
-    const last = open?.lines.at(-1)?.line.number;
-    // A label, or a gap, starts a new record.
-    if (open && (hex.hint !== null || (last !== undefined && line.number > last + 1) || open.bytes.length > 1 << 16))
-      this.close();
-    this.#open ??= { lines: [], bytes: [], straight: [], hint: hex.hint };
-    this.#open.lines.push({ line, count: hex.bytes.length });
-    this.#open.bytes.push(...hex.bytes);
-    this.#open.straight.push(...hex.straight);
+    if (open && !this.#continues(open, line, hex)) this.close();
+    if (!this.#open) {
+      const near = this.#heading && line.number - this.#heading.line <= 2 ? this.#heading.heading : null;
+      this.#heading = null;
+      const offset = hex.address ?? 0n;
+      const base = near?.address ?? null;
+      const real = hex.address !== null && hex.address >= FIRST_ADDRESS;
+      this.#open = {
+        lines: [],
+        bytes: [],
+        straight: [],
+        hint: hex.hint ?? near?.hint ?? null,
+        sid: near?.sid ?? null,
+        printed: hex.address,
+        address: real ? hex.address : base === null ? null : base + offset,
+        counted: hex.word !== null,
+        size: hex.size,
+        star: false,
+      };
+    }
+    const now = this.#open;
+    // Words that the labels skip are zero.
+    if (hex.word !== null) while ((now.bytes.length / 8) % 8 < hex.word) now.bytes.push(0, 0, 0, 0, 0, 0, 0, 0);
+    this.#fill(now, hex.address);
+    now.lines.push({ line, byte: now.bytes.length });
+    now.bytes.push(...hex.bytes);
+    if (hex.word !== null) now.straight.length = 0;
+    now.straight.push(...hex.straight);
+  }
+
+  /** `*` of hexdump, and the lone offset that ends it. Returns whether it belongs to the open dump. */
+  mark(text: string): boolean {
+    const open = this.#open;
+    if (open?.printed == null) return false;
+    if (text === '*') {
+      open.star = true;
+      return true;
+    }
+    if (!/^[0-9a-f]{7,8}$/i.test(text) || !(open.star || BigInt(`0x${text}`) === open.printed + BigInt(open.bytes.length)))
+      return false;
+    this.#fill(open, BigInt(`0x${text}`));
+    this.close();
+    return true;
+  }
+
+  #fill(open: Open, to: bigint | null): void {
+    if (!open.star || to === null || open.printed === null) return;
+    open.star = false;
+    const rest = Number(to - open.printed) - open.bytes.length;
+    if (rest <= 0 || rest > LARGEST || rest % 16 !== 0) return;
+    for (const list of [open.bytes, open.straight]) {
+      const last = list.slice(-16);
+      for (let i = 0; i < rest; i += 16) list.push(...last);
+    }
+  }
+
+  #continues(open: Open, line: TextLine, hex: HexLine): boolean {
+    const last = open.lines.at(-1)?.line.number ?? 0;
+    const n = open.bytes.length;
+    if (n >= LARGEST) return false;
+    if (hex.word !== null)
+      return open.counted && hex.word > 0 && hex.word >= (n / 8) % 8 && n % 64 !== 0 && line.number <= last + 2;
+    if (open.counted || (hex.hint !== null && !(hex.address !== null && hex.hint === open.hint))) return false;
+    if (hex.address !== null) {
+      if (open.printed === null) return false;
+      const expected = open.printed + BigInt(n);
+      return open.star ? hex.address > expected && hex.address - open.printed < BigInt(LARGEST) : hex.address === expected;
+    }
+    return open.printed === null && line.number <= last + 1;
   }
 
   close(): void {
-    const block = this.#open;
+    const open = this.#open;
     this.#open = null;
-    if (!block) return;
-    let items = rawItems(block.bytes, block.hint, false);
-    if (typeof items === 'string') {
-      const other = rawItems(block.straight, block.hint, false);
-      if (typeof other !== 'string') items = other;
+    if (!open) return;
+    const n = open.bytes.length;
+    if (n % 8 !== 0 || (n === 8 && open.hint === null && open.address === null)) {
+      for (const { line } of open.lines) this.#sink.unread(line, `${n} bytes: ${SIZES}`);
+      return;
     }
-    if (typeof items === 'string') this.#doubtful.push({ block, why: items });
-    else this.#emit(block, items);
+    if (this.#bytes + n > MOST_KEPT) {
+      for (const { line } of open.lines)
+        this.#sink.unread(line, `more than ${MOST_KEPT / (1 << 20)} MiB of dumps: not read`);
+      return;
+    }
+    const block = this.#block(open);
+    const hinted = kindOfHint(block.hint);
+    let words = block.words;
+    let kind = hinted ?? decide(judge(words))?.kind ?? null;
+    if (hinted === null && !judge(words).some((c) => c.fit === 'legal')) {
+      const other = decide(judge(block.straight));
+      if (other?.fit === 'legal') {
+        kind = other.kind;
+        words = block.straight;
+      }
+    }
+    if (kind === 'event' || kind === 'command' || kind === 'page request') {
+      const size = kind === 'event' ? 4 : 2;
+      if (words.length % size === 0) {
+        this.#emit(block, cut(kind, words));
+        return;
+      }
+      for (const { line } of block.lines) this.#sink.unread(line, `${n} bytes: ${SIZES}`);
+      return;
+    }
+    this.#bytes += n;
+    this.#kept.push(words === block.words ? block : { ...block, words });
+  }
+
+  #block(open: Open): Block {
+    const words = bytesToWords(Uint8Array.from(open.bytes));
+    const straight = bytesToWords(Uint8Array.from(open.straight));
+    const tables = open.hint === 'ste' || open.hint === 'cd';
+    const short = (8 - (words.length % 8)) % 8;
+    // Linux prints and writes only the first words of an STE.
+    const padded = tables || (open.counted && !judge(words).some((c) => c.fit === 'legal')) ? short : 0;
+    for (let i = 0; i < padded; i++) words.push(0n);
+    return {
+      lines: open.lines.map(({ line, byte }) => ({ line, word: Math.floor(byte / 8) })),
+      words,
+      straight: straight.length === words.length ? straight : words,
+      address: open.address,
+      pa: null,
+      hint: open.hint,
+      sid: open.sid,
+      padded,
+    };
   }
 
   end(alone: boolean): void {
     this.close();
-    for (const { block, why } of this.#doubtful) {
-      const items =
-        alone && this.#decoded === 0 && this.#doubtful.length === 1 ? rawItems(block.bytes, block.hint, true) : why;
-      if (typeof items === 'string') for (const { line } of block.lines) this.#sink.unread(line, items);
-      else this.#emit(block, items);
+    if (this.#kept.length === 0) return;
+    const dump = link(this.#kept);
+    const only = alone && this.#decoded === 0 && this.#kept.length === 1;
+    const unread = dumpRecords(dump, this.#sink, only);
+    for (const { block, why } of unread) {
+      // Two words are a command, four an event record, if the text holds nothing else.
+      const n = block.words.length;
+      if (only && n <= 4 && n % 2 === 0) this.#emit(block, cut(n === 4 ? 'event' : 'command', block.words));
+      else for (const { line } of block.lines) this.#sink.unread(line, why);
     }
+    this.#sink.dump?.(dump as Dump);
   }
 
-  #emit(block: Block, items: Exclude<ReturnType<typeof rawItems>, string>): void {
+  #emit(block: Block, items: readonly RawItem[]): void {
     this.#decoded += items.length;
     for (const item of items) {
-      const line = lineAt(block, item.offset);
-      this.#sink.record(item.kind === 'command' ? commandRecord(item.words, line) : eventRecord(item.words, line));
+      const line = lineOf(block, item.word);
+      this.#sink.record(
+        item.kind === 'command'
+          ? commandRecord(item.words, line)
+          : item.kind === 'event'
+            ? eventRecord(item.words, line)
+            : priRecord(item.words, line),
+      );
     }
   }
-}
-
-function lineAt(block: Block, offset: number): number {
-  let start = 0;
-  for (const { line, count } of block.lines) {
-    if (offset < start + count) return line.number;
-    start += count;
-  }
-  return block.lines[0]?.line.number ?? 1;
 }

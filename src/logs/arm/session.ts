@@ -7,7 +7,7 @@ import type { Lines, TextLine } from '../lines.ts';
 import type { LineReader, Sink } from '../reader.ts';
 import type { Message } from './messages.ts';
 import { findMessage, parseMessage } from './messages.ts';
-import { hexLine } from './raw.ts';
+import { heading, hexLine } from './hex-line.ts';
 import { RawBlocks } from './raw-blocks.ts';
 import { findV2, isV2Detail, isV2DetailRest, parseV2, v2Record } from './smmuv2.ts';
 import { Smmuv3Log } from './smmuv3.ts';
@@ -130,13 +130,24 @@ export class ArmSession implements LineReader {
       if (parsed?.content.kind === 'words' && this.#take(parsed, text, null, line)) return 1 + taken;
     }
     if (this.#log.policy(line.body)) return 1;
-    const bytes = line.headed ? null : hexLine(line.text);
-    if (!bytes) {
+    if (line.headed) {
       this.#raw.close();
       return 0;
     }
-    this.#raw.add(line, bytes);
-    return 1;
+    if (this.#raw.mark(line.text.trim())) return 1;
+    const bytes = hexLine(line.text, this.#raw.size);
+    if (bytes) {
+      this.#raw.add(line, bytes);
+      return 1;
+    }
+    const head = heading(line.text);
+    const next = head && (lines.peek(1)?.text.trim() === '' ? lines.peek(2) : lines.peek(1));
+    if (head && next && (hexLine(next.text) || heading(next.text))) {
+      this.#raw.head(head, line.number);
+      return 1;
+    }
+    this.#raw.close();
+    return 0;
   }
 
   /** Feeds a message and whatever follows it on the same line. */

@@ -66,6 +66,8 @@ export function toneOf(e: TraceEvent): Tone {
   if (e.kind === 'fault' || e.kind === 'dma.abort' || e.kind === 'command.error') return 'fault';
   if (e.kind === 'ioctl.exit' && e.errno !== '0') return 'fault';
   if (e.kind === 'ats' && e.message === 'timeout') return 'fault';
+  if (e.kind === 'page.request' && e.recorded === false) return 'fault';
+  if (e.kind === 'page.response' && e.code === 'failure') return 'fault';
   return e.actor;
 }
 
@@ -109,6 +111,10 @@ export function messageRuns(e: TraceEvent): Run[][] {
     case 'dma.done':
     case 'dma.abort':
     case 'ats':
+    case 'page.request':
+    case 'page.response':
+    case 'stall':
+    case 'resume':
     case 'guest.event':
     case 'inject':
     case 'note':

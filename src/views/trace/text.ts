@@ -69,6 +69,12 @@ export function eventText(e: TraceEvent): string {
       return e.text === '' ? `${e.device}: access aborted` : e.text;
     case 'ats':
       return e.text === '' ? `ATS ${e.message}, ${e.device}` : e.text;
+    case 'page.request':
+      return e.recorded === false ? `${e.text} (not recorded)` : e.text;
+    case 'page.response':
+    case 'stall':
+    case 'resume':
+      return e.text;
     case 'fault':
       return `${after(e.name, e.text)}${e.recorded ? '' : ' (not recorded)'}`;
     case 'guest.event':

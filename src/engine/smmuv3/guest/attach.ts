@@ -1,70 +1,91 @@
 import type { Op } from '../../machine/index.ts';
-import { prefetchConfig } from './commands.ts';
-import { issue, submit } from './queue.ts';
-import { type CdTable, type Domain, type Guest, isPaging, type Master, mastersOf } from './state.ts';
-import { abortSte, allocateCdTable, bypassSte, stage1Cd, stage1Ste, writeCd, writeSte } from './stream-table.ts';
+import { cdAddress, domainCd, makeCd, noCd, writeCd } from './cd-table.ts';
+import { join, leave } from './invalidate.ts';
+import { submit } from './queue.ts';
+import {
+  type AddressSpace,
+  type CdTable,
+  type Domain,
+  isPaging,
+  type Kernel,
+  type Master,
+  type Unit,
+  usersOf,
+} from './state.ts';
+import { abortSte, bypassSte, cdTableSte, S1DSS, writeSte } from './stream-table.ts';
 
-const NO_CD = new Array<bigint>(8).fill(0n);
+/** The domain of a device's RID, null where it has no page table. */
+const pagingOf = (k: Kernel, name: string): Domain | null =>
+  isPaging(name) ? (k.state.domains.find((d) => d.name === name) ?? null) : null;
+
+/** Somebody uses an SSID other than 0 of the table (arm_smmu_ssids_in_use). */
+export const ssidsInUse = (u: Unit, t: CdTable | null): boolean =>
+  t !== null && usersOf(u, t).some((m) => m.pasids.length > 0);
 
 /**
  * arm_smmu_attach_dev for a DMA domain (arm-smmuv3.md 7.2). First the CD, then the STE, then ATS, then the domain that was left.
  * @param table the CD table that the STE shall point to: the device's own as in Linux, or another's for comparing
+ * @returns '0' or the kernel's error
  */
-export function* attachStage1(g: Guest, m: Master, domain: Domain, table: CdTable): Op<void> {
-  const left = new Set([m.domain]);
-  m.joining = domain.name;
-  const sharers = usersOf(g, table).filter((o) => o !== m);
-  const sids = [m, ...sharers].map((o) => o.vsid);
-  yield* writeCd(g, table, 0, stage1Cd(g, domain), sids, m.vsid);
-  const moved = sharers.filter((o) => o.domain !== domain.name);
-  for (const o of moved) {
-    left.add(o.domain);
-    o.domain = domain.name;
-  }
-  yield* writeSte(g, m, stage1Ste(table, m.ats));
-  yield* prefetch(g, m);
+export function* attachStage1(u: Unit, m: Master, domain: Domain, table: CdTable): Op<string> {
+  const k = u.kernel;
+  if ((yield* makeCd(u, m, table, 0)) === null) return 'ENOMEM';
+  domain.unit = u.index;
+  const left = pagingOf(k, m.domain);
+  const was = m.atsEnabled;
+  // Both domains invalidate the device until hardware has moved.
+  join(domain, m, 0, m.ats);
+  const moved = usersOf(u, table).filter((o) => o !== m && o.domain !== domain.name);
+  for (const o of moved) join(domain, o, 0, o.atsEnabled);
+  yield* writeCd(u, m, table, 0, domainCd(m, domain));
+  yield* writeSte(u, m, cdTableSte(u, m, table, m.ats, S1DSS.ssid0));
   m.cdTable = table;
   m.domain = domain.name;
-  m.joining = '';
-  yield* commitAts(g, m, m.ats);
-  for (const o of moved) yield* commitAts(g, o, o.atsEnabled);
-  for (const name of left) yield* leaveDomain(g, name);
+  yield* commit(u, m, 0, m.ats, left, was);
+  for (const o of moved) {
+    const from = pagingOf(k, o.domain);
+    o.domain = domain.name;
+    yield* commit(u, o, 0, o.atsEnabled, from, o.atsEnabled);
+  }
+  return '0';
 }
 
-/** The own CD table of a device, made at its first attach. */
-export const ownTable = (g: Guest, m: Master): CdTable => allocateCdTable(g, m);
-
-/** arm_smmu_attach_dev_identity and arm_smmu_attach_dev_blocked (arm-smmuv3.md 7.7). ATS ends with both. */
-export function* attachWithoutTable(g: Guest, m: Master, domain: 'bypass' | 'blocked'): Op<void> {
-  const left = m.domain;
+/**
+ * arm_smmu_attach_dev_identity and arm_smmu_attach_dev_blocked (arm-smmuv3.md 7.7). While PASIDs are attached the STE keeps
+ * its CD table and S1DSS says what becomes of the others; ATS ends only without them.
+ */
+export function* attachWithoutTable(u: Unit, m: Master, domain: 'bypass' | 'blocked'): Op<void> {
+  const left = pagingOf(u.kernel, m.domain);
+  const was = m.atsEnabled;
   const table = m.cdTable;
-  yield* writeSte(g, m, domain === 'bypass' ? bypassSte() : abortSte());
-  yield* prefetch(g, m);
+  const keeps = m.pasids.length > 0 ? table : null;
+  const ats = keeps !== null && m.ats;
+  const dss = domain === 'bypass' ? S1DSS.bypass : S1DSS.terminate;
+  yield* writeSte(u, m, keeps ? cdTableSte(u, m, keeps, ats, dss) : domain === 'bypass' ? bypassSte(u) : abortSte());
   m.domain = domain;
-  m.cdTable = null;
-  yield* commitAts(g, m, false);
-  yield* leaveDomain(g, left);
-  if (table && usersOf(g, table).length === 0) yield* writeCd(g, table, 0, NO_CD, [m.vsid], m.vsid);
+  m.cdTable = keeps;
+  yield* commit(u, m, 0, ats, left, was);
+  // With a table of one's own this is arm_smmu_clear_cd; a shared one keeps its CD for the others.
+  if (table && cdAddress(table, 0) !== null && usersOf(u, table).every((o) => o === m))
+    yield* writeCd(u, m, table, 0, noCd());
 }
 
-/** Devices whose STE points to the table. */
-const usersOf = (g: Guest, t: CdTable): Master[] => g.state.masters.filter((m) => m.cdTable?.address === t.address);
-
-/** After every STE write, whether or not it changed anything; nothing waits for it. */
-function* prefetch(g: Guest, m: Master): Op<void> {
-  yield* issue(g, [prefetchConfig(m.vsid)], false);
-}
-
-/** arm_smmu_attach_commit: the ATC is emptied when ATS comes on, stays on or goes off. The PCI capability is the host's. */
-function* commitAts(g: Guest, m: Master, wanted: boolean): Op<void> {
-  const had = m.atsEnabled;
-  m.atsEnabled = wanted;
-  if (had || wanted) yield* submit(g, g.rules.attachAtc(m.vsid));
-}
-
-/** An ASID that nobody uses must be clean in the TLB (arm_smmu_domain_inv of the array's last user). */
-function* leaveDomain(g: Guest, name: string): Op<void> {
-  if (!isPaging(name) || mastersOf(g, name).length > 0) return;
-  const domain = g.state.domains.find((d) => d.name === name);
-  if (domain) yield* submit(g, g.rules.detachAsid(domain.asid));
+/**
+ * arm_smmu_attach_commit: the ATC is emptied when ATS comes on, stays on or goes off (the PCI capability itself is the
+ * host's), then the old domain loses the device.
+ * @param ssid 0 for the RID
+ * @param was whether ATS was on before
+ */
+export function* commit(
+  u: Unit,
+  m: Master,
+  ssid: number,
+  ats: boolean,
+  left: AddressSpace | null,
+  was: boolean,
+): Op<void> {
+  m.atsEnabled = ats;
+  // Going on or off takes the whole ATC; otherwise what the PASID has in it.
+  if (was || ats) yield* submit(u, u.kernel.rules.attachAtc(m.vsid, was && ats ? ssid : 0));
+  if (left) yield* leave(u.kernel, left, m, ssid, was);
 }

@@ -8,13 +8,16 @@ export type Command = bigint[];
 
 export const cfgiSte = (sid: number): Command => encodeCommand('CFGI_STE', { SID: sid, Leaf: 1 });
 
-/** CFGI_STE_RANGE over all 2^32 StreamIDs, which Linux calls CFGI_ALL. */
+/** CFGI_STE_RANGE over all 2^32 StreamIDs, which Linux calls CFGI_ALL; it sends no other range. */
 export const cfgiAll = (): Command => encodeCommand('CFGI_STE_RANGE', { Range: 31 });
 
-export const cfgiCd = (sid: number, ssid: number): Command =>
-  encodeCommand('CFGI_CD', { SID: sid, SSID: ssid, Leaf: 1 });
+/** @param leaf false when a second-level CD table was added: a cached L1CD must go too */
+export const cfgiCd = (sid: number, ssid: number, leaf = true): Command =>
+  encodeCommand('CFGI_CD', { SID: sid, SSID: ssid, Leaf: leaf ? 1 : 0 });
 
 export const nsnhAll = (): Command => encodeCommand('TLBI_NSNH_ALL', {});
+
+export const el2All = (): Command => encodeCommand('TLBI_EL2_ALL', {});
 
 export const nhAsid = (asid: number): Command => encodeCommand('TLBI_NH_ASID', { ASID: asid });
 
@@ -29,13 +32,25 @@ export const nhVa = (asid: number, r: TlbiRange, leaf: boolean): Command =>
     Leaf: leaf,
   });
 
-/** Without SubstreamID: every entry of the device in the range, whatever its PASID. `size` 0 is the whole ATC. */
-export const atcInv = (sid: number, iova: number, size: number): Command => {
+/**
+ * With SSID 0 there is no SubstreamID in it: every entry of the device in the range, whatever its PASID. `size` 0 is the whole
+ * address space.
+ */
+export const atcInv = (sid: number, iova: number, size: number, ssid = 0): Command => {
   const span = atcSpan(iova, size);
-  return encodeCommand('ATC_INV', { SID: sid, Size: span.size, Address: span.address });
+  const { size: Size, address: Address } = span;
+  return encodeCommand('ATC_INV', { SID: sid, SSV: ssid === 0 ? 0 : 1, SSID: ssid, Size, Address });
 };
 
 export const prefetchConfig = (sid: number): Command => encodeCommand('PREFETCH_CONFIG', { SID: sid });
+
+/** What becomes of a stalled transaction: tried again, or ended with an abort. */
+export const resume = (sid: number, stag: number, answer: 'retry' | 'abort'): Command =>
+  encodeCommand('RESUME', { SID: sid, STAG: stag, Ac: answer === 'retry' ? 1 : 0, Ab: answer === 'abort' ? 1 : 0 });
+
+/** PRI_RESP with Response Failure. @param ssid null without PASID */
+export const priDeny = (sid: number, ssid: number | null, group: number): Command =>
+  encodeCommand('PRI_RESP', { SID: sid, SSV: ssid === null ? 0 : 1, SSID: ssid ?? 0, PRGIndex: group, Resp: 0 });
 
 /**
  * CMD_SYNC as Linux writes it where the SMMU has no MSI: CS=SEV (inner shareable, write-back attributes left in).

@@ -1,199 +1,228 @@
-import { hexPlain } from '../../bits/index.ts';
 import type { Injector, Op, OpResult } from '../../machine/index.ts';
 import type { Bus, PageAllocator } from '../../memory/index.ts';
-import { sizeText, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
+import type { Granule } from '../../pagetable/vmsav8-table.ts';
 import type { Trace } from '../../trace/index.ts';
-import { attachStage1, attachWithoutTable, ownTable } from './attach.ts';
+import { attach, attachPasid, detach, remove } from './attach-operations.ts';
 import type { Command } from './commands.ts';
 import { guestRulesWith } from './deviations.ts';
 import { interrupt } from './events.ts';
-import { type FlushMode, flushQueue, map, unmap } from './mapping.ts';
+import { unitIds } from './ids.ts';
+import { begin, find, refused, result, withMemory } from './lookup.ts';
+import type { FlushMode } from './mapping.ts';
+import {
+  type Address,
+  bindProcess,
+  exitProcess,
+  flushDomains,
+  mapMemory,
+  unbindProcess,
+  unmapMemory,
+} from './memory-operations.ts';
 import { probe } from './probe.ts';
 import { deliver, submit } from './queue.ts';
+import { resetDone, resetPrepare } from './reset.ts';
 import type { GuestRules } from './rules.ts';
 import {
-  type Domain,
   freshState,
-  type Guest,
+  freshUnit,
+  type GuestCpu,
   type GuestDevice,
   type GuestState,
-  isPaging,
-  type Master,
+  type Kernel,
   type Perm,
+  type Unit,
+  type UnitState,
   type VirtualSmmu,
 } from './state.ts';
-import { addMaster, cdTableBytes } from './stream-table.ts';
+import { addMaster } from './stream-table.ts';
 import { type GuestViews, viewsOf } from './views.ts';
+
+/** A vSMMU of the guest and the devices that firmware describes behind it. */
+export interface GuestUnit {
+  readonly name: string;
+  readonly smmu: VirtualSmmu;
+  /** Names of devices. */
+  readonly devices: readonly string[];
+}
 
 export interface GuestParts {
   /** Guest physical memory. */
   readonly memory: Bus;
   /** Pages for the guest kernel's tables and queues, in guest physical space. */
   readonly pages: PageAllocator;
-  readonly smmu: VirtualSmmu;
+  /** The only vSMMU, when there are no `units`. */
+  readonly smmu?: VirtualSmmu;
+  readonly units?: readonly GuestUnit[];
   readonly devices: readonly GuestDevice[];
   /** Whether the VMM has put the device into the guest; without it all are there. */
   readonly present?: (name: string) => boolean;
   readonly trace: Trace;
   readonly injector: Injector;
   readonly deviations?: readonly string[];
+  /** Scope of the guest's scene ids: its name when there are several guests. */
+  readonly scope?: string;
+  /** PAGE_SIZE of the guest's kernel, 4 KiB without it. */
+  readonly page?: Granule;
+  /** The guest's CPUs, as wide as its SMMUs without it. */
+  readonly cpu?: GuestCpu;
 }
 
-/** Input addresses are numbers up to 2^53, larger ones bigints. */
-type Address = number | bigint;
-
 /**
- * What a Linux guest does with its SMMU: the arm-smmu-v3 driver, the IOMMU core and the DMA layer above it. Tables, queues
- * and descriptors lie in guest memory; registers are reached through the VMM. Source: arm-smmuv3.md 7.
+ * The Linux of one guest: the arm-smmu-v3 driver with an instance for each vSMMU, the IOMMU core, the DMA layer and the
+ * memory of processes above it. Tables, queues and descriptors lie in guest memory; registers are reached through the VMM.
+ * Source: arm-smmuv3.md 7.
  */
-export class GuestDriver implements Guest {
+export class GuestDriver implements Kernel {
   readonly memory: Bus;
   readonly pages: PageAllocator;
-  readonly smmu: VirtualSmmu;
-  readonly devices: readonly GuestDevice[];
-  readonly present: (name: string) => boolean;
   readonly trace: Trace;
   readonly injector: Injector;
   readonly rules: GuestRules;
-  state: GuestState = freshState();
-  private readonly tables = new Map<string, Vmsav8Table>();
+  readonly cpu: GuestCpu | null;
+  readonly page: Granule;
+  readonly scope: string;
+  readonly units: readonly Unit[];
+  state: GuestState;
+  readonly present: (name: string) => boolean;
 
   /** @throws Error when `deviations` names a `guest.` rule that does not exist */
   constructor(p: GuestParts) {
     this.memory = p.memory;
     this.pages = p.pages;
-    this.smmu = p.smmu;
-    this.devices = p.devices;
     this.present = p.present ?? (() => true);
     this.trace = p.trace;
     this.injector = p.injector;
     this.rules = guestRulesWith(p.deviations ?? []);
+    this.cpu = p.cpu ?? null;
+    this.page = p.page ?? 4096;
+    this.scope = p.scope ?? '';
+    const units = p.units ?? [{ name: '', smmu: p.smmu!, devices: p.devices.map((d) => d.name) }];
+    this.state = freshState(units.map((u) => u.name));
+    this.units = units.map((u, i) => unitOf(this, i, u, units.length > 1 ? u.name : '', p.devices));
   }
 
-  /** Probe of the SMMU, then of every device that is plugged in; each starts with an abort STE. */
-  *boot(): Op<OpResult> {
-    return yield* withMemory(this.bootNow());
+  /** Probe of each vSMMU, then of every device that is plugged in; each starts with an abort STE. */
+  boot(): Op<OpResult> {
+    return withMemory(this.bootNow());
   }
 
   private *bootNow(): Op<OpResult> {
     if (this.state.booted) return refused('the guest has booted already');
-    this.begin();
-    const error = yield* probe(this);
-    if (error) return { ok: false, errno: 'ENXIO', text: `the guest's SMMU driver gives up: ${error}` };
-    for (const d of this.devices) if (this.present(d.name)) yield* addMaster(this, d);
+    begin(this);
+    const failures: string[] = [];
+    for (const u of this.units) {
+      const error = yield* probe(u);
+      if (error === '') continue;
+      this.state.units[u.index] = freshUnit(u.name);
+      failures.push(`the guest's SMMU driver gives up${u.name ? ` on ${u.name}` : ''}: ${error}`);
+    }
+    if (failures.length === this.units.length) return { ok: false, errno: 'ENXIO', text: failures.join('; ') };
+    for (const u of this.units)
+      if (u.state.strtab) for (const d of u.devices) if (this.present(d.name)) yield* addMaster(u, d);
     this.state.booted = true;
-    const n = this.state.masters.length;
-    return this.result(`the guest has booted: ${n} device${n === 1 ? '' : 's'} behind its SMMU`);
+    const n = this.state.units.reduce((sum, u) => sum + u.masters.length, 0);
+    const text = `the guest has booted: ${n} device${n === 1 ? '' : 's'} behind its SMMU${this.units.length > 1 ? 's' : ''}`;
+    return failures.length
+      ? { ok: false, errno: 'ENXIO', text: `${text}; ${failures.join('; ')}` }
+      : result(this, text);
   }
 
   /**
-   * Moves a device to a domain: `bypass`, `blocked`, or the name of a DMA domain, made at its first use.
+   * Moves a device to a domain: `bypass`, `blocked`, or the name of a DMA domain, made at its first use. With `pasid` only what
+   * that PASID reaches, which must be a DMA domain.
    * `cdTable` names another device whose CD table this one shall use (Linux never does so); changes of a shared CD reach all.
    */
-  *attach(o: { device: string; domain: string; cdTable?: string }): Op<OpResult> {
-    return yield* withMemory(this.attachNow(o));
+  attach(o: { device: string; domain: string; pasid?: number; cdTable?: string }): Op<OpResult> {
+    return withMemory(o.pasid === undefined ? attach(this, o) : attachPasid(this, { ...o, pasid: o.pasid }));
   }
 
-  private *attachNow(o: { device: string; domain: string; cdTable?: string }): Op<OpResult> {
-    const m = yield* this.master(o.device);
-    if (typeof m === 'string') return refused(m);
-    this.begin();
-    if (!isPaging(o.domain)) {
-      if (o.domain !== 'bypass' && o.domain !== 'blocked') return refused('a domain needs a name');
-      if (m.domain !== o.domain) yield* attachWithoutTable(this, m, o.domain);
-      return this.result(`${m.name} is ${o.domain === 'bypass' ? 'in bypass' : 'blocked'}`);
-    }
-    const owner = o.cdTable === undefined || o.cdTable === m.name ? m : this.find(o.cdTable);
-    const table = owner === m ? ownTable(this, m) : (owner?.cdTable ?? null);
-    if (!table) return refused(`${o.cdTable} has no CD table: attach it to a DMA domain first`);
-    const domain = this.domain(o.domain);
-    if (m.domain !== domain.name || m.cdTable?.address !== table.address) yield* attachStage1(this, m, domain, table);
-    return this.result(`${m.name} is attached to ${domain.name} (ASID ${domain.asid})`);
+  /** Takes a device off its domain: it ends up blocked. With `pasid` only that PASID. */
+  detach(o: { device: string; pasid?: number }): Op<OpResult> {
+    return detach(this, o);
   }
 
-  /** The kernel's way to take a device off its domain: it ends up blocked. */
-  *detach(o: { device: string }): Op<OpResult> {
-    return yield* this.attach({ device: o.device, domain: 'blocked' });
+  /**
+   * Shares the address space of a process with a device (SVA). The process is made at its first use; its first bind gives it
+   * the lowest free PASID, or `pasid`. The result's `main` is the PASID.
+   */
+  bind(o: { device: string; process: string; pasid?: number }): Op<OpResult> {
+    return withMemory(bindProcess(this, o));
+  }
+
+  /** Undoes one bind. */
+  unbind(o: { device: string; process: string }): Op<OpResult> {
+    return unbindProcess(this, o);
+  }
+
+  /** The process ends, whether or not devices are bound to it. */
+  exit(o: { process: string }): Op<OpResult> {
+    return exitProcess(this, o);
   }
 
   /** The device is about to be unplugged (iommu_release_device): blocked, then forgotten. Call it before the VMM takes it. */
-  *remove(o: { device: string }): Op<OpResult> {
-    const m = this.find(o.device);
-    if (!m) return refused(`the guest knows no device ${o.device}`);
-    this.begin();
-    if (m.domain !== '' && m.domain !== 'blocked') yield* attachWithoutTable(this, m, 'blocked');
-    this.state.masters = this.state.masters.filter((x) => x !== m);
-    if (m.ownTable && !this.state.masters.some((x) => x.cdTable?.address === m.ownTable?.address))
-      this.pages.release(m.ownTable.address, cdTableBytes(m.ownTable));
-    return this.result(`the guest has let go of ${m.name}`);
+  remove(o: { device: string }): Op<OpResult> {
+    return remove(this, o);
   }
 
-  /** Maps guest physical memory for DMA. `gpa` may be any address; whether stage 2 has it shows at the access. */
-  *map(o: { domain: string; iova: Address; gpa: Address; size: number; perm?: Perm }): Op<OpResult> {
-    return yield* withMemory(this.mapNow(o));
+  /** A reset of the function is about to begin: a device with ATS is blocked, its domains are kept. */
+  *resetPrepare(o: { device: string }): Op<OpResult> {
+    const found = find(this, o.device);
+    if (!found) return refused(`the guest knows no device ${o.device}`);
+    begin(this);
+    yield* resetPrepare(found.u, found.m);
+    return result(this, found.m.resetDepth > 0 ? `${o.device} is blocked for its reset` : `${o.device} may be reset`);
   }
 
-  private *mapNow(o: { domain: string; iova: Address; gpa: Address; size: number; perm?: Perm }): Op<OpResult> {
-    const domain = this.pagingDomain(o.domain);
-    if (typeof domain === 'string') return refused(domain, 'ENODEV');
-    this.begin();
-    const iova = Number(o.iova);
-    const errno = yield* map(this, domain, { iova, gpa: Number(o.gpa), size: o.size, perm: o.perm ?? 'rw' });
-    const text = `${sizeText(o.size)} at ${hexPlain(o.iova)}`;
-    if (errno !== '0') return { ok: false, errno, text: `map of ${text} fails: ${errno}` };
-    return this.result(`${domain.name}: ${text} → ${hexPlain(o.gpa)}`);
+  /** The reset is over: the domains come back. */
+  *resetDone(o: { device: string }): Op<OpResult> {
+    const found = find(this, o.device);
+    if (!found) return refused(`the guest knows no device ${o.device}`);
+    begin(this);
+    yield* resetDone(found.u, found.m);
+    return result(this, `${o.device} is back after its reset`);
+  }
+
+  /**
+   * Maps guest physical memory for DMA, or into a process. `gpa` may be any address; whether stage 2 has it shows at the access.
+   * `present` false: a process gets the area only, its pages come with the first fault.
+   */
+  map(o: { domain: string; iova: Address; gpa: Address; size: number; perm?: Perm; present?: boolean }): Op<OpResult> {
+    return withMemory(mapMemory(this, o));
   }
 
   /** Unmaps. `flush`: `strict` invalidates before it returns, `queued` leaves it to `flush`, `none` sends nothing at all. */
-  *unmap(o: { domain: string; iova: Address; size: number; flush?: FlushMode }): Op<OpResult> {
-    const domain = this.pagingDomain(o.domain);
-    if (typeof domain === 'string') return refused(domain, 'ENODEV');
-    this.begin();
-    const done = yield* unmap(this, domain, Number(o.iova), o.size, o.flush ?? 'strict');
-    const text = `${domain.name}: ${sizeText(done)} at ${hexPlain(o.iova)} unmapped`;
-    const r = this.result(done === o.size ? text : `${text}, ${sizeText(o.size)} asked`);
-    return { ...r, ok: r.ok && done === o.size, out: { unmapped: done } };
+  unmap(o: { domain: string; iova: Address; size: number; flush?: FlushMode }): Op<OpResult> {
+    return unmapMemory(this, o);
   }
 
   /** Empties the flush queue of one domain, or of all that have something in it. */
-  *flush(o: { domain?: string } = {}): Op<OpResult> {
-    this.begin();
-    const chosen = this.state.domains.filter((d) => (o.domain === undefined ? d.queued > 0 : d.name === o.domain));
-    if (o.domain !== undefined && chosen.length === 0) return refused(`no DMA domain is named ${o.domain}`, 'ENODEV');
-    for (const d of chosen) yield* flushQueue(this, d);
-    const names = chosen.map((d) => d.name).join(', ');
-    return this.result(names ? `flush queue of ${names} emptied` : 'nothing waits in a flush queue');
+  flush(o: { domain?: string } = {}): Op<OpResult> {
+    return flushDomains(this, o);
   }
 
-  /** One raw command and a CMD_SYNC on the guest's own queue. */
-  *invalidate(words: Command): Op<OpResult> {
-    if (!this.state.cmdq) return refused('the guest has no command queue before it boots');
-    this.begin();
-    yield* submit(this, [[words[0] ?? 0n, words[1] ?? 0n]]);
-    return this.result('command sent');
+  /** One raw command and a CMD_SYNC on the guest's own queue. @param unit name of a vSMMU, the first without it */
+  *invalidate(words: Command, unit?: string): Op<OpResult> {
+    const u = unit === undefined ? this.units[0] : this.units.find((x) => x.name === unit);
+    if (!u) return refused(`the guest has no SMMU ${unit}`);
+    if (!u.state.cmdq) return refused('the guest has no command queue before it boots');
+    begin(this);
+    yield* submit(u, [[words[0] ?? 0n, words[1] ?? 0n]]);
+    return result(this, 'command sent');
   }
 
-  /** A held-back message of the injection point `guest.command` arrives. */
-  *deliver(words: Command): Op<void> {
-    yield* deliver(this, words);
+  /** A held-back message of the injection point `guest.command` arrives. @param at scene id of the queue, the first without it */
+  *deliver(words: Command, at?: string): Op<void> {
+    yield* deliver(this.units.find((u) => u.ids.cmdq === at) ?? this.units[0]!, words);
   }
 
-  /** Serves the vSMMU's interrupt lines. Call it after whatever may have raised one. */
+  /** Serves the vSMMUs' interrupt lines. Call it after whatever may have raised one. */
   *interrupt(): Op<void> {
-    yield* interrupt(this);
+    for (const u of this.units) yield* interrupt(u);
   }
 
   /** What the scene shows of the guest. */
   views(): GuestViews {
     return viewsOf(this);
-  }
-
-  table(d: Domain): Vmsav8Table {
-    const known = this.tables.get(d.name);
-    if (known?.root === d.root) return known;
-    const t = new Vmsav8Table(this.memory, this.pages, tableConfig(this.state), d.root);
-    this.tables.set(d.name, t);
-    return t;
   }
 
   save(): unknown {
@@ -202,59 +231,19 @@ export class GuestDriver implements Guest {
 
   load(s: unknown): void {
     this.state = structuredClone(s) as GuestState;
-    this.tables.clear();
-  }
-
-  private begin(): void {
-    this.state.errors = [];
-  }
-
-  private result(text: string): OpResult {
-    const { errors } = this.state;
-    return errors.length ? { ok: false, text: `${text}; ${errors.join('; ')}` } : { ok: true, text };
-  }
-
-  private find(device: string): Master | undefined {
-    return this.state.masters.find((m) => m.name === device);
-  }
-
-  /** The device's entry; a device that was plugged in after boot is probed here. */
-  private *master(device: string): Op<Master | string> {
-    if (!this.state.booted) return 'the guest has not booted';
-    const d = this.devices.find((x) => x.name === device);
-    if (!d) return `no device is named ${device}`;
-    if (!this.present(device)) return `${device} is not plugged into the guest`;
-    return this.find(device) ?? (yield* addMaster(this, d));
-  }
-
-  private pagingDomain(name: string): Domain | string {
-    if (!this.state.booted) return 'the guest has not booted';
-    return isPaging(name) ? this.domain(name) : `${name} has no page table`;
-  }
-
-  /** arm_smmu_domain_finalise at first use: a table and the lowest ASID that was never used. */
-  private domain(name: string): Domain {
-    const known = this.state.domains.find((d) => d.name === name);
-    if (known) return known;
-    const t = new Vmsav8Table(this.memory, this.pages, tableConfig(this.state));
-    const d: Domain = { name, asid: this.state.nextAsid++, root: t.root, mappings: [], queued: 0 };
-    this.tables.set(name, t);
-    this.state.domains.push(d);
-    return d;
   }
 }
 
-const tableConfig = (s: GuestState) => ({ stage: 1, inputBits: 48, outputBits: s.features?.oas ?? 44 }) as const;
-
-/** A guest without free pages fails with ENOMEM, as its kernel would. */
-function* withMemory(op: Op<OpResult>): Op<OpResult> {
-  try {
-    return yield* op;
-  } catch (e) {
-    if (e instanceof RangeError && e.message.startsWith('no free pages'))
-      return refused(`the guest has ${e.message}`, 'ENOMEM');
-    throw e;
-  }
+function unitOf(k: GuestDriver, index: number, u: GuestUnit, scope: string, all: readonly GuestDevice[]): Unit {
+  return {
+    name: u.name,
+    index,
+    ids: unitIds(k.scope, scope),
+    smmu: u.smmu,
+    devices: all.filter((d) => u.devices.includes(d.name)),
+    kernel: k,
+    get state(): UnitState {
+      return k.state.units[index]!;
+    },
+  };
 }
-
-const refused = (text: string, errno?: string): OpResult => ({ ok: false, text, ...(errno ? { errno } : {}) });

@@ -1,16 +1,17 @@
 import type { Op } from '../../machine/index.ts';
 import { decodeFeatures } from '../hardware/features.ts';
-import { cfgiAll, nsnhAll } from './commands.ts';
 import { log, readRegister, writeRegister, writeRegisterSync } from './mmio.ts';
+import { allocateZeroed } from './pages.ts';
 import { submit } from './queue.ts';
-import type { Guest, Ring } from './state.ts';
-import { allocateZeroed, SPLIT } from './stream-table.ts';
+import type { Ring, Unit } from './state.ts';
+import { SPLIT } from './stream-table.ts';
 
-const CR0 = { smmuen: 1, eventqen: 4, cmdqen: 8, atschk: 0x10 } as const;
+const CR0 = { smmuen: 1, priqen: 2, eventqen: 4, cmdqen: 8, atschk: 0x10 } as const;
 const GBPA = { update: 0x80000000, abort: 1 << 20 } as const;
 /** Queues are at most this many entries (log2): 1 MiB with the page allocator's usual limit. */
 const CMDQ_MAX = 16;
 const EVTQ_MAX = 15;
+const PRIQ_MAX = 16;
 const BASE_HINT = 1n << 62n;
 
 /**
@@ -18,78 +19,88 @@ const BASE_HINT = 1n << 62n;
  * and brings the vSMMU up register by register (arm-smmuv3.md 7.1).
  * @returns '' or why the probe fails (ENXIO)
  */
-export function* probe(g: Guest): Op<string> {
+export function* probe(u: Unit): Op<string> {
   const idr: number[] = [];
   for (const reg of ['IDR0', 'IDR1', 'IDR2', 'IDR3', 'IDR4', 'IDR5'])
-    idr.push(reg === 'IDR2' || reg === 'IDR4' ? 0 : yield* readRegister(g, reg));
-  const iidr = yield* readRegister(g, 'IIDR');
+    idr.push(reg === 'IDR2' || reg === 'IDR4' ? 0 : yield* readRegister(u, reg));
+  const iidr = yield* readRegister(u, 'IIDR');
   const f = decodeFeatures(idr, iidr);
-  g.state.features = f;
+  u.state.features = f;
   if (!f.s1p && !f.s2p) return 'no translation support!';
   if (f.cmdqsLog2 <= 6) return 'unsupported number of entries in the command queue';
-  const s = g.state;
-  s.cmdq = ring(g, 'cmdq', Math.min(f.cmdqsLog2, CMDQ_MAX), 16);
-  s.evtq = ring(g, 'evtq', Math.min(f.eventqsLog2, EVTQ_MAX), 32);
+  const s = u.state;
+  s.cmdq = ring(u, 'cmdq', Math.min(f.cmdqsLog2, CMDQ_MAX), 16);
+  s.evtq = ring(u, 'evtq', Math.min(f.eventqsLog2, EVTQ_MAX), 32);
+  if (f.pri) s.priq = ring(u, 'priq', Math.min(f.priqsLog2, PRIQ_MAX), 16);
   const entries = Math.min(2 ** Math.max(f.sidBits - SPLIT, 0), 2 ** 17);
-  const base = allocateZeroed(g, entries * 8);
+  const base = allocateZeroed(u.kernel, entries * 8);
   s.strtab = { base, log2size: Math.log2(entries) + SPLIT, split: SPLIT, l2: [] };
-  log(g, 'guest.cmdq', `oas ${f.oas}-bit`);
-  return yield* reset(g);
+  log(u, u.ids.cmdq, `oas ${f.oas}-bit`);
+  return yield* reset(u);
 }
 
-function ring(g: Guest, name: string, log2size: number, entry: number): Ring {
+function ring(u: Unit, name: 'cmdq' | 'evtq' | 'priq', log2size: number, entry: number): Ring {
   // Not cleared: nobody reads an entry before it is written.
-  const base = g.pages.alloc(2 ** log2size * entry);
-  log(g, `guest.${name}`, `allocated ${2 ** log2size} entries for ${name}`);
+  const base = u.kernel.pages.alloc(2 ** log2size * entry);
+  log(u, u.ids[name], `allocated ${2 ** log2size} entries for ${name}`);
   return { base, log2size, prod: 0, cons: 0 };
 }
 
 /** arm_smmu_device_reset. */
-function* reset(g: Guest): Op<string> {
-  const { features, strtab, cmdq, evtq } = g.state;
+function* reset(u: Unit): Op<string> {
+  const { features, strtab, cmdq, evtq, priq } = u.state;
   if (!features || !strtab || !cmdq || !evtq) throw new Error('reset before the driver has its tables');
-  if ((yield* readRegister(g, 'CR0')) & CR0.smmuen) {
-    log(g, 'guest.cmdq', 'SMMU currently enabled! Resetting...');
-    yield* updateGbpa(g, GBPA.abort);
+  if ((yield* readRegister(u, 'CR0')) & CR0.smmuen) {
+    log(u, u.ids.cmdq, 'SMMU currently enabled! Resetting...');
+    yield* updateGbpa(u, GBPA.abort);
   }
-  if (!(yield* writeRegisterSync(g, 'CR0', 'CR0ACK', 0))) return 'failed to clear cr0';
-  yield* writeRegister(g, 'CR1', 0xd75);
-  yield* writeRegister(g, 'CR2', features.hyp ? 0x7 : 0x6);
-  yield* writeRegister(g, 'STRTAB_BASE', BigInt(strtab.base) | BASE_HINT);
-  yield* writeRegister(g, 'STRTAB_BASE_CFG', (1 << 16) | (strtab.split << 6) | strtab.log2size);
+  if (!(yield* writeRegisterSync(u, 'CR0', 'CR0ACK', 0))) return 'failed to clear cr0';
+  yield* writeRegister(u, 'CR1', 0xd75);
+  // A guest kernel runs at EL1, so never with E2H.
+  yield* writeRegister(u, 'CR2', 0x6);
+  yield* writeRegister(u, 'STRTAB_BASE', BigInt(strtab.base) | BASE_HINT);
+  yield* writeRegister(u, 'STRTAB_BASE_CFG', (1 << 16) | (strtab.split << 6) | strtab.log2size);
 
-  yield* writeRegister(g, 'CMDQ_BASE', BigInt(cmdq.base + cmdq.log2size) | BASE_HINT);
-  yield* writeRegister(g, 'CMDQ_PROD', cmdq.prod);
-  yield* writeRegister(g, 'CMDQ_CONS', cmdq.cons);
+  yield* writeRegister(u, 'CMDQ_BASE', BigInt(cmdq.base + cmdq.log2size) | BASE_HINT);
+  yield* writeRegister(u, 'CMDQ_PROD', cmdq.prod);
+  yield* writeRegister(u, 'CMDQ_CONS', cmdq.cons);
   let enables: number = CR0.cmdqen;
-  if (!(yield* writeRegisterSync(g, 'CR0', 'CR0ACK', enables))) return 'failed to enable command queue';
-  yield* submit(g, [cfgiAll()]);
-  yield* submit(g, [nsnhAll()]);
+  if (!(yield* writeRegisterSync(u, 'CR0', 'CR0ACK', enables))) return 'failed to enable command queue';
+  yield* submit(u, u.kernel.rules.resetCfgi());
+  for (const batch of u.kernel.rules.resetTlbi(features.hyp)) yield* submit(u, batch);
 
-  yield* writeRegister(g, 'EVENTQ_BASE', BigInt(evtq.base + evtq.log2size) | BASE_HINT);
-  yield* writeRegister(g, 'EVENTQ_PROD', evtq.prod);
-  yield* writeRegister(g, 'EVENTQ_CONS', evtq.cons);
+  yield* writeRegister(u, 'EVENTQ_BASE', BigInt(evtq.base + evtq.log2size) | BASE_HINT);
+  yield* writeRegister(u, 'EVENTQ_PROD', evtq.prod);
+  yield* writeRegister(u, 'EVENTQ_CONS', evtq.cons);
   enables |= CR0.eventqen;
-  if (!(yield* writeRegisterSync(g, 'CR0', 'CR0ACK', enables))) return 'failed to enable event queue';
+  if (!(yield* writeRegisterSync(u, 'CR0', 'CR0ACK', enables))) return 'failed to enable event queue';
+  if (priq) {
+    yield* writeRegister(u, 'PRIQ_BASE', BigInt(priq.base + priq.log2size) | BASE_HINT);
+    yield* writeRegister(u, 'PRIQ_PROD', priq.prod);
+    yield* writeRegister(u, 'PRIQ_CONS', priq.cons);
+    enables |= CR0.priqen;
+    if (!(yield* writeRegisterSync(u, 'CR0', 'CR0ACK', enables))) return 'failed to enable PRI queue';
+  }
   if (features.ats) {
     enables |= CR0.atschk;
-    if (!(yield* writeRegisterSync(g, 'CR0', 'CR0ACK', enables))) return 'failed to enable ATS check';
+    if (!(yield* writeRegisterSync(u, 'CR0', 'CR0ACK', enables))) return 'failed to enable ATS check';
   }
-  yield* setupInterrupts(g);
+  yield* setupInterrupts(u);
   enables |= CR0.smmuen;
-  return (yield* writeRegisterSync(g, 'CR0', 'CR0ACK', enables)) ? '' : 'failed to enable SMMU interface';
+  return (yield* writeRegisterSync(u, 'CR0', 'CR0ACK', enables)) ? '' : 'failed to enable SMMU interface';
 }
 
 /** arm_smmu_setup_irqs without MSI: wired lines, so the MSI addresses are cleared. Event and global error interrupts on. */
-function* setupInterrupts(g: Guest): Op<void> {
-  yield* writeRegisterSync(g, 'IRQ_CTRL', 'IRQ_CTRLACK', 0);
-  yield* writeRegister(g, 'GERROR_IRQ_CFG0', 0);
-  yield* writeRegister(g, 'EVENTQ_IRQ_CFG0', 0);
-  yield* writeRegisterSync(g, 'IRQ_CTRL', 'IRQ_CTRLACK', 0x5);
+function* setupInterrupts(u: Unit): Op<void> {
+  yield* writeRegisterSync(u, 'IRQ_CTRL', 'IRQ_CTRLACK', 0);
+  yield* writeRegister(u, 'GERROR_IRQ_CFG0', 0);
+  yield* writeRegister(u, 'EVENTQ_IRQ_CFG0', 0);
+  if (u.state.priq) yield* writeRegister(u, 'PRIQ_IRQ_CFG0', 0);
+  yield* writeRegisterSync(u, 'IRQ_CTRL', 'IRQ_CTRLACK', u.state.priq ? 0x7 : 0x5);
 }
 
-function* updateGbpa(g: Guest, set: number): Op<void> {
-  const old = yield* readRegister(g, 'GBPA');
-  yield* writeRegister(g, 'GBPA', (old | set | GBPA.update) >>> 0);
-  yield* readRegister(g, 'GBPA');
+function* updateGbpa(u: Unit, set: number): Op<void> {
+  const old = yield* readRegister(u, 'GBPA');
+  yield* writeRegister(u, 'GBPA', (old | set | GBPA.update) >>> 0);
+  yield* readRegister(u, 'GBPA');
 }

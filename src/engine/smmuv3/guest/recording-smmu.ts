@@ -1,13 +1,13 @@
-import { Injector, type Op, pause, runToEnd } from '../../machine/index.ts';
+import { Injector, type Op, type OpResult, pause, runToEnd } from '../../machine/index.ts';
 import { type Bus, GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import { Trace, type TraceEvent } from '../../trace/index.ts';
 import { commandText } from '../layout/index.ts';
 import { GuestDriver } from './driver.ts';
-import type { GuestDevice, VirtualSmmu } from './state.ts';
+import type { GuestCpu, GuestDevice, VirtualSmmu } from './state.ts';
 
 /** For tests: a vSMMU that accepts everything at once and keeps a list of what it was told. */
 export class RecordingSmmu implements VirtualSmmu {
-  readonly irq = { evtq: false, gerror: false };
+  readonly irq = { evtq: false, gerror: false, priq: false };
   readonly registers: Record<string, bigint>;
   /** Register writes and commands in order: `CR0=0x8`, `CFGI_STE sid 0x8 leaf`. CMD_SYNC is `SYNC`. */
   readonly seen: string[] = [];
@@ -54,35 +54,93 @@ export class RecordingSmmu implements VirtualSmmu {
   }
 }
 
+const GUEST_BASE = 0x40000000;
+
+/** What the vSMMU of a test has; without options that of QEMU with range invalidation. */
+export interface RecorderOptions {
+  devices?: GuestDevice[];
+  ril?: boolean;
+  ats?: boolean;
+  pri?: boolean;
+  cd2l?: boolean;
+  hyp?: boolean;
+  override?: boolean;
+  stallModel?: number;
+  asid16?: boolean;
+  coherent?: boolean;
+  /** IDR5 */
+  sizes?: bigint;
+  deviations?: string[];
+  ssidBits?: number;
+  page?: 4096 | 16384 | 65536;
+  cpu?: GuestCpu;
+  /** Names of devices behind a second vSMMU; the scope is then `vm1`, the units `vsmmu0` and `vsmmu1`. */
+  second?: string[];
+}
+
+function identification(o: RecorderOptions): Record<string, bigint> {
+  const bit = (n: bigint, on: boolean | undefined): bigint => (on ? 1n << n : 0n);
+  const idr0 =
+    0x0c44000an |
+    bit(4n, o.coherent ?? true) |
+    bit(9n, o.hyp) |
+    bit(10n, o.ats) |
+    bit(12n, o.asid16 ?? true) |
+    bit(16n, o.pri) |
+    bit(19n, o.cd2l) |
+    (BigInt(o.stallModel ?? 1) << 24n);
+  return {
+    IDR0: idr0,
+    IDR1: 0x02730010n | (BigInt(o.ssidBits ?? 0) << 6n) | (o.pri ? 5n << 11n : 0n) | bit(27n, o.override),
+    IDR3: o.ril === false ? 0x1004n : 0x1404n,
+    IDR5: o.sizes ?? 0x74n,
+    AIDR: 1n,
+  };
+}
+
 /** For tests: a guest of 256 MiB at 0x4000_0000 on a recording vSMMU. */
-export function guestOnRecorder(
-  o: { devices?: GuestDevice[]; ril?: boolean; ats?: boolean; deviations?: string[]; ssidBits?: number } = {},
-) {
+export function guestOnRecorder(o: RecorderOptions = {}) {
   const host = new Memory(2 ** 32);
   const process = new ProcessMemory();
   process.add({ uva: 0x7f0000000000, size: 2 ** 28, base: 0x80000000, chunk: 4096 });
   const memory = new GuestMemory(host, process);
-  memory.addSlot({ gpa: 0x40000000, size: 2 ** 28, uva: 0x7f0000000000 });
-  const idr = {
-    IDR0: o.ats ? 0x0d44141an : 0x0d44101an,
-    IDR1: 0x02730010n | (BigInt(o.ssidBits ?? 0) << 6n),
-    IDR3: o.ril === false ? 0x1004n : 0x1404n,
-    IDR5: 0x74n,
-    AIDR: 1n,
-  };
-  const smmu = new RecordingSmmu(memory, idr);
+  memory.addSlot({ gpa: GUEST_BASE, size: 2 ** 28, uva: 0x7f0000000000 });
+  const smmu = new RecordingSmmu(memory, identification(o));
+  const smmu1 = new RecordingSmmu(memory, identification(o));
   const trace = new Trace();
   const events: TraceEvent[] = [];
   const devices = o.devices ?? [{ name: 'nic0', vrid: 8, pasidBits: 0, atsCapable: true }];
+  const { second } = o;
+  const units = second && [
+    { name: 'vsmmu0', smmu, devices: devices.flatMap((d) => (second.includes(d.name) ? [] : [d.name])) },
+    { name: 'vsmmu1', smmu: smmu1, devices: second },
+  ];
+  const pages = new PageAllocator(0x48000000, 0x50000000);
   const driver = new GuestDriver({
     memory,
-    pages: new PageAllocator(0x48000000, 0x50000000),
-    smmu,
+    pages,
+    ...(units ? { units, scope: 'vm1' } : { smmu }),
     devices,
     trace,
     injector: new Injector(trace),
     deviations: o.deviations,
+    page: o.page,
+    cpu: o.cpu,
   });
   const run = <T>(op: Op<T>): T => runToEnd(op);
-  return { driver, smmu, memory, trace, events, run };
+  /** Runs an operation that must succeed. */
+  const ok = (op: Op<OpResult>): OpResult => {
+    const r = runToEnd(op);
+    if (!r.ok) throw new Error(r.text);
+    return r;
+  };
+  /** The same; the commands it sent, without CMD_SYNC when `all` is false. */
+  const sent = (op: Op<OpResult>, all = true): string[] => {
+    smmu.take();
+    ok(op);
+    return smmu.take().filter((s) => all || s !== 'SYNC');
+  };
+  return { driver, smmu, smmu1, memory, pages, trace, events, run, ok, sent };
 }
+
+export type Recorded = ReturnType<typeof guestOnRecorder>;

@@ -1,16 +1,18 @@
 import type { Injector, Op } from '../../machine/index.ts';
 import type { Bus, PageAllocator } from '../../memory/index.ts';
-import type { Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
+import type { Granule } from '../../pagetable/vmsav8-table.ts';
 import type { Trace } from '../../trace/index.ts';
 import type { SmmuFeatures } from '../hardware/features.ts';
+import type { InvalidationEntry } from '../host/invalidation-array.ts';
+import type { UnitIds } from './ids.ts';
 import type { GuestRules } from './rules.ts';
 
-/** The SMMU as the guest reaches it: registers that the VMM traps, and its two interrupt lines (level, cleared here). */
+/** The SMMU as the guest reaches it: registers that the VMM traps, and its interrupt lines (level, cleared here). */
 export interface VirtualSmmu {
   /** A 32- or 64-bit register by its architectural name. */
   readVirtual(reg: string): bigint;
   writeVirtual(reg: string, value: bigint): Op<void>;
-  readonly irq: { evtq: boolean; gerror: boolean };
+  readonly irq: { evtq: boolean; gerror: boolean; priq?: boolean };
 }
 
 /** What a guest knows of a PCI device from its config space and from the IORT table. */
@@ -20,6 +22,14 @@ export interface GuestDevice {
   readonly vrid: number;
   readonly pasidBits: number;
   readonly atsCapable: boolean;
+  /** Firmware says `dma-can-stall`. */
+  readonly canStall?: boolean;
+}
+
+/** The guest's CPUs as far as SVA depends on them: physical address and ASID width in bits. */
+export interface GuestCpu {
+  readonly paBits: number;
+  readonly asidBits: 8 | 16;
 }
 
 /** A ring in guest memory. `prod` and `cons` are the register values: index, wrap bit above it, overflow flag in bit 31. */
@@ -36,20 +46,39 @@ export interface CdTable {
   readonly address: number;
   /** The table has 2^s1cdmax entries. */
   readonly s1cdmax: number;
+  /** STE.S1Fmt: 0 linear, 2 two levels with 1024 descriptors in each second-level table. */
+  readonly format: 0 | 2;
+  /** Second-level tables that exist, by index. */
+  readonly l2: { index: number; address: number }[];
 }
 
-/** One device behind the SMMU (struct arm_smmu_master). */
+/** What a PASID of a device is attached to: a DMA domain or the address space of a process. */
+export interface PasidAttachment {
+  readonly pasid: number;
+  readonly kind: 'domain' | 'process';
+  readonly name: string;
+  /** Binds that have not been undone (struct iommu_sva.users); 1 for a domain. */
+  readonly users: number;
+}
+
+/** One device behind the SMMU (struct arm_smmu_master with its group of one). */
 export interface Master {
   readonly name: string;
   readonly vsid: number;
   readonly ssidBits: number;
+  /** PASIDs below it can be attached (dev->iommu->max_pasids); 0: the device has none. */
+  readonly maxPasids: number;
   /** Device and SMMU both do ATS. */
   readonly ats: boolean;
+  /** Its faults stall: the SMMU can and the firmware says that the device can wait. */
+  readonly stall: boolean;
   atsEnabled: boolean;
-  /** '' until the first attach. */
+  /** What the RID is attached to; '' until the first attach. */
   domain: string;
-  /** Domain that an attach under way has already entered it into, else ''. */
-  joining: string;
+  /** Ascending by PASID. */
+  pasids: PasidAttachment[];
+  /** Resets under way, which may lie within one another: `domain` and `pasids` are kept, the hardware is blocked. */
+  resetDepth: number;
   /** Table that its STE points to; its own or another device's. */
   cdTable: CdTable | null;
   /** The table it allocated; it stays when the STE points elsewhere. */
@@ -66,63 +95,117 @@ export interface Mapping {
 
 export type Perm = 'r' | 'w' | 'rw';
 
-/** A DMA domain (struct arm_smmu_domain with stage 1). */
-export interface Domain {
-  readonly name: string;
+/** An address space with an ASID on one vSMMU (struct arm_smmu_domain of stage 1). */
+export interface AddressSpace {
   readonly asid: number;
-  readonly root: number;
-  /** Ascending, without overlap. */
-  mappings: Mapping[];
-  /** Bytes unmapped whose flush waits in the flush queue. */
-  queued: number;
+  /** Smallest page of its table, in bytes. */
+  readonly granule: Granule;
+  /** Index of its vSMMU; -1 for a DMA domain that no device has been attached to. */
+  unit: number;
+  /** What an invalidation of it goes to: its ASID, and each stream and PASID with ATS on. */
+  invs: InvalidationEntry[];
 }
 
-/** All of the driver's state between operations: plain data. */
-export interface GuestState {
-  booted: boolean;
+/** A DMA domain. */
+export interface Domain extends AddressSpace {
+  readonly name: string;
+  readonly root: number;
+  readonly inputBits: number;
+  readonly outputBits: number;
+  /** Ascending, without overlap. */
+  mappings: Mapping[];
+  /** Bytes unmapped whose flush waits in the flush queue, and by how many unmaps. */
+  queued: number;
+  queuedUnmaps: number;
+}
+
+/** A process that devices share the address space of (struct mm_struct with its iommu_mm). */
+export interface Process {
+  readonly name: string;
+  /** Page global directory in guest memory. */
+  readonly pgd: number;
+  /** One PASID for all devices, from its first bind to its exit; 0 before that. */
+  pasid: number;
+  exited: boolean;
+  /** Virtual memory areas, ascending: what a fault may fill in. */
+  areas: Mapping[];
+  /** One SVA domain a vSMMU that a bound device is behind. */
+  spaces: AddressSpace[];
+}
+
+/** The driver's state for one vSMMU. */
+export interface UnitState {
+  readonly name: string;
   /** What the ID registers said at probe (arm_smmu_device_hw_probe). */
   features: SmmuFeatures | null;
   strtab: { base: number; log2size: number; split: number; l2: { index: number; address: number }[] } | null;
   cmdq: Ring | null;
   evtq: Ring | null;
+  priq: Ring | null;
   masters: Master[];
+}
+
+/** All of the guest kernel's state between operations: plain data. */
+export interface GuestState {
+  booted: boolean;
+  units: UnitState[];
   domains: Domain[];
-  nextAsid: number;
+  processes: Process[];
   /** Command errors and time-outs since the operation began, as the kernel words them. */
   errors: string[];
 }
 
-export const freshState = (): GuestState => ({
-  booted: false,
+export const freshUnit = (name: string): UnitState => ({
+  name,
   features: null,
   strtab: null,
   cmdq: null,
   evtq: null,
+  priq: null,
   masters: [],
+});
+
+export const freshState = (units: readonly string[]): GuestState => ({
+  booted: false,
+  units: units.map(freshUnit),
   domains: [],
-  nextAsid: 1,
+  processes: [],
   errors: [],
 });
 
-/** What the driver's parts work on. */
-export interface Guest {
+/** What the guest's kernel has of its machine; the parts of the driver work on it. */
+export interface Kernel {
   readonly memory: Bus;
+  /** Pages for tables and queues, in guest physical space. */
   readonly pages: PageAllocator;
-  readonly smmu: VirtualSmmu;
-  readonly devices: readonly GuestDevice[];
-  /** Is the device in the guest's PCI hierarchy now? */
-  readonly present: (name: string) => boolean;
   readonly trace: Trace;
   readonly injector: Injector;
   readonly rules: GuestRules;
+  readonly cpu: GuestCpu | null;
+  /** PAGE_SIZE. */
+  readonly page: Granule;
+  readonly scope: string;
+  /** Is the device in the guest's PCI hierarchy now? */
+  readonly present: (name: string) => boolean;
+  readonly units: readonly Unit[];
   readonly state: GuestState;
-  /** The domain's page table; all its content lies in guest memory. */
-  table(domain: Domain): Vmsav8Table;
+}
+
+/** The driver's instance for one vSMMU (struct arm_smmu_device). */
+export interface Unit {
+  readonly name: string;
+  readonly index: number;
+  readonly ids: UnitIds;
+  readonly smmu: VirtualSmmu;
+  /** Devices that firmware describes behind it. */
+  readonly devices: readonly GuestDevice[];
+  readonly kernel: Kernel;
+  readonly state: UnitState;
 }
 
 /** Domains that are no page table. */
 export const isPaging = (domain: string): boolean => domain !== '' && domain !== 'bypass' && domain !== 'blocked';
 
-/** Devices attached to a domain, by ascending StreamID, the order of the driver's invalidation array. */
-export const mastersOf = (g: Guest, domain: string): Master[] =>
-  g.state.masters.filter((m) => m.domain === domain || m.joining === domain).sort((a, b) => a.vsid - b.vsid);
+/** Devices whose STE points to the table. */
+export const usersOf = (u: Unit, t: CdTable): Master[] =>
+  u.state.masters.filter((m) => m.cdTable?.address === t.address);

@@ -1,29 +1,81 @@
-import type { CdTable, Guest, Mapping, Ring } from './state.ts';
+import type { InvalidationEntry } from '../host/invalidation-array.ts';
+import { steId, tableId, type UnitIds } from './ids.ts';
+import type { CdTable, Kernel, Mapping, Master, PasidAttachment, Ring, UnitState } from './state.ts';
+
+export interface DeviceView {
+  readonly name: string;
+  /** Name of its vSMMU. */
+  readonly unit: string;
+  readonly vsid: number;
+  /** Scene id of its STE. */
+  readonly ste: string;
+  /** Scope of its vSMMU's scene ids. */
+  readonly scope: string;
+  /** '' before the first attach; the STE is abort then. */
+  readonly domain: string;
+  readonly pasids: readonly PasidAttachment[];
+  readonly steAddress: number;
+  /** Table that the STE points to. */
+  readonly cdTable: CdTable | null;
+  /** Table that the device allocated, whether or not it is in use. */
+  readonly ownTable: CdTable | null;
+  readonly ats: boolean;
+  readonly atsEnabled: boolean;
+  readonly stall: boolean;
+  readonly resetting: boolean;
+}
+
+export interface SpaceView {
+  readonly asid: number;
+  /** Name of its vSMMU, '' before a device was attached. */
+  readonly unit: string;
+  readonly invalidations: readonly InvalidationEntry[];
+}
+
+export interface DomainView extends SpaceView {
+  readonly name: string;
+  /** Scene id. */
+  readonly id: string;
+  readonly root: number;
+  /** Bytes: 4096, 16384 or 65536. */
+  readonly granule: number;
+  readonly mappings: readonly Mapping[];
+  /** Bytes whose flush is queued. */
+  readonly queued: number;
+}
+
+export interface ProcessView {
+  readonly name: string;
+  readonly id: string;
+  readonly pgd: number;
+  readonly granule: number;
+  /** 0 before the first bind. */
+  readonly pasid: number;
+  readonly exited: boolean;
+  /** Virtual memory areas; a page of one may not be there yet. */
+  readonly areas: readonly Mapping[];
+  /** One for each vSMMU with a bound device. */
+  readonly spaces: readonly SpaceView[];
+}
+
+/** The driver's instance for one vSMMU. */
+export interface UnitView {
+  readonly name: string;
+  readonly ids: UnitIds;
+  readonly strtab: { readonly base: number; readonly log2size: number; readonly split: number } | null;
+  readonly cmdq: RingView | null;
+  readonly evtq: RingView | null;
+  readonly priq: RingView | null;
+}
 
 export interface GuestViews {
   readonly booted: boolean;
-  readonly devices: readonly {
-    readonly name: string;
-    readonly vsid: number;
-    /** '' before the first attach; the STE is abort then. */
-    readonly domain: string;
-    readonly steAddress: number;
-    /** Table that the STE points to. */
-    readonly cdTable: CdTable | null;
-    /** Table that the device allocated, whether or not it is in use. */
-    readonly ownTable: CdTable | null;
-    readonly ats: boolean;
-    readonly atsEnabled: boolean;
-  }[];
-  readonly domains: readonly {
-    readonly name: string;
-    readonly asid: number;
-    readonly root: number;
-    readonly mappings: readonly Mapping[];
-    /** Bytes whose flush is queued. */
-    readonly queued: number;
-  }[];
-  readonly strtab: { readonly base: number; readonly log2size: number; readonly split: number } | null;
+  readonly units: readonly UnitView[];
+  readonly devices: readonly DeviceView[];
+  readonly domains: readonly DomainView[];
+  readonly processes: readonly ProcessView[];
+  /** Those of the first vSMMU. */
+  readonly strtab: UnitView['strtab'];
   readonly cmdq: RingView | null;
   readonly evtq: RingView | null;
 }
@@ -38,27 +90,70 @@ export interface RingView {
   readonly cons: number;
 }
 
-/** Everything that a scene of the guest needs, copied out of the driver's state. */
-export function viewsOf(g: Guest): GuestViews {
-  const s = g.state;
+/** Everything that a scene of the guest needs, copied out of the kernel's state. */
+export function viewsOf(k: Kernel): GuestViews {
+  const s = k.state;
+  const space = (x: { asid: number; unit: number; invs: InvalidationEntry[] }): SpaceView => ({
+    asid: x.asid,
+    unit: k.units[x.unit]?.name ?? '',
+    invalidations: [...x.invs],
+  });
+  const units = k.units.map((u) => unitView(u.ids, u.state));
+  const { strtab, cmdq, evtq } = units[0]!;
   return {
     booted: s.booted,
-    devices: s.masters.map((m) => ({
-      name: m.name,
-      vsid: m.vsid,
-      domain: m.domain,
-      steAddress: m.steAddress,
-      cdTable: m.cdTable,
-      ownTable: m.ownTable,
-      ats: m.ats,
-      atsEnabled: m.atsEnabled,
+    units,
+    devices: k.units.flatMap((u) => u.state.masters.map((m) => deviceView(u.name, u.ids.scope, m))),
+    domains: s.domains.map((d) => ({
+      ...space(d),
+      name: d.name,
+      id: tableId(k.scope, d.name),
+      root: d.root,
+      granule: d.granule,
+      mappings: [...d.mappings],
+      queued: d.queued,
     })),
-    domains: s.domains.map((d) => ({ ...d, mappings: [...d.mappings] })),
-    strtab: s.strtab && { base: s.strtab.base, log2size: s.strtab.log2size, split: s.strtab.split },
-    cmdq: s.cmdq && ringView(s.cmdq, 16),
-    evtq: s.evtq && ringView(s.evtq, 32),
+    processes: s.processes.map((p) => ({
+      name: p.name,
+      id: tableId(k.scope, p.name),
+      pgd: p.pgd,
+      granule: k.page,
+      pasid: p.pasid,
+      exited: p.exited,
+      areas: [...p.areas],
+      spaces: p.spaces.map(space),
+    })),
+    strtab,
+    cmdq,
+    evtq,
   };
 }
+
+const deviceView = (unit: string, scope: string, m: Master): DeviceView => ({
+  name: m.name,
+  unit,
+  vsid: m.vsid,
+  ste: steId(scope, m.vsid),
+  scope,
+  domain: m.domain,
+  pasids: [...m.pasids],
+  steAddress: m.steAddress,
+  cdTable: m.cdTable,
+  ownTable: m.ownTable,
+  ats: m.ats,
+  atsEnabled: m.atsEnabled,
+  stall: m.stall,
+  resetting: m.resetDepth > 0,
+});
+
+const unitView = (ids: UnitIds, s: UnitState): UnitView => ({
+  name: s.name,
+  ids,
+  strtab: s.strtab && { base: s.strtab.base, log2size: s.strtab.log2size, split: s.strtab.split },
+  cmdq: s.cmdq && ringView(s.cmdq, 16),
+  evtq: s.evtq && ringView(s.evtq, 32),
+  priq: s.priq && ringView(s.priq, 16),
+});
 
 function ringView(q: Ring, entryBytes: number): RingView {
   const size = 2 ** q.log2size;

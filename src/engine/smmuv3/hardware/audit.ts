@@ -24,6 +24,8 @@ import {
   FOR_INPUT,
   OK,
   PRIV_SHIFT,
+  S1_CLEAN,
+  S2_CLEAN,
   S2_DEVICE,
   S2_SHIFT,
   stage2Need,
@@ -31,6 +33,7 @@ import {
   UNPRIV_SHIFT,
   type Vmsav8Walker,
   type WalkCaches,
+  WRITE,
 } from '../../pagetable/vmsav8.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import type { ConfigCacheName } from './cache-text.ts';
@@ -189,18 +192,27 @@ export class Audit {
     const w = this.fresh.walker;
     const size = 2 ** c.e[i + SHIFT]!;
     const known = this.depends.length;
-    const perms = c.e[i + ATTR]! & mask;
+    const attr = c.e[i + ATTR]!;
+    const perms = attr & mask;
+    let clean = S1_CLEAN | S2_CLEAN;
     for (let done = 0; done < size; done += 2 ** w.leafShift) {
       this.depends.length = known;
-      const r = walk(c.e[i + IN_HI]!, c.e[i + IN_LO]! | done);
+      const hi = Math.floor(done / 4294967296);
+      const lo = done | 0;
+      const r = walk(c.e[i + IN_HI]! | hi, c.e[i + IN_LO]! | lo);
       if (r !== OK) return { state: 'differs', now: faultNames[r]!, depends: this.depends, stage2: w.faultStage === 2 };
-      const place = w.outHi === c.e[i + OUT_HI] && w.outLo === (c.e[i + OUT_LO]! | done);
+      const place = w.outHi === (c.e[i + OUT_HI]! | hi) && w.outLo === (c.e[i + OUT_LO]! | lo);
       const allowed = (w.perms & mask) === perms;
+      clean &= w.perms;
       if (place && allowed) continue;
       const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${allowed ? '' : ' with other permissions'}`;
-      const stage2 = allowed && w.ipaHi === c.e[i + IPA_HI] && w.ipaLo === (c.e[i + IPA_LO]! | done);
+      const stage2 = allowed && w.ipaHi === (c.e[i + IPA_HI]! | hi) && w.ipaLo === (c.e[i + IPA_LO]! | lo);
       return { state: 'differs', now, depends: this.depends, stage2 };
     }
+    // A page made clean again whose entry still lets writes through: they would go unmarked. One dirty descriptor marks the
+    // whole of a contiguous range. The other way round costs a walk and is right.
+    if (writes(attr, c === this.caches.s2tlb) && (clean & ~attr) !== 0)
+      return { state: 'differs', now: 'a clean page', depends: this.depends, stage2: (clean & ~attr) === S2_CLEAN };
     return SAME;
   }
 
@@ -213,13 +225,23 @@ export class Audit {
     const size = 2 ** c.e[i + SHIFT]!;
     t.observer = this.note;
     let verdict: Verdict = SAME;
+    const out = [c.e[i + OUT_HI]!, c.e[i + OUT_LO]!] as const;
+    const writable = (c.e[i + ATTR]! & WRITE) !== 0;
+    let clean = S1_CLEAN | S2_CLEAN;
     for (let done = 0; done < size && verdict === SAME; done += 2 ** t.leafShift) {
       this.depends = [];
-      const status = t.translate(d.rid, ssid, c.e[i + IN_HI]!, c.e[i + IN_LO]! | done, ANY_DATA, false, ATS_REQUEST);
+      const hi = Math.floor(done / 4294967296);
+      const lo = done | 0;
+      const status = t.translate(d.rid, ssid, c.e[i + IN_HI]! | hi, c.e[i + IN_LO]! | lo, ANY_DATA, false, ATS_REQUEST);
       const granted = status === DONE ? t.granted : 0;
-      const place = t.outHi === c.e[i + OUT_HI] && t.outLo === (c.e[i + OUT_LO]! | done);
-      if (granted !== 0 && granted === c.e[i + ATTR] && place) continue;
-      const now = granted === 0 ? 'no translation' : `PA 0x${address(t.outHi, t.outLo).toString(16)}`;
+      const place = t.outHi === (out[0] | hi) && t.outLo === (out[1] | lo);
+      // With split stages every access of the device still passes stage 2.
+      clean &= t.ste?.eats === 2 ? t.clean & S1_CLEAN : t.clean;
+      const last = done + 2 ** t.leafShift >= size;
+      const marked = !(last && writable && clean !== 0);
+      if (granted !== 0 && granted === c.e[i + ATTR] && place && marked) continue;
+      const to = marked ? `PA 0x${address(t.outHi, t.outLo).toString(16)}` : 'a clean page';
+      const now = granted === 0 ? 'no translation' : to;
       const config = [t.ste, t.cd].flatMap((r) => (r ? record(r.address) : []));
       verdict = { state: 'differs', now, depends: [...config, ...this.depends] };
     }
@@ -273,6 +295,12 @@ function decisive(perms: number): number {
   const unpriv = perms >> UNPRIV_SHIFT;
   const priv = perms >> PRIV_SHIFT;
   return ALL_S1 | S2_DEVICE | ((stage2Need(unpriv & 7, false) | stage2Need(priv & 7, true)) << S2_SHIFT);
+}
+
+/** Whether an entry lets any write through. */
+function writes(attr: number, stage2: boolean): boolean {
+  const one = stage2 ? WRITE : (attr >>> UNPRIV_SHIFT) | (attr >>> PRIV_SHIFT);
+  return (one & (attr >>> S2_SHIFT) & WRITE) !== 0;
 }
 
 /** A fresh walk of one address, whose result lies in the walker. @returns its outcome */

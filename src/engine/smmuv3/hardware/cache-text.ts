@@ -12,7 +12,7 @@ import {
   SHIFT,
   type TranslationCache,
 } from '../../cache/index.ts';
-import { PRIV_SHIFT, S2_SHIFT, UNPRIV_SHIFT } from '../../pagetable/vmsav8.ts';
+import { PRIV_SHIFT, S1_CLEAN, S2_CLEAN, S2_SHIFT, UNPRIV_SHIFT } from '../../pagetable/vmsav8.ts';
 import { NO_PASID } from '../../pci/index.ts';
 import type { L1Entry } from './caches.ts';
 import type { CdConfig, SteConfig } from './config.ts';
@@ -43,12 +43,16 @@ export function sizeText(shift: number): string {
 
 const rwx = (p: number): string => (p & 1 ? 'r' : '-') + (p & 2 ? 'w' : '-') + (p & 4 ? 'x' : '-');
 
+/** ` clean` where the first write has to mark the page dirty. */
+const cleanText = (attr: number): string => ((attr & (S1_CLEAN | S2_CLEAN)) !== 0 ? ' clean' : '');
+
 /** Permissions of an unprivileged access, both stages together; `priv` is added where only privileged accesses pass. */
 export function permText(attr: number): string {
   const s2 = attr >> S2_SHIFT;
   const unpriv = (attr >> UNPRIV_SHIFT) & s2 & 3;
   const priv = (attr >> PRIV_SHIFT) & s2 & 3;
-  return unpriv === priv ? rwx(unpriv).slice(0, 2) : `${rwx(unpriv).slice(0, 2)} priv ${rwx(priv).slice(0, 2)}`;
+  const one = rwx(unpriv).slice(0, 2);
+  return `${unpriv === priv ? one : `${one} priv ${rwx(priv).slice(0, 2)}`}${cleanText(attr)}`;
 }
 
 /** Tag and output of a translation-cache entry, one cell a column. */
@@ -64,7 +68,7 @@ export function translationCells(c: TranslationCache, i: number): string[] {
     case 'S1 walk':
       return [vmid, asid, input, output, `L${c.e[i + LEVEL]}`];
     case 'S2 TLB':
-      return [vmid, input, output, size, rwx((c.e[i + ATTR]! >> S2_SHIFT) & 3).slice(0, 2)];
+      return [vmid, input, output, size, rwx((c.e[i + ATTR]! >> S2_SHIFT) & 3).slice(0, 2) + cleanText(c.e[i + ATTR]!)];
     case 'S2 walk':
       return [vmid, input, output, `L${c.e[i + LEVEL]}`];
     default:

@@ -5,6 +5,8 @@ import {
   type CacheSnapshot,
   type EntryData,
   GLOBAL,
+  IPA_HI,
+  IPA_LO,
   LEVEL,
   OUT_HI,
   OUT_LO,
@@ -16,6 +18,7 @@ import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells, translationCells } from './cache-text.ts';
 import type { CdConfig, SteConfig } from './config.ts';
+import { type HardwareIds, hardwareIds } from './ids.ts';
 
 /** Tag `a` of translations of the EL2 stream world, which have no VMID. */
 export const EL2 = 0x10000;
@@ -33,13 +36,16 @@ export interface L1Entry {
 export const l1cdKey = (sid: number, index: number): number => sid * 16384 + index;
 export const l1cdIndex = (key: number): number => key % 16384;
 
+/** What renews an entry of a writable-clean page, in the words of the trace. */
+export const BY_UPDATE = 'dirty state update';
+
 /** Kinds of pending fills. */
 const S2_LEAF = 0;
 const S2_TABLE = 1;
 const S1_TABLE = 2;
 const PENDING = 64;
 /** Integers a pending fill takes. */
-const WIDTH = 11;
+const WIDTH = 13;
 
 /**
  * All caches of one SMMU. Translation caches are indexed; configuration caches are keyed by StreamID, as CFGI commands
@@ -59,6 +65,8 @@ export class SmmuCaches implements WalkCaches {
   readonly l1cd = new Map<number, L1Entry>();
   private nextUid = 1;
   private readonly trace: Trace;
+  /** Scene ids of this unit. */
+  readonly ids: HardwareIds;
 
   /** What is removing entries now, for the trace. */
   by = '';
@@ -74,8 +82,9 @@ export class SmmuCaches implements WalkCaches {
   private pendingCount = 0;
   private readonly pending = new Int32Array(PENDING * WIDTH);
 
-  constructor(trace: Trace, iotlbEntries = 0) {
+  constructor(trace: Trace, iotlbEntries = 0, ids = hardwareIds()) {
     this.trace = trace;
+    this.ids = ids;
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
     for (const c of this.translation())
       c.onRemove = (i) => {
@@ -83,7 +92,7 @@ export class SmmuCaches implements WalkCaches {
           this.trace.listener({
             kind: 'cache.remove',
             actor: 'iommu',
-            at: sceneOf(c),
+            at: sceneOf(c, this.ids),
             valid: this.stillValid(c, i),
             by: this.by,
             entry: { cache: c.name, id: c.e[i + UID]!, cells: translationCells(c, i) },
@@ -122,7 +131,8 @@ export class SmmuCaches implements WalkCaches {
       vaHi,
       vaLo,
       w.leafShift,
-      w.s1Shift,
+      // An entry of several descriptors is its own block; a piece of one goes with the whole of it.
+      Math.max(w.s1Shift, w.leafShift),
       alignHi(w.outHi, w.leafShift),
       alignLo(w.outLo, w.leafShift),
       d,
@@ -142,16 +152,20 @@ export class SmmuCaches implements WalkCaches {
       const shift = p[at + 4]!;
       const hi = alignHi(p[at + 1]!, shift);
       const lo = alignLo(p[at + 2]!, shift);
-      if (cache.find(a, b, hi, lo, shift) >= 0) continue;
+      const known = cache.find(a, b, hi, lo, shift);
+      // Renewed only when the request has marked the page dirty meanwhile.
+      if (known >= 0 && cache.e[known + ATTR] === p[at + 7]) continue;
+      if (known >= 0) this.by = BY_UPDATE;
       const d = this.data;
       d.granule = p[at + 10]!;
       d.level = p[at + 3]!;
       d.attr = p[at + 7]!;
-      d.ipaHi = p[at + 5]!;
-      d.ipaLo = p[at + 6]!;
+      d.ipaHi = p[at + 11]!;
+      d.ipaLo = p[at + 12]!;
       this.filled(cache, cache.insert(a, b, hi, lo, shift, shift, p[at + 5]!, p[at + 6]!, d));
     }
     this.pendingCount = 0;
+    this.by = '';
   }
 
   private push(
@@ -163,6 +177,8 @@ export class SmmuCaches implements WalkCaches {
     outHi: number,
     outLo: number,
     perms: number,
+    ipaHi = outHi,
+    ipaLo = outLo,
   ): void {
     if (this.pendingCount === PENDING) return;
     const at = this.pendingCount++ * WIDTH;
@@ -178,13 +194,15 @@ export class SmmuCaches implements WalkCaches {
     p[at + 8] = this.vmid;
     p[at + 9] = this.asid;
     p[at + 10] = kind === S1_TABLE ? this.data.granule : this.s2Granule;
+    p[at + 11] = ipaHi;
+    p[at + 12] = ipaLo;
   }
 
   private filled(cache: TranslationCache, i: number): void {
     this.trace.listener?.({
       kind: 'cache.fill',
       actor: 'iommu',
-      at: sceneOf(cache),
+      at: sceneOf(cache, this.ids),
       entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
     });
   }
@@ -193,7 +211,7 @@ export class SmmuCaches implements WalkCaches {
     this.trace.listener?.({
       kind: 'cache.hit',
       actor: 'iommu',
-      at: sceneOf(cache),
+      at: sceneOf(cache, this.ids),
       entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
     });
   }
@@ -227,6 +245,8 @@ export class SmmuCaches implements WalkCaches {
     if (i < 0) return -1;
     w.tableHi = c.e[i + OUT_HI]!;
     w.tableLo = c.e[i + OUT_LO]!;
+    w.tableIpaHi = c.e[i + IPA_HI]!;
+    w.tableIpaLo = c.e[i + IPA_LO]!;
     w.perms = c.e[i + ATTR]!;
     this.hit(c, i);
     return c.e[i + LEVEL]!;
@@ -250,7 +270,9 @@ export class SmmuCaches implements WalkCaches {
   }
 
   fillStage1Table(w: Vmsav8Walker, vaHi: number, vaLo: number, level: number): void {
-    this.push(S1_TABLE, vaHi, vaLo, level, tableShift(level, this.data.granule), w.tableHi, w.tableLo, w.perms);
+    const shift = tableShift(level, this.data.granule);
+    const { tableHi, tableLo, perms, tableIpaHi, tableIpaLo } = w;
+    this.push(S1_TABLE, vaHi, vaLo, level, shift, tableHi, tableLo, perms, tableIpaHi, tableIpaLo);
   }
 
   // Configuration caches.
@@ -276,7 +298,7 @@ export class SmmuCaches implements WalkCaches {
     this.trace.listener?.({
       kind,
       actor: 'iommu',
-      at: 'hw.config',
+      at: this.ids.config,
       entry: { cache, id: e.uid, cells: configCells(cache, e) },
     });
   }
@@ -286,7 +308,7 @@ export class SmmuCaches implements WalkCaches {
       this.trace.listener({
         kind: 'cache.remove',
         actor: 'iommu',
-        at: 'hw.config',
+        at: this.ids.config,
         valid: this.configStillValid(cache, e),
         by: this.by,
         entry: { cache, id: e.uid, cells: configCells(cache, e) },
@@ -367,14 +389,16 @@ function tableShift(level: number, granule: number): number {
   return granule + (4 - level) * (granule - 3);
 }
 
-const cacheScene: Readonly<Record<string, string>> = {
-  IOTLB: 'hw.iotlb',
-  'S1 walk': 'hw.s1walk',
-  'S2 TLB': 'hw.s2tlb',
-  'S2 walk': 'hw.s2walk',
+const cacheScene: Readonly<Record<string, keyof HardwareIds>> = {
+  IOTLB: 'iotlb',
+  'S1 walk': 's1walk',
+  'S2 TLB': 's2tlb',
+  'S2 walk': 's2walk',
 };
 
-/** Scene object that shows a translation cache. */
-export function sceneOf(c: TranslationCache): string {
-  return cacheScene[c.name]!;
+const oneUnit = hardwareIds();
+
+/** Scene object that shows a translation cache of the unit with those ids. */
+export function sceneOf(c: TranslationCache, ids: HardwareIds = oneUnit): string {
+  return ids[cacheScene[c.name]!];
 }

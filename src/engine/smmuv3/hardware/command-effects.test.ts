@@ -197,9 +197,9 @@ describe('commands that are illegal', () => {
   it('CFGI_VMS_PIDM without MPAM', () => illegal('CFGI_VMS_PIDM', { VMID: 1 }));
   it('CMD_SYNC with CS = 3', () => illegal('SYNC', { CS: 3 }));
   it('PRI_RESP without PRI, RESUME and STALL_TERM without stalls', () => {
-    illegal('PRI_RESP', { SID: 8 });
-    illegal('PRI_RESP', { SID: 8, Resp: 3 }, {}, { pri: true });
-    expect(run(filled({}, { pri: true }).smmu, 'PRI_RESP', { SID: 8, Resp: 2 })).toBe(CERROR_NONE);
+    illegal('PRI_RESP', { SID: 8 }, { PRI: false });
+    illegal('PRI_RESP', { SID: 8, Resp: 3 });
+    expect(run(filled().smmu, 'PRI_RESP', { SID: 8, Resp: 2 })).toBe(CERROR_NONE);
     illegal('RESUME', { SID: 8 });
     illegal('STALL_TERM', { SID: 8 });
   });

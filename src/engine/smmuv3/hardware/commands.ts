@@ -1,11 +1,15 @@
 import { ANY, alignHi, alignLo, type TranslationCache } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
-import type { PciDevice } from '../../pci/index.ts';
+import type { PageResponseCode, PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { EL2, l1cdKey, type SmmuCaches } from './caches.ts';
 import type { SmmuFeatures } from './features.ts';
+import { deviceId, type HardwareIds } from './ids.ts';
 import type { Interrupts } from './interrupts.ts';
+import type { PageRequestQueue } from './page-requests.ts';
+import type { Prefetcher } from './prefetch.ts';
 import { CR0, GERROR, type RegisterFile } from './registers.ts';
+import type { DeviceRequests } from './requests.ts';
 import { streamTableGeometry } from './stream-table.ts';
 
 /** Opcodes as literals, which the dispatch compares without a look-up; a test holds them equal to the layouts. */
@@ -48,10 +52,19 @@ function words(w0: number, w1: number, w2: number, w3: number): bigint[] {
   return [word(w0, w1), word(w2, w3)];
 }
 
+/** By CMD_PRI_RESP.Resp; 3 is illegal. */
+const pageResponseCodes: readonly (PageResponseCode | undefined)[] = [
+  'failure',
+  'invalid request',
+  'success',
+  undefined,
+];
+
 /** As the tag of an invalidation: no entry has it. */
 const NO_CONTEXT = -1;
 
 const CR2_E2H = 1;
+const IDR5_DS = 1 << 7;
 
 /** Log2 of the granule by TG. */
 const granuleOfTg = [0, 12, 14, 16] as const;
@@ -69,25 +82,37 @@ export class CommandExecutor {
   private readonly trace: Trace;
   private readonly injector: Injector;
   private readonly device: (sid: number) => PciDevice | undefined;
+  private readonly requests: DeviceRequests;
+  private readonly pageRequests: PageRequestQueue;
+  private readonly prefetcher: Prefetcher;
+  private readonly ids: HardwareIds;
   /** An ATC invalidation got no answer; the next CMD_SYNC reports it. */
   atcTimeout = false;
 
-  constructor(
-    features: SmmuFeatures,
-    caches: SmmuCaches,
-    regs: RegisterFile,
-    interrupts: Interrupts,
-    trace: Trace,
-    injector: Injector,
-    device: (sid: number) => PciDevice | undefined,
-  ) {
-    this.features = features;
-    this.caches = caches;
-    this.regs = regs;
-    this.interrupts = interrupts;
-    this.trace = trace;
-    this.injector = injector;
-    this.device = device;
+  constructor(p: {
+    features: SmmuFeatures;
+    caches: SmmuCaches;
+    regs: RegisterFile;
+    interrupts: Interrupts;
+    trace: Trace;
+    injector: Injector;
+    device: (sid: number) => PciDevice | undefined;
+    requests: DeviceRequests;
+    pageRequests: PageRequestQueue;
+    prefetcher: Prefetcher;
+    ids: HardwareIds;
+  }) {
+    this.features = p.features;
+    this.caches = p.caches;
+    this.regs = p.regs;
+    this.interrupts = p.interrupts;
+    this.trace = p.trace;
+    this.injector = p.injector;
+    this.device = p.device;
+    this.requests = p.requests;
+    this.pageRequests = p.pageRequests;
+    this.prefetcher = p.prefetcher;
+    this.ids = p.ids;
   }
 
   /**
@@ -104,7 +129,10 @@ export class CommandExecutor {
     if ((w0 & 0x400) !== 0) return CERROR_ILL; // SSec on the Non-secure queue
     switch (w0 & 0xff) {
       case OP.PREFETCH_CONFIG:
+        this.prefetcher.config(w1 >>> 0, (w0 & 0x800) !== 0 ? ssid : -1);
+        return CERROR_NONE;
       case OP.PREFETCH_ADDR:
+        this.prefetcher.addresses(w1 >>> 0, (w0 & 0x800) !== 0 ? ssid : -1, w3, w2 & -4096, w2 & 31, (w2 >>> 5) & 31);
         return CERROR_NONE;
       case OP.CFGI_STE:
         this.invalidateSte(w1 >>> 0, (w2 & 1) !== 0);
@@ -159,10 +187,16 @@ export class CommandExecutor {
         if ((this.regs.num('CR0') & CR0.SMMUEN) !== 0) this.invalidateAtc(w0, w1 >>> 0, w2, w3);
         return CERROR_NONE;
       case OP.PRI_RESP:
-        return f.pri && ((w2 >>> 12) & 3) !== 3 ? CERROR_NONE : CERROR_ILL;
+        return f.pri ? this.pageResponse(w0, w1 >>> 0, w2) : CERROR_ILL;
       case OP.RESUME:
+        if (f.stallModel === 1) return CERROR_ILL;
+        this.resume(w0, w1 >>> 0, w2 & 0xffff);
+        return CERROR_NONE;
       case OP.STALL_TERM:
-        return f.stallModel === 1 ? CERROR_ILL : CERROR_NONE;
+        if (f.stallModel === 1) return CERROR_ILL;
+        this.requests.terminate(w1 >>> 0);
+        this.requests.retryUnrecorded();
+        return CERROR_NONE;
       case OP.SYNC:
         return this.sync(w0, w1, w2, w3);
       default:
@@ -197,11 +231,13 @@ export class CommandExecutor {
     const tg = this.features.ril ? (w2 >>> 10) & 3 : 0;
     if (tg !== 0) {
       const num = (w0 >>> 12) & 31;
-      const scale = (w0 >>> 20) & 31;
+      // With 52-bit addresses the field has a sixth bit; more than 39 counts as 39. Source: IHI 0070, 4.4.1.1.
+      const ds = (this.features.idr[5]! & IDR5_DS) !== 0;
+      const scale = ds ? Math.min((w0 >>> 20) & 63, 39) : (w0 >>> 20) & 31;
       granule = granuleOfTg[tg]!;
       level = (w2 >>> 8) & 3;
       // The 16 KiB granule has no blocks at level 1 below 52 bits.
-      if (granule === 14 && level === 1) level = 0;
+      if (granule === 14 && level === 1 && !ds) level = 0;
       if (num === 0 && scale === 0 && level === 0) return CERROR_ILL;
       bytes = (num + 1) * 2 ** (scale + granule);
     }
@@ -254,18 +290,19 @@ export class CommandExecutor {
    */
   private invalidateAtc(w0: number, sid: number, w2: number, w3: number): void {
     const d = this.device(sid);
-    const at = d ? `hw.device.${d.name}` : 'hw.cmdq';
-    if (d?.atsCapable && this.injector.quiet) {
+    const at = d ? deviceId(d) : this.ids.cmdq;
+    const answers = d?.atsCapable && !d.inReset;
+    if (answers && this.injector.quiet) {
       this.deliverAtc(d, w0, w2, w3);
       return;
     }
-    const delivered = d?.atsCapable ? this.injector.pass('atc.invalidation', words(w0, sid, w2, w3), at) : [];
+    const delivered = answers ? this.injector.pass('atc.invalidation', words(w0, sid, w2, w3), at) : [];
     if (d === undefined || delivered.length === 0) {
       this.atcTimeout = true;
       this.trace.listener?.({
         kind: 'ats',
         actor: 'iommu',
-        at: 'hw.cmdq',
+        at: this.ids.cmdq,
         to: at,
         message: 'timeout',
         device: d?.name ?? '',
@@ -285,11 +322,11 @@ export class CommandExecutor {
 
   private deliverAtc(d: PciDevice, w0: number, w2: number, w3: number): void {
     const { listener } = this.trace;
-    const at = listener ? `hw.device.${d.name}` : '';
+    const at = listener ? deviceId(d) : '';
     listener?.({
       kind: 'ats',
       actor: 'iommu',
-      at: 'hw.smmu',
+      at: this.ids.smmu,
       to: at,
       message: 'invalidate',
       device: d.name,
@@ -307,11 +344,29 @@ export class CommandExecutor {
       kind: 'ats',
       actor: 'device',
       at,
-      to: 'hw.smmu',
+      to: this.ids.smmu,
       message: 'invalidated',
       device: d.name,
       text: 'invalidation completed',
     });
+  }
+
+  /** The response goes to the device as it is; only a disabled SMMU sends none. Source: IHI 0070, 4.5.2. */
+  private pageResponse(w0: number, sid: number, w2: number): number {
+    const code = pageResponseCodes[(w2 >>> 12) & 3];
+    if (code === undefined) return CERROR_ILL;
+    const d = this.device(sid);
+    if (!d?.priCapable || (this.regs.num('CR0') & CR0.SMMUEN) === 0) return CERROR_NONE;
+    const pasid = (w0 & 0x800) !== 0 && this.features.ssidBits > 0 ? w0 >>> 12 : -1;
+    this.pageRequests.answer(d, w2 & 0x1ff, pasid, code, false);
+    return CERROR_NONE;
+  }
+
+  /** Ab counts only where an SMMU can end a transaction without an error. Source: IHI 0070, 4.7.1. */
+  private resume(w0: number, sid: number, stag: number): void {
+    const abort = this.features.termModel || (w0 & 0x2000) !== 0;
+    this.requests.resume(sid, stag, (w0 & 0x1000) !== 0 ? 'retry' : abort ? 'abort' : 'terminate');
+    this.requests.retryUnrecorded();
   }
 
   private sync(w0: number, w1: number, w2: number, w3: number): number {

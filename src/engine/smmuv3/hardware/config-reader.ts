@@ -10,12 +10,15 @@ import {
   READ,
   type ReadVisitor,
   TRANSLATION,
+  type UpdateVisitor,
   Vmsav8Walker,
 } from '../../pagetable/vmsav8.ts';
-import type { ReadStep, Trace } from '../../trace/index.ts';
+import type { Trace } from '../../trace/index.ts';
 import { type L1Entry, l1cdKey, type SmmuCaches } from './caches.ts';
 import { type CdConfig, decodeCd, decodeSte, type SteConfig } from './config.ts';
 import type { SmmuFeatures } from './features.ts';
+import { hardwareIds } from './ids.ts';
+import { type RecordName, readEvent, recordEvent, updateEvent } from './read-events.ts';
 import { CR0, type RegisterFile } from './registers.ts';
 import { locateSte, type SteLocation, type StreamTable, steOfL1, streamTableGeometry } from './stream-table.ts';
 
@@ -76,6 +79,12 @@ export class ConfigReader {
   protected e2h = false;
   protected table: StreamTable;
   private readonly addressLimit: number;
+  /** Scene id of the unit. */
+  private readonly place: string;
+  /** Whether 64 KiB descriptors carry 52-bit addresses. */
+  private readonly wide: boolean;
+  /** Log2 granule of the stage-1 tables under way, for whoever listens. */
+  protected s1Granule = 12;
 
   // Result.
   status = DONE;
@@ -88,6 +97,8 @@ export class ConfigReader {
   /** READ and WRITE that an ATS completion grants (both stages). */
   granted = 0;
   leafShift = 12;
+  /** S1_CLEAN and S2_CLEAN of the translation: a write through it would first have to mark a descriptor dirty. */
+  clean = 0;
   /** 0 walk, 1 IOTLB, 2 stage-2 TLB alone, 3 no translation. */
   answeredBy = 0;
   reads = 0;
@@ -100,6 +111,8 @@ export class ConfigReader {
   /** The access as the STE's overrides leave it, which is how events describe it. */
   need = 0;
   priv = false;
+  /** The fault is that of a descriptor's update: the table was to be written (TTRnW = 0). */
+  tableWrite = false;
   /** False when the CD or STE says that the fault is not recorded. */
   recorded = true;
   ssidValid = false;
@@ -114,13 +127,19 @@ export class ConfigReader {
     features: SmmuFeatures,
     caches: SmmuCaches | null,
     trace: Trace | null,
+    ids = hardwareIds(),
   ) {
     this.memory = memory;
     this.regs = regs;
     this.features = features;
     this.caches = caches;
     this.trace = trace;
+    this.place = ids.smmu;
+    this.wide = features.oas >= 52;
     this.walker = new Vmsav8Walker(memory);
+    // What caches nothing is a look at what would be, and changes nothing.
+    this.walker.updates = caches !== null;
+    this.walker.contiguous = caches !== null && features.contiguous;
     this.addressLimit = 2 ** features.oas;
     this.table = this.streamTable();
     this.registersChanged();
@@ -152,6 +171,7 @@ export class ConfigReader {
     this.faultClass = purpose === FOR_CD ? 0 : purpose === FOR_TABLE ? 1 : 2;
     this.faultIpaHi = ipaHi;
     this.faultIpaLo = ipaLo;
+    this.tableWrite = purpose === FOR_TABLE && this.walker.faultWrite;
     if (event === EVENT.F_WALK_EABT) {
       this.fetchAddress = (ipaHi >>> 0) * 4294967296 + (ipaLo >>> 0);
       this.recorded = true;
@@ -177,7 +197,7 @@ export class ConfigReader {
     this.fetched++;
     const words = this.readRecord(at);
     const e = decodeSte(words, sid, this.caches?.newUid() ?? 0, at, this.features);
-    this.traceRead('STE', at, words, `STE ${sid.toString(16)}`, 'smmuv3.ste', undefined);
+    this.traceRead('STE', at, words, `STE ${sid.toString(16)}`);
     this.caches?.addSte(e);
     return e;
   }
@@ -208,7 +228,7 @@ export class ConfigReader {
       return { error: 'F_STE_FETCH', address: l1Address };
     const word = this.memory.readWord(l1Address);
     this.fetched++;
-    this.traceRead('L1STD', l1Address, null, `L1STD[${index.toString(16)}]`, 'smmuv3.l1std', word);
+    this.traceRead('L1STD', l1Address, word, `L1STD[${index.toString(16)}]`);
     const at = steOfL1(this.memory, g.split, sid, l1Address, word);
     // A descriptor without a table is never cached: Linux makes tables later without an invalidation.
     if (this.caches !== null && !('error' in at))
@@ -235,7 +255,7 @@ export class ConfigReader {
     if (pa < 0) return null;
     const words = this.readRecord(pa);
     this.fetched++;
-    this.traceRead('CD', pa, words, `CD ${ssid}`, 'smmuv3.cd', undefined);
+    this.traceRead('CD', pa, words, `CD ${ssid}`);
     const uid = this.caches?.newUid() ?? 0;
     const e = decodeCd(words, ste.sid, ssid, uid, pa, this.features, ste.s1StallD, ste.el2 && !this.e2h);
     this.caches?.addCd(e);
@@ -251,7 +271,7 @@ export class ConfigReader {
       if (pa < 0) return -1;
       const word = this.memory.readWord(pa);
       this.fetched++;
-      this.traceRead('L1CD', pa, null, `L1CD[${index}]`, 'smmuv3.l1cd', word);
+      this.traceRead('L1CD', pa, word, `L1CD[${index}]`);
       e = { key, uid: this.caches?.newUid() ?? 0, sid: ste.sid, address: pa, word };
       this.caches?.addL1('L1CD', e);
     } else if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1CD', e);
@@ -292,60 +312,29 @@ export class ConfigReader {
     return words;
   }
 
-  protected traceRead(
-    what: ReadStep['what'],
-    address: number,
-    halves: Uint32Array | null,
-    text: string,
-    layout: string,
-    word: bigint | undefined,
-  ): void {
-    if (!this.trace?.listener) return;
-    const words =
-      word !== undefined
-        ? [word]
-        : Array.from({ length: 8 }, (_, i) => (BigInt(halves![2 * i + 1]!) << 32n) | BigInt(halves![2 * i]!));
-    this.trace.listener({
-      kind: 'memory.read',
-      actor: 'iommu',
-      at: 'hw.smmu',
-      address,
-      words,
-      layout,
-      step: { what, level: -1, s1Level: -1 },
-      text,
-    });
+  private traceRead(what: RecordName, address: number, halves: Uint32Array | bigint, text: string): void {
+    if (this.trace?.listener) this.trace.listener(recordEvent(this.place, what, address, halves, text));
   }
 
   /** Reports a page-table read to whoever listens. Bound once, so that setting it allocates nothing. */
-  protected readonly visit = (
-    stage: 1 | 2,
-    level: number,
-    hi: number,
-    lo: number,
-    valueHi: number,
-    valueLo: number,
-    purpose: number,
-    s1Level: number,
-  ): void => {
-    const address = (hi >>> 0) * 4294967296 + (lo >>> 0);
-    const word = (BigInt(valueHi >>> 0) << 32n) | BigInt(valueLo >>> 0);
-    const form = (valueLo & 1) === 0 ? 'invalid' : level === 3 ? 'page' : (valueLo & 2) !== 0 ? 'table' : 'block';
-    const step: ReadStep =
-      stage === 1
-        ? { what: 'S1', level, s1Level: level }
-        : { what: 'S2', level, s1Level, purpose: purpose === FOR_CD ? 'CD' : purpose === FOR_TABLE ? 'S1' : 'out' };
-    this.trace!.listener!({
-      kind: 'memory.read',
-      actor: 'iommu',
-      at: 'hw.smmu',
-      address,
-      words: [word],
-      layout: `vmsav8.s${stage}.${form === 'invalid' ? 'page' : form}`,
-      step,
-      text: `stage ${stage} level ${level}: ${form}`,
-    });
+  protected readonly visit: ReadVisitor = (stage, level, hi, lo, valueHi, valueLo, purpose, s1Level) => {
+    const granule = this.granuleOf(stage);
+    this.trace!.listener!(
+      readEvent(this.place, { stage, level, hi, lo, valueHi, valueLo, granule, wide: this.wide }, purpose, s1Level),
+    );
   };
+
+  /** Reports a descriptor that hardware has updated. */
+  protected readonly noteUpdate: UpdateVisitor = (stage, level, hi, lo, valueHi, valueLo, changed) => {
+    const granule = this.granuleOf(stage);
+    this.trace!.listener!(
+      updateEvent(this.place, { stage, level, hi, lo, valueHi, valueLo, granule, wide: this.wide }, changed),
+    );
+  };
+
+  private granuleOf(stage: 1 | 2): number {
+    return stage === 1 ? this.s1Granule : (this.ste?.s2?.granule ?? 12);
+  }
 
   // For the comparison of cached entries with memory; see audit.ts.
 

@@ -114,11 +114,32 @@ export interface CdConfig {
 
 const hiOf = (w: Uint32Array, i: number): number => (w[i * 2 + 1]! & 0xfffff) | 0;
 
-/** Base of a translation table: its size aligns it, and a high half of 20 bits is all that the field has. */
-const tableBase = (w: Uint32Array, word: number, firstBits: number): { baseHi: number; baseLo: number } => ({
+/**
+ * Base of a translation table: its size aligns it, and a high half of 20 bits is all that the field has. With 52-bit
+ * addresses the smallest alignment is 64 bytes. Source: Arm IHI 0070 5.4 (TTB0), 5.2 (S2TTB).
+ */
+const tableBase = (
+  w: Uint32Array,
+  word: number,
+  firstBits: number,
+  outputBits: number,
+): { baseHi: number; baseLo: number } => ({
   baseHi: hiOf(w, word),
-  baseLo: w[word * 2]! & -(2 ** firstBits * 8),
+  baseLo: w[word * 2]! & -(2 ** Math.max(firstBits + 3, outputBits > 48 ? 6 : 4)),
 });
+
+/** Effective output size: what the code says against OAS; more than 48 bits only with 64 KiB. Source: IHI 0070 3.4. */
+const outputSize = (code: number, granule: number, f: SmmuFeatures): number =>
+  Math.min(addressSizeBits[code]!, f.oas, granule === 16 ? 52 : 48);
+
+/** Most input bits of a stage: 52 only with the 64 KiB granule; `wide` says whether the SMMU has them. */
+const inputLimit = (granule: number, wide: boolean): number => (granule === 16 && wide ? 52 : 48);
+
+/** Fewest input bits: 25, or with small tables 16, 17 with 64 KiB. Source: IHI 0070 3.4.1, IDR3.STT. */
+const inputFloor = (granule: number, f: SmmuFeatures): number => (!f.stt ? 25 : granule === 16 ? 17 : 16);
+
+/** Descriptors with 52-bit addresses are those of the 64 KiB granule of an SMMU that has 52 bits. */
+const hasLpa = (granule: number, f: SmmuFeatures): boolean => granule === 16 && f.oas >= 52;
 
 /** Where the CDs or the level-1 descriptors begin; what the table's size makes zero is taken as zero. */
 function contextPointer(w: Uint32Array, s1Fmt: number, s1CdMax: number): number {
@@ -192,10 +213,11 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
   if (!f.granules.includes(granule)) return null;
   const t0sz = S.S2T0SZ(w, 0);
   const inputBits = 64 - t0sz;
-  if (t0sz < 16 || t0sz > 39 || inputBits > f.oas) return null;
+  if (inputBits < inputFloor(granule, f) || inputBits > Math.min(f.oas, inputLimit(granule, true))) return null;
   const sl0 = S.S2SL0(w, 0);
-  if (sl0 === 3 || (sl0 === 2 && f.oas < sizeForSl0Two[granule]!)) return null;
-  const startLevel = granule === 12 ? 2 - sl0 : 3 - sl0;
+  // Code 3 is level 3 of small 4 KiB tables.
+  if (sl0 === 3 ? granule !== 12 || !f.stt : sl0 === 2 && f.oas < sizeForSl0Two[granule]!) return null;
+  const startLevel = granule === 12 ? (sl0 === 3 ? 3 : 2 - sl0) : 3 - sl0;
   const stride = granule - 3;
   const firstBits = inputBits - granule - (3 - startLevel) * stride;
   // At most sixteen tables are concatenated.
@@ -203,15 +225,18 @@ function decodeStage2(w: Uint32Array, f: SmmuFeatures): StageConfig | null {
   if (S.S2AA64(w, 0) !== 1 || S.S2ENDI(w, 0) === 1) return null;
   if (S.S2S(w, 0) === 1 ? f.stallModel === 1 : f.stallModel === 2) return null;
   if ((S.S2HA(w, 0) === 1 && f.httu < 1) || (S.S2HD(w, 0) === 1 && f.httu < 2)) return null;
-  const outputBits = Math.min(addressSizeBits[S.S2PS(w, 0)]!, f.oas);
+  const outputBits = outputSize(S.S2PS(w, 0), granule, f);
   if (beyond(hiOf(w, 3), w[6]! & ~15, outputBits)) return null;
   return stageConfig({
-    ...tableBase(w, 3, firstBits),
+    ...tableBase(w, 3, firstBits, outputBits),
     granule,
     startLevel,
     inputBits,
     outputBits,
     affd: S.S2AFFD(w, 0) === 1,
+    ha: S.S2HA(w, 0) === 1,
+    hd: S.S2HD(w, 0) === 1,
+    lpa: hasLpa(granule, f),
     had: false,
     wxn: false,
     pan: false,
@@ -245,27 +270,30 @@ export function decodeCd(
   bad ||= (C.HA(w, 0) === 1 && f.httu < 1) || (C.HD(w, 0) === 1 && f.httu < 2);
   const asid = single ? 0 : C.ASID(w, 0);
   bad ||= !f.asid16 && asid > 0xff;
-  const outputBits = Math.min(addressSizeBits[C.IPS(w, 0)]!, f.oas);
   const half = (tsz: number, granule: number, word: number, had: number): CdHalf => {
+    const stride = granule - 3;
+    const inputBits = 64 - tsz;
+    const outputBits = outputSize(C.IPS(w, 0), granule, f);
     if (
       !f.granules.includes(granule) ||
-      tsz < 16 ||
-      tsz > 39 ||
+      inputBits < inputFloor(granule, f) ||
+      inputBits > inputLimit(granule, f.vax) ||
       beyond(hiOf(w, word), w[word * 2]! & ~15, outputBits)
     ) {
       bad = true;
       return null;
     }
-    const stride = granule - 3;
-    const inputBits = 64 - tsz;
     const levels = Math.ceil((inputBits - granule) / stride);
     return stageConfig({
-      ...tableBase(w, word, inputBits - granule - (levels - 1) * stride),
+      ...tableBase(w, word, inputBits - granule - (levels - 1) * stride, outputBits),
       granule,
       startLevel: 4 - levels,
       inputBits,
       outputBits,
       affd: C.AFFD(w, 0) === 1,
+      ha: C.HA(w, 0) === 1,
+      hd: C.HD(w, 0) === 1,
+      lpa: hasLpa(granule, f),
       had: f.had && had === 1,
       wxn: C.WXN(w, 0) === 1,
       pan: C.PAN(w, 0) === 1,

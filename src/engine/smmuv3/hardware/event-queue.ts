@@ -5,12 +5,10 @@ import { EXEC, WRITE } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
 import { encodeEvent, eventLayout, eventName, eventText, registerByName } from '../layout/index.ts';
 import type { SmmuFeatures } from './features.ts';
+import { hardwareIds } from './ids.ts';
 import type { Interrupts } from './interrupts.ts';
-import { GERROR, type RegisterFile } from './registers.ts';
+import { CR0, GERROR, OVERFLOW, type RegisterFile } from './registers.ts';
 import { EVENT, type Translator } from './translator.ts';
-
-/** OVFLG of PROD and OVACKFLG of CONS. */
-const OVERFLOW = 0x80000000;
 
 const queueBase = registerByName('EVENTQ_BASE')!.layout;
 
@@ -30,8 +28,9 @@ export function ring(base: bigint, max: number, entryBytes: number, oas = 52): {
  * Words of the event that the translator's last request ended in. Source: Arm IHI 0070, 7.3.
  * @param ssid -1 where the event has no SubstreamID
  * @param input the address as the device sent it: IOVA, or the physical address of a translated access
+ * @param stag tag of the stalled transaction, -1: it has ended
  */
-export function eventWords(t: Translator, sid: number, ssid: number, input: bigint): bigint[] {
+export function eventWords(t: Translator, sid: number, ssid: number, input: bigint, stag = -1): bigint[] {
   const substream: Record<string, number> = ssid >= 0 ? { SSV: 1, SSID: ssid } : {};
   const read = (t.need & WRITE) === 0;
   const access = { RnW: read ? 1 : 0, InD: read && (t.need & EXEC) !== 0 ? 1 : 0, PnU: t.priv ? 1 : 0 };
@@ -63,11 +62,13 @@ export function eventWords(t: Translator, sid: number, ssid: number, input: bigi
     case EVENT.F_ACCESS:
     case EVENT.F_PERMISSION: {
       const ipa = ((BigInt(t.faultIpaHi >>> 0) << 32n) | BigInt(t.faultIpaLo >>> 0)) & 0xffffffffff000n;
-      const ttRead: Record<string, number> = t.event === EVENT.F_PERMISSION && t.faultClass === 1 ? { TTRnW: 1 } : {};
+      const ttRead: Record<string, number> =
+        t.event === EVENT.F_PERMISSION && t.faultClass === 1 ? { TTRnW: t.tableWrite ? 0 : 1 } : {};
       return encodeEvent(name, {
         ...substream,
         ...access,
         ...ttRead,
+        ...(stag >= 0 ? { Stall: 1, STAG: stag } : {}),
         SID: sid,
         S2: t.faultStage === 2 ? 1 : 0,
         CLASS: t.faultClass,
@@ -88,6 +89,7 @@ export class EventQueue {
   private readonly interrupts: Interrupts;
   private readonly trace: Trace;
   private readonly injector: Injector;
+  private readonly place: string;
 
   constructor(
     memory: Memory,
@@ -96,6 +98,7 @@ export class EventQueue {
     interrupts: Interrupts,
     trace: Trace,
     injector: Injector,
+    ids = hardwareIds(),
   ) {
     this.memory = memory;
     this.regs = regs;
@@ -103,6 +106,19 @@ export class EventQueue {
     this.interrupts = interrupts;
     this.trace = trace;
     this.injector = injector;
+    this.place = ids.evtq;
+  }
+
+  /** Enabled, not full, without an unacknowledged abort. Source: Arm IHI 0070, 7.2.1. */
+  get writable(): boolean {
+    const { regs } = this;
+    if ((regs.num('CR0') & CR0.EVENTQEN) === 0 || this.interrupts.isActive(GERROR.EVENTQ_ABT_ERR)) return false;
+    const size = 2 ** this.geometry().log2;
+    return ((regs.num('EVENTQ_PROD') - regs.num('EVENTQ_CONS')) & (2 * size - 1)) < size;
+  }
+
+  private geometry(): { base: number; log2: number } {
+    return ring(this.regs.get('EVENTQ_BASE'), this.features.eventqsLog2, 32, this.features.oas);
   }
 
   /**
@@ -110,18 +126,38 @@ export class EventQueue {
    * @param wanted false when CD.R, STE.S2R or CR2.RECINVSID suppress it
    */
   record(words: bigint[], wanted: boolean): void {
-    const enabled = (this.regs.num('CR0') & 4) !== 0;
-    const deliver = wanted && enabled ? this.injector.pass('event.record', words, 'hw.evtq') : [];
+    const enabled = (this.regs.num('CR0') & CR0.EVENTQEN) !== 0;
+    const deliver = wanted && enabled ? this.injector.pass('event.record', words, this.place) : [];
     let written = false;
     for (const w of deliver) written = this.write(w) || written;
+    this.report(words, written);
+  }
+
+  /**
+   * Records the fault of a stalled transaction. Such a record is never lost and causes no overflow: while the queue is not
+   * writable the transaction waits, to be tried again later. Source: Arm IHI 0070, 7.2.1, 7.4.
+   * @returns whether the record counts as written (an injected fault may have lost it on its way)
+   */
+  recordStall(words: bigint[]): boolean {
+    if (!this.writable) return false;
+    let written = false;
+    const deliver = this.injector.pass('event.record', words, this.place);
+    for (const w of deliver) written = this.write(w) || written;
+    // The write itself may have been aborted.
+    if (deliver.length > 0 && !written) return false;
+    this.report(words, written);
+    return true;
+  }
+
+  private report(words: bigint[], recorded: boolean): void {
     this.trace.listener?.({
       kind: 'fault',
       actor: 'iommu',
-      at: 'hw.evtq',
+      at: this.place,
       name: eventName(Number(words[0]! & 0xffn)),
       words,
       layout: eventLayout(words).id,
-      recorded: written,
+      recorded,
       text: eventText(words),
     });
   }
@@ -135,7 +171,7 @@ export class EventQueue {
   write(words: readonly bigint[]): boolean {
     const { regs } = this;
     if (this.interrupts.isActive(GERROR.EVENTQ_ABT_ERR)) return false;
-    const q = ring(regs.get('EVENTQ_BASE'), this.features.eventqsLog2, 32, this.features.oas);
+    const q = this.geometry();
     const size = 2 ** q.log2;
     const mask = 2 * size - 1;
     const prodReg = regs.num('EVENTQ_PROD');

@@ -28,6 +28,7 @@ export interface SmmuFeatures {
   readonly ssidBits: number;
   readonly cmdqsLog2: number;
   readonly eventqsLog2: number;
+  readonly priqsLog2: number;
   readonly ril: boolean;
   readonly attrTypesOvr: boolean;
   /** STE.PRIVCFG and STE.INSTCFG have an effect. */
@@ -43,6 +44,16 @@ export interface SmmuFeatures {
   readonly ns1ats: boolean;
   /** Granules by log2. */
   readonly granules: readonly number[];
+  /** 52-bit input addresses at stage 1 (with the 64 KiB granule). */
+  readonly vax: boolean;
+  /** Small translation tables: input sizes below 25 bits. */
+  readonly stt: boolean;
+  /** Break-before-make level that software may rely on: 0, 1 or 2. */
+  readonly bbml: number;
+  /** Not an ID field: whether the IOTLB joins what a contiguous hint says belongs together. */
+  readonly contiguous: boolean;
+  /** Not an ID field: whether prefetch commands load anything. */
+  readonly prefetch: boolean;
 }
 
 /** Bits of an address-size code (OAS, IPS, S2PS). Codes beyond 7 do not exist. Source: Arm IHI 0070, IDR5.OAS. */
@@ -84,6 +95,7 @@ export function decodeFeatures(idr: readonly number[], iidr = 0, aidr = 0): Smmu
     ssidBits: f1('SSIDSIZE'),
     cmdqsLog2: f1('CMDQS'),
     eventqsLog2: f1('EVENTQS'),
+    priqsLog2: f1('PRIQS'),
     attrTypesOvr: f1('ATTR_TYPES_OVR') === 1,
     attrPermsOvr: f1('ATTR_PERMS_OVR') === 1,
     had: f3('HAD') === 1,
@@ -93,22 +105,77 @@ export function decodeFeatures(idr: readonly number[], iidr = 0, aidr = 0): Smmu
     s2fwb: f3('FWB') === 1,
     oas: addressSizeBits[f5('OAS')]!,
     granules,
+    vax: f5('VAX') === 1,
+    stt: f3('STT') === 1,
+    bbml: f3('BBML'),
+    contiguous: false,
+    prefetch: false,
   };
 }
 
-/** Features that a document can set, with their defaults: those of a current server part, less what is not modelled yet. */
+/** Features that a document can set, with their defaults: those of a current server part. */
 export const smmuFeatureNames = {
   ATS: { default: true, about: 'IDR0.ATS: the SMMU answers translation requests and sends invalidations to devices.' },
+  PRI: { default: true, about: 'IDR0.PRI: devices can send page requests, which arrive in the PRI queue.' },
   RIL: { default: true, about: 'IDR3.RIL: range invalidation commands.' },
-  OAS: { default: 48, about: 'IDR5.OAS: output address size in bits: 32, 36, 40, 42, 44 or 48.' },
+  HTTU: {
+    default: 2,
+    about: 'IDR0.HTTU: hardware updates table descriptors: 0 not, 1 the access flag, 2 the dirty state too.',
+  },
+  STALL_MODEL: {
+    default: 1,
+    about: 'IDR0.STALL_MODEL: a fault can 0 stall or terminate, 1 only terminate, 2 only stall.',
+  },
+  TERM_MODEL: {
+    default: true,
+    about: 'IDR0.TERM_MODEL: a terminated access is always aborted; off: CD.A = 0 makes it read zero, write nothing.',
+  },
+  OAS: { default: 48, about: 'IDR5.OAS: output address size in bits: 32, 36, 40, 42, 44, 48 or 52.' },
+  VAX: { default: false, about: 'IDR5.VAX: 52-bit input addresses at stage 1, with the 64 KiB granule.' },
+  GRAN4K: { default: true, about: 'IDR5.GRAN4K: the 4 KiB granule.' },
+  GRAN16K: { default: true, about: 'IDR5.GRAN16K: the 16 KiB granule.' },
+  GRAN64K: { default: true, about: 'IDR5.GRAN64K: the 64 KiB granule.' },
+  STT: { default: false, about: 'IDR3.STT: small translation tables, input sizes below 25 bits.' },
+  BBML: { default: 2, about: 'IDR3.BBML: how far a table may change size without break-before-make: 0, 1 or 2.' },
+  FWB: { default: false, about: 'IDR3.FWB: stage 2 can force the memory type; the host then maps with it.' },
+  XNX: { default: true, about: 'IDR3.XNX: stage 2 tells privileged from unprivileged execution.' },
+  HAD: { default: true, about: 'IDR3.HAD: the permissions of table descriptors can be switched off.' },
   HYP: { default: true, about: 'IDR0.HYP: EL2 stream world; the host then uses E2H.' },
   MSI: { default: true, about: 'IDR0.MSI: a CMD_SYNC can signal by a memory write.' },
+  SEV: { default: true, about: 'IDR0.SEV: a CMD_SYNC can wake CPUs that wait for an event.' },
   ASID16: { default: true, about: 'IDR0.ASID16: 16-bit ASIDs.' },
   VMID16: { default: true, about: 'IDR0.VMID16: 16-bit VMIDs.' },
   CD2L: { default: true, about: 'IDR0.CD2L: two-level context descriptor tables.' },
   ST_LEVEL: { default: true, about: 'IDR0.ST_LEVEL: two-level stream tables.' },
+  SIDSIZE: { default: 16, about: 'IDR1.SIDSIZE: StreamID bits, 0 to 32.' },
+  SSIDSIZE: { default: 16, about: 'IDR1.SSIDSIZE: SubstreamID (PASID) bits, 0 to 20.' },
+  CMDQS: { default: 19, about: 'IDR1.CMDQS: log2 of the command queue entries at most, up to 19.' },
+  EVENTQS: { default: 19, about: 'IDR1.EVENTQS: log2 of the event queue entries at most, up to 19.' },
+  PRIQS: { default: 19, about: 'IDR1.PRIQS: log2 of the PRI queue entries at most, up to 19.' },
+  S1P: { default: true, about: 'IDR0.S1P: stage 1 is implemented; without it there is no nesting.' },
   S2P: { default: true, about: 'IDR0.S2P: stage 2 is implemented; without it there is no nesting.' },
+  COHACC: { default: true, about: 'IDR0.COHACC: table walks snoop the CPU caches.' },
   ATTR_TYPES_OVR: { default: true, about: 'IDR1.ATTR_TYPES_OVR: incoming memory attributes can be overridden.' },
+  ATTR_PERMS_OVR: {
+    default: false,
+    about: 'IDR1.ATTR_PERMS_OVR: incoming privilege and instruction marks can be overridden.',
+  },
+  contiguous: {
+    default: true,
+    about: 'A range of descriptors with the Contiguous hint is cached as one entry, as hardware may.',
+  },
+  prefetch: {
+    default: false,
+    about: 'CMD_PREFETCH_CONFIG and CMD_PREFETCH_ADDR load the caches, as hardware may; off: they do nothing.',
+  },
+  hostPage: {
+    default: '4KiB',
+    about: 'Page size of the host kernel: 4KiB, 16KiB or 64KiB; its table granule follows.',
+  },
+  guestPage: {
+    default: '4KiB',
+    about: 'Page size of the guest kernel: 4KiB, 16KiB or 64KiB; its table granule follows.',
+  },
   iotlbEntries: {
     default: 0,
     about: 'Capacity of the IOTLB in entries, 0: without limit, so that a missing invalidation always shows.',
@@ -116,41 +183,96 @@ export const smmuFeatureNames = {
   atcEntries: { default: 0, about: 'Capacity of each ATC in entries, 0: without limit.' },
 } as const;
 
-const code = (bits: number): number => {
+type Settings = Readonly<Record<string, boolean | number | string>>;
+
+/** Values of `hostPage` and `guestPage`, in bytes. */
+const pageSizes: Readonly<Record<string, 4096 | 16384 | 65536>> = { '4KiB': 4096, '16KiB': 16384, '64KiB': 65536 };
+
+/**
+ * Page size of a kernel in bytes, as the document's features say.
+ * @throws RangeError for a size that no arm64 kernel has
+ */
+export function kernelPage(f: Settings, whose: 'hostPage' | 'guestPage'): 4096 | 16384 | 65536 {
+  const text = String(f[whose] ?? smmuFeatureNames[whose].default);
+  const size = pageSizes[text];
+  if (size === undefined) throw new RangeError(`${whose} is ${text}: 4KiB, 16KiB or 64KiB`);
+  return size;
+}
+
+const addressSizeCode = (bits: number): number => {
   const c = (addressSizeBits as readonly number[]).indexOf(bits);
-  if (c < 0 || bits > 48) throw new RangeError(`OAS of ${bits} bits is not modelled: 32, 36, 40, 42, 44 or 48`);
+  if (c < 0 || bits > 52) throw new RangeError(`OAS of ${bits} bits is not modelled: 32, 36, 40, 42, 44, 48 or 52`);
   return c;
 };
 
-/** The physical SMMU of a document: defaults with the document's features put in. */
-export function physicalFeatures(f: Readonly<Record<string, boolean | number | string>>): SmmuFeatures {
-  const on = (n: keyof typeof smmuFeatureNames): number => ((f[n] ?? smmuFeatureNames[n].default) ? 1 : 0);
+/**
+ * The physical SMMU of a document: defaults with the document's features put in.
+ * @throws RangeError for a value that the field does not have
+ */
+export function physicalFeatures(f: Settings): SmmuFeatures {
+  const value = (n: keyof typeof smmuFeatureNames): number => Number(f[n] ?? smmuFeatureNames[n].default);
+  const upTo = (n: keyof typeof smmuFeatureNames, max: number): number => {
+    const v = value(n);
+    if (!Number.isInteger(v) || v < 0 || v > max) throw new RangeError(`${n} is ${v}: a whole number from 0 to ${max}`);
+    return v;
+  };
+  const on = (n: keyof typeof smmuFeatureNames): number => (value(n) ? 1 : 0);
   const word = (reg: string, values: Record<string, number>): number =>
     Number(encode(registerByName(reg)!.layout, values)[0]!);
+  if (!on('GRAN4K') && !on('GRAN16K') && !on('GRAN64K')) throw new RangeError('an SMMU has one granule at least');
   const idr = [
     word('IDR0', {
-      S1P: 1,
+      S1P: on('S1P'),
       S2P: on('S2P'),
       TTF: 2,
-      COHACC: 1,
+      COHACC: on('COHACC'),
+      HTTU: upTo('HTTU', 2),
       HYP: on('HYP'),
       ATS: on('ATS'),
+      PRI: on('PRI'),
       ASID16: on('ASID16'),
       MSI: on('MSI'),
-      SEV: 1,
+      SEV: on('SEV'),
       VMID16: on('VMID16'),
       CD2L: on('CD2L'),
       TTENDIAN: 2,
-      STALL_MODEL: 1,
-      TERM_MODEL: 1,
+      STALL_MODEL: upTo('STALL_MODEL', 2),
+      TERM_MODEL: on('TERM_MODEL'),
       ST_LEVEL: on('ST_LEVEL'),
     }),
-    word('IDR1', { SIDSIZE: 16, SSIDSIZE: 16, EVENTQS: 19, CMDQS: 19, ATTR_TYPES_OVR: on('ATTR_TYPES_OVR') }),
+    word('IDR1', {
+      SIDSIZE: upTo('SIDSIZE', 32),
+      SSIDSIZE: upTo('SSIDSIZE', 20),
+      PRIQS: on('PRI') ? upTo('PRIQS', 19) : 0,
+      EVENTQS: upTo('EVENTQS', 19),
+      CMDQS: upTo('CMDQS', 19),
+      ATTR_TYPES_OVR: on('ATTR_TYPES_OVR'),
+      ATTR_PERMS_OVR: on('ATTR_PERMS_OVR'),
+    }),
     0,
-    word('IDR3', { HAD: 1, XNX: 1, RIL: on('RIL'), BBML: 2 }),
+    word('IDR3', {
+      HAD: on('HAD'),
+      XNX: on('XNX'),
+      FWB: on('FWB'),
+      STT: on('STT'),
+      RIL: on('RIL'),
+      BBML: upTo('BBML', 2),
+    }),
     0,
-    word('IDR5', { OAS: code(Number(f.OAS ?? smmuFeatureNames.OAS.default)), GRAN4K: 1, GRAN16K: 1, GRAN64K: 1 }),
+    word('IDR5', {
+      OAS: addressSizeCode(value('OAS')),
+      GRAN4K: on('GRAN4K'),
+      GRAN16K: on('GRAN16K'),
+      GRAN64K: on('GRAN64K'),
+      VAX: on('VAX'),
+      // As many as a tag could tell apart is more than any device has in flight.
+      STALL_MAX: value('STALL_MODEL') === 1 ? 0 : 64,
+    }),
   ];
   // Range invalidation is mandatory from SMMUv3.2 on.
-  return decodeFeatures(idr, 0, word('AIDR', { ArchMinorRev: on('RIL') ? 2 : 1 }));
+  return {
+    ...decodeFeatures(idr, 0, word('AIDR', { ArchMinorRev: on('RIL') ? 2 : 1 })),
+    contiguous: on('contiguous') === 1,
+    prefetch: on('prefetch') === 1,
+  };
 }

@@ -33,8 +33,9 @@ const stes: readonly Row[] = [
   ['AArch32 tables', { S2AA64: 0 }],
   ['big-endian tables', { S2ENDI: 1 }],
   ['S2S where nothing can stall', { S2S: 1, EATS: 0 }],
-  ['S2HA without HTTU', { S2HA: 1 }],
-  ['S2HD without HTTU', { S2HD: 1 }],
+  ['S2HA without HTTU', { S2HA: 1 }, { HTTU: 0 }],
+  ['S2HD without HTTU', { S2HD: 1 }, { HTTU: 0 }],
+  ['S2HD with HTTU of the access flag only', { S2HA: 1, S2HD: 1 }, { HTTU: 1 }],
   ['S2TTB above the output size', { S2PS: 0, S2TTB: 0x1_0000_0000n }],
 ];
 
@@ -50,8 +51,9 @@ const cds: readonly Row[] = [
   ['a wide ASID without ASID16', { ASID: 0x100 }, { ASID16: false }],
   ['A = 0 where nothing terminates silently', { A: 0 }],
   ['S where nothing can stall', { S: 1 }],
-  ['HA without HTTU', { HA: 1 }],
-  ['HD without HTTU', { HD: 1 }],
+  ['HA without HTTU', { HA: 1 }, { HTTU: 0 }],
+  ['HD without HTTU', { HD: 1 }, { HTTU: 0 }],
+  ['HD with HTTU of the access flag only', { HA: 1, HD: 1 }, { HTTU: 1 }],
   ['TTB1 half out of range', { EPD1: 0, T1SZ: 3, TG1: 2 }],
   ['TG1 reserved', { EPD1: 0, T1SZ: 16, TG1: 0 }],
 ];

@@ -4,9 +4,20 @@ export { EL2, type L1Entry, SmmuCaches, sceneOf } from './caches.ts';
 export { cerrorNames } from './commands.ts';
 export type { CdConfig, SteConfig } from './config.ts';
 export { ring } from './event-queue.ts';
-export { addressSizeBits, decodeFeatures, physicalFeatures, type SmmuFeatures, smmuFeatureNames } from './features.ts';
+export {
+  addressSizeBits,
+  decodeFeatures,
+  kernelPage,
+  physicalFeatures,
+  type SmmuFeatures,
+  smmuFeatureNames,
+} from './features.ts';
+export { deviceId, type HardwareIds, hardwareIds } from './ids.ts';
+export { readMmio, writeMmio } from './mmio.ts';
+export type { PageAccess, PageRequestOutcome } from './page-requests.ts';
 export { RegisterFile } from './registers.ts';
 export type { DmaOutcome, DmaRequest } from './requests.ts';
 export { Smmu } from './smmu.ts';
+export type { StalledTransaction } from './stalls.ts';
 export { locateSte, readSte, type SteLocation, streamTableGeometry } from './stream-table.ts';
 export { ATS_REQUEST, DONE, FAULTED, TRANSLATED, Translator, UNTRANSLATED } from './translator.ts';

@@ -4,13 +4,14 @@ import { GERROR, IRQ_CTRL, type RegisterFile } from './registers.ts';
 
 const sources = {
   evtq: { enable: IRQ_CTRL.EVENTQ, registers: 'EVENTQ', abort: GERROR.MSI_EVENTQ_ABT_ERR },
+  priq: { enable: IRQ_CTRL.PRIQ, registers: 'PRIQ', abort: GERROR.MSI_PRIQ_ABT_ERR },
   gerror: { enable: IRQ_CTRL.GERROR, registers: 'GERROR', abort: GERROR.MSI_GERROR_ABT_ERR },
 } as const;
 
 /** Global errors and the interrupts of the SMMU, as wires or as memory writes. Source: Arm IHI 0070, 3.18, 6.3.19, 7.5. */
 export class Interrupts {
   /** Interrupts that are pending for the driver, which takes them by writing false. */
-  readonly pending = { evtq: false, gerror: false };
+  readonly pending = { evtq: false, gerror: false, priq: false };
   private readonly memory: Memory;
   private readonly features: SmmuFeatures;
   private readonly regs: RegisterFile;

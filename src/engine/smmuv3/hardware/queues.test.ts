@@ -199,7 +199,7 @@ describe('the event queue', () => {
     fault(d.m);
     expect(d.reg('GERROR') ^ d.reg('GERRORN')).toBe(4);
     expect(d.reg('EVENTQ_PROD')).toBe(0);
-    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: true });
+    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: true, priq: false });
     d.m.smmu.regs.set('EVENTQ_BASE', base);
     fault(d.m);
     expect(d.reg('EVENTQ_PROD')).toBe(0);
@@ -238,7 +238,7 @@ describe('the event queue', () => {
     d.set('IRQ_CTRL', 5);
     fault(d.m);
     expect(d.reg('GERROR')).toBe(1 << 5);
-    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: true });
+    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: true, priq: false });
   });
 
   it('an interrupt of a global error that cannot be sent is not tried again', () => {
@@ -257,7 +257,7 @@ describe('the event queue', () => {
     expect(d.reg('IRQ_CTRLACK')).toBe(0);
     fault(d.m);
     d.post([0xffn, 0n]);
-    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: false });
+    expect(d.m.smmu.irq).toEqual({ evtq: false, gerror: false, priq: false });
   });
 
   it('writes nothing while it is off', () => {

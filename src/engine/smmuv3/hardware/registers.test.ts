@@ -3,19 +3,20 @@ import { runToEnd } from '../../machine/index.ts';
 import { registers } from '../layout/index.ts';
 import { physicalFeatures } from './index.ts';
 import { RegisterFile } from './registers.ts';
-import { TestMachine } from './test-machine.ts';
+import { TestMachine, withIdr } from './test-machine.ts';
 
 const file = (features: Record<string, boolean | number> = {}): RegisterFile =>
   new RegisterFile(physicalFeatures(features));
 const ALL = (1n << 64n) - 1n;
 
 describe('registers, Arm IHI 0070 6.3', () => {
-  it('which software cannot write', () => {
+  it.each([true, false])('which software cannot write (PRI %s)', (PRI) => {
     for (const { name } of registers) {
-      const r = file();
+      const r = file({ PRI });
       const before = r.get(name);
       const written = r.write(name, ALL);
-      const readOnly = /^(IDR\d|IIDR|AIDR|CR0ACK|STATUSR|IRQ_CTRLACK|GERROR|PRIQ_.*)$/.test(name);
+      const readOnly =
+        /^(IDR\d|IIDR|AIDR|CR0ACK|STATUSR|IRQ_CTRLACK|GERROR)$/.test(name) || (!PRI && name.startsWith('PRIQ_'));
       expect(written, name).toBe(!readOnly);
       if (readOnly) expect(r.get(name), name).toBe(before);
     }
@@ -23,11 +24,21 @@ describe('registers, Arm IHI 0070 6.3', () => {
 
   it('keep no bit that does not exist', () => {
     const want: Readonly<Record<string, bigint>> = {
-      CR0: 0x1dn,
+      CR0: 0x1fn,
       CR1: 0xfffn,
       CR2: 7n,
-      IRQ_CTRL: 5n,
-      GERRORN: 0x1b5n,
+      IRQ_CTRL: 7n,
+      // GBPA: MemAttr [3:0], MTCFG 4, ALLOCCFG [11:8], SHCFG [13:12], PRIVCFG [17:16], INSTCFG [19:18], ABORT 20.
+      GBPA: 0x1f3f1fn,
+      GERRORN: 0x1fdn,
+      GERROR_IRQ_CFG0: 0xf_ffff_ffff_fffcn,
+      GERROR_IRQ_CFG2: 0x3fn,
+      PRIQ_BASE: 0x400f_ffff_ffff_ffffn,
+      PRIQ_PROD: 0x800fffffn,
+      PRIQ_CONS: 0x800fffffn,
+      PRIQ_IRQ_CFG0: 0xf_ffff_ffff_fffcn,
+      PRIQ_IRQ_CFG1: 0xffff_ffffn,
+      PRIQ_IRQ_CFG2: 0x8000_003fn,
       STRTAB_BASE: 0x400f_ffff_ffff_ffc0n,
       STRTAB_BASE_CFG: 0x307ffn,
       CMDQ_BASE: 0x400f_ffff_ffff_ffffn,
@@ -39,19 +50,27 @@ describe('registers, Arm IHI 0070 6.3', () => {
       r.write(name, ALL);
       expect(r.get(name).toString(16), name).toBe(bits.toString(16));
     }
-    const less = file({ HYP: false, ATS: false, MSI: false });
-    for (const name of ['CR2', 'CR0', 'GERRORN', 'GERROR_IRQ_CFG0', 'EVENTQ_IRQ_CFG1']) less.write(name, ALL);
-    expect(['CR0', 'CR2', 'GERRORN', 'GERROR_IRQ_CFG0', 'EVENTQ_IRQ_CFG1'].map((n) => less.num(n))).toEqual([
-      0xd, 6, 0x105, 0, 0,
-    ]);
+    const less = file({ HYP: false, ATS: false, MSI: false, PRI: false });
+    const some = ['CR2', 'CR0', 'GERRORN', 'GERROR_IRQ_CFG0', 'EVENTQ_IRQ_CFG1', 'PRIQ_IRQ_CFG2', 'IRQ_CTRL'];
+    for (const name of some) less.write(name, ALL);
+    expect(some.map((n) => less.num(n))).toEqual([6, 0xd, 0x105, 0, 0, 0, 5]);
+    // Without MSIs the interrupt of the PRI queue can still be limited to last requests.
+    const wired = file({ MSI: false });
+    for (const name of ['GERRORN', 'PRIQ_IRQ_CFG0', 'PRIQ_IRQ_CFG2']) wired.write(name, ALL);
+    expect(['GERRORN', 'PRIQ_IRQ_CFG0', 'PRIQ_IRQ_CFG2'].map((n) => wired.num(n))).toEqual([0x10d, 0, 0x8000_0000]);
+    const recording = new RegisterFile(withIdr({ IDR0: { ATSRECERR: 1 } }));
+    recording.write('CR2', ALL);
+    expect(recording.num('CR2')).toBe(0xf);
   });
 
   it('are guarded by the bit that enables what they describe', () => {
     const guarded: readonly [string, number, string[]][] = [
       ['CR0', 1, ['CR2', 'STRTAB_BASE', 'STRTAB_BASE_CFG']],
+      ['CR0', 2, ['PRIQ_BASE', 'PRIQ_PROD']],
       ['CR0', 4, ['EVENTQ_BASE', 'EVENTQ_PROD']],
       ['CR0', 8, ['CMDQ_BASE', 'CMDQ_CONS']],
       ['IRQ_CTRL', 1, ['GERROR_IRQ_CFG0', 'GERROR_IRQ_CFG1', 'GERROR_IRQ_CFG2']],
+      ['IRQ_CTRL', 2, ['PRIQ_IRQ_CFG0', 'PRIQ_IRQ_CFG1', 'PRIQ_IRQ_CFG2']],
       ['IRQ_CTRL', 4, ['EVENTQ_IRQ_CFG0', 'EVENTQ_IRQ_CFG1', 'EVENTQ_IRQ_CFG2']],
     ];
     const names = guarded.flatMap(([, , n]) => n);
@@ -69,7 +88,7 @@ describe('registers, Arm IHI 0070 6.3', () => {
       r.write('CR1', ALL);
       return r.num('CR1');
     };
-    expect([0n, 1n, 4n, 8n, 5n].map(under)).toEqual([0xfff, 0x3f, 0xfc0, 0xfc0, 0]);
+    expect([0n, 1n, 2n, 4n, 8n, 5n].map(under)).toEqual([0xfff, 0x3f, 0xfc0, 0xfc0, 0xfc0, 0]);
   });
 
   it('GBPA takes a value only with UPDATE', () => {
@@ -93,9 +112,9 @@ describe('a register write of the SMMU', () => {
   it('acknowledges what is stored', () => {
     const m = machine();
     runToEnd(m.smmu.writeRegister('CR0', 0xffff_ffffn));
-    expect([m.smmu.readRegister('CR0'), m.smmu.readRegister('CR0ACK')]).toEqual([0x1dn, 0x1dn]);
+    expect([m.smmu.readRegister('CR0'), m.smmu.readRegister('CR0ACK')]).toEqual([0x1fn, 0x1fn]);
     runToEnd(m.smmu.writeRegister('IRQ_CTRL', 0xffn));
-    expect(m.smmu.readRegister('IRQ_CTRLACK')).toBe(5n);
+    expect(m.smmu.readRegister('IRQ_CTRLACK')).toBe(7n);
   });
 
   it('moves the stream table only while translation is off', () => {
@@ -122,7 +141,7 @@ describe('a register write of the SMMU', () => {
     const other = machine();
     other.smmu.load(state);
     expect(registers.map((r) => other.smmu.readRegister(r.name))).toEqual(seen);
-    expect(other.smmu.irq).toEqual({ evtq: true, gerror: false });
+    expect(other.smmu.irq).toEqual({ evtq: true, gerror: false, priq: false });
     expect(other.smmu.save()).toEqual(state);
   });
 });

@@ -3,7 +3,11 @@ import type { SmmuFeatures } from './features.ts';
 
 /** Bits of CR0 and IRQ_CTRL that enable something, and with it guard registers. */
 export const CR0 = { SMMUEN: 1, PRIQEN: 2, EVENTQEN: 4, CMDQEN: 8, ATSCHK: 16 } as const;
+export const CR2 = { E2H: 1, RECINVSID: 2, PTM: 4, REC_CFG_ATS: 8 } as const;
 export const IRQ_CTRL = { GERROR: 1, PRIQ: 2, EVENTQ: 4 } as const;
+
+/** OVFLG of a PROD register, OVACKFLG of a CONS register. */
+export const OVERFLOW = 0x80000000;
 
 /** GERROR bits. Source: Arm IHI 0070, 6.3.19. */
 export const GERROR = {
@@ -126,7 +130,8 @@ export class RegisterFile {
   /** Registers of a feature that is not there read as zero and ignore writes. */
   private absent(name: string): boolean {
     if (name.startsWith('PRIQ_') && !this.features.pri) return true;
-    return name.includes('_IRQ_CFG') && !this.features.msi;
+    // Last Only works for wired interrupts too, so its register stays. Source: IHI 0070, IDR0.MSI, 6.3.36.
+    return name.includes('_IRQ_CFG') && !this.features.msi && name !== 'PRIQ_IRQ_CFG2';
   }
 
   /** Bits that this SMMU implements. */
@@ -137,11 +142,13 @@ export class RegisterFile {
         return BigInt(0xd | (f.pri ? CR0.PRIQEN : 0) | (f.ats ? CR0.ATSCHK : 0));
       case 'CR2':
         // PTM can be stored; without broadcast maintenance it has no effect.
-        return f.hyp ? 7n : 6n;
+        return BigInt((f.hyp ? 7 : 6) | ((f.idr[0]! >>> 23) & 1 ? CR2.REC_CFG_ATS : 0));
       case 'IRQ_CTRL':
         return f.pri ? 7n : 5n;
       case 'GBPA':
         return 0x1f3f1fn;
+      case 'PRIQ_IRQ_CFG2':
+        return f.msi ? 0x8000003fn : 0x80000000n;
       case 'GERRORN':
         return BigInt(0x105 | (f.msi ? 0xb0 : 0) | (f.pri ? 0x08 | (f.msi ? 0x40 : 0) : 0));
       default: {

@@ -81,6 +81,24 @@ const action = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('command' as const), words: command }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('event' as const), words: fc.tuple(any, any, any, any) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('ats switch' as const), device: fc.nat({ max: 2 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('page request' as const),
+      device: fc.nat({ max: DEVICES.length - 1 }),
+      pasid: fc.constantFrom(-1, 0, 5, 0xfffff),
+      iova: any,
+      group: fc.nat({ max: 511 }),
+      last: fc.boolean(),
+      read: fc.boolean(),
+      write: fc.boolean(),
+      exec: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('reset' as const), device: fc.nat({ max: DEVICES.length - 1 }) }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reload' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('audit' as const) }) },
 );
@@ -95,7 +113,7 @@ function run<T>(op: Op<T>): T {
 }
 
 /** Three streams (nested, stage 1, stage 2) over identical mappings of all memory, to be damaged. */
-function build(memory: Memory): void {
+function build(memory: Memory, stallModel: number): void {
   const put = (at: number, words: readonly bigint[]): void => {
     for (const [i, w] of words.entries()) memory.writeWord(at + 8 * i, w);
   };
@@ -103,10 +121,11 @@ function build(memory: Memory): void {
   const s1 = { S1ContextPtr: 0x1000n, S1CDMax: 1, S1DSS: 2 };
   put(0, encode(steLayout, { V: 1, Config: 7, EATS: 1, ...s1, ...s2 }));
   put(64, encode(steLayout, { V: 1, Config: 5, EATS: 1, ...s1 }));
-  put(5 * 64, encode(steLayout, { V: 1, Config: 6, EATS: 1, ...s2 }));
+  const stall = stallModel === 1 ? 0 : 1;
+  put(5 * 64, encode(steLayout, { V: 1, Config: 6, EATS: 1 - stall, ...s2, S2S: stall }));
   const cd = { T0SZ: 25, EPD1: 1, V: 1, IPS: 5, AA64: 1, R: 1, A: 1, ASID: 1, TTB0: 0x2000n };
   put(0x1000, encode(cdLayout, cd));
-  put(0x1040, encode(cdLayout, { ...cd, ASID: 2 }));
+  put(0x1040, encode(cdLayout, { ...cd, ASID: 2, S: stall }));
   put(0x2000, [0x3003n]);
   put(0x3000, [0x4003n]);
   put(0x8000, [0x9003n]);
@@ -125,6 +144,10 @@ const start = fc.record({
     ASID16: fc.boolean(),
     VMID16: fc.boolean(),
     S2P: fc.boolean(),
+    STALL_MODEL: fc.constantFrom(0, 0, 1, 2),
+    TERM_MODEL: fc.boolean(),
+    PRI: fc.boolean(),
+    SSIDSIZE: fc.constantFrom(0, 8, 20),
   }),
   listen: fc.boolean(),
   capacity: fc.constantFrom(0, 3),
@@ -133,18 +156,21 @@ const start = fc.record({
 describe('the SMMU with anything in memory, queues and registers', () => {
   it('neither throws nor hangs nor grows', () => {
     let arrived = 0;
+    let stalled = 0;
+    let requested = 0;
     const events = new Set<string>();
     fc.assert(
       fc.property(start, fc.array(action, { minLength: 10, maxLength: 200 }), (s, actions) => {
         const memory = new Memory(SIZE);
         const trace = new Trace();
         const devices = DEVICES.map(
-          (rid) => new PciDevice({ name: `d${rid}`, rid, vrid: rid, pasidBits: 20, ats: true, pri: false }),
+          (rid) =>
+            new PciDevice({ name: `d${rid}`, rid, vrid: rid, pasidBits: 20, ats: true, pri: true, stall: rid < 5 }),
         );
         const features = physicalFeatures(s.features);
         const smmu = new Smmu(memory, features, devices, trace, new Injector(trace), s.capacity);
         if (s.listen) trace.listener = () => {};
-        build(memory);
+        build(memory, features.stallModel);
         for (const [name, v] of [
           ['STRTAB_BASE_CFG', 3n],
           ['CMDQ_BASE', 0x1_8002n],
@@ -168,6 +194,7 @@ describe('the SMMU with anything in memory, queues and registers', () => {
               requests++;
               if (r.ok) arrived++;
               if (r.fault) events.add(r.fault.name);
+              if (r.stag !== undefined) stalled++;
               expect(r.ok ? r.pa >= 0 && r.pa < SIZE : r.pa === -1 || !r.fault).toBe(true);
               expect(r.reads).toBeLessThanOrEqual(80);
               break;
@@ -181,6 +208,19 @@ describe('the SMMU with anything in memory, queues and registers', () => {
               break;
             case 'ats switch':
               devices[x.device]!.atsEnabled = !devices[x.device]!.atsEnabled;
+              break;
+            case 'page request': {
+              const d = devices[x.device]!;
+              const r = run(smmu.pri(d, x.pasid, x.iova, x, x.group, x.last));
+              if (r.sent) requested++;
+              expect(d.pri.outstanding).toBeLessThanOrEqual(d.pri.allocation);
+              if (!d.pri.enabled) d.pri.enable();
+              break;
+            }
+            case 'reset':
+              devices[x.device]!.reset();
+              devices[x.device]!.pasidEnabled = true;
+              devices[x.device]!.pri.enable();
               break;
             case 'reload': {
               const before = smmu.save();
@@ -198,6 +238,11 @@ describe('the SMMU with anything in memory, queues and registers', () => {
               break;
           }
         }
+        // Everything that waits can be ended.
+        expect(smmu.stalled().length).toBeLessThanOrEqual(requests);
+        smmu.executeLate(encodeCommand('STALL_TERM', { SID: 0 }));
+        run(smmu.writeRegister('CR0', 0n));
+        expect(smmu.stalled()).toEqual([]);
         for (const r of registers) expect(smmu.readRegister(r.name)).toBeLessThan(1n << BigInt(r.width));
         // A request fills one entry of the IOTLB, and at most a walk step or leaf for each of its reads.
         const limit = s.capacity || 2 * requests;
@@ -209,5 +254,7 @@ describe('the SMMU with anything in memory, queues and registers', () => {
     // The runs were not all turned away at the door.
     expect(arrived).toBeGreaterThan(20);
     expect(events.size).toBeGreaterThan(5);
+    expect(stalled).toBeGreaterThan(5);
+    expect(requested).toBeGreaterThan(20);
   });
 });

@@ -11,9 +11,13 @@ import { SmmuCaches } from './caches.ts';
 import { CERROR_ABT, CERROR_ATC_INV_SYNC, CommandExecutor, cerrorNames, OP } from './commands.ts';
 import { EventQueue, ring } from './event-queue.ts';
 import type { SmmuFeatures } from './features.ts';
+import { deviceId, type HardwareIds, hardwareIds } from './ids.ts';
 import { Interrupts } from './interrupts.ts';
+import { type PageAccess, type PageRequestOutcome, PageRequestQueue } from './page-requests.ts';
+import { Prefetcher } from './prefetch.ts';
 import { CR0, GERROR, RegisterFile } from './registers.ts';
 import { DeviceRequests, type DmaOutcome, type DmaRequest } from './requests.ts';
+import { type StalledTransaction, Stalls, type StallsSnapshot } from './stalls.ts';
 import { Translator } from './translator.ts';
 
 const FETCH = pause('iommu', 'fetch');
@@ -22,6 +26,8 @@ const SYNC = pause('iommu', 'sync');
 /** One physical SMMUv3: registers, queues, caches, translation. It reads nothing but bytes of memory and its registers. */
 export class Smmu {
   readonly features: SmmuFeatures;
+  /** Scene ids of this unit. */
+  readonly ids: HardwareIds;
   readonly regs: RegisterFile;
   readonly caches: SmmuCaches;
   readonly translator: Translator;
@@ -30,6 +36,8 @@ export class Smmu {
   private readonly trace: Trace;
   private readonly events: EventQueue;
   private readonly requests: DeviceRequests;
+  private readonly pageRequests: PageRequestQueue;
+  private readonly stalls: Stalls;
   private readonly executor: CommandExecutor;
   private readonly interrupts: Interrupts;
   private readonly devices: readonly PciDevice[];
@@ -43,21 +51,40 @@ export class Smmu {
     trace: Trace,
     injector: Injector,
     iotlbEntries = 0,
+    scope = '',
   ) {
+    const ids = hardwareIds(scope);
+    this.ids = ids;
     this.memory = memory;
     this.features = features;
     this.devices = devices;
     this.trace = trace;
     this.regs = new RegisterFile(features);
-    this.caches = new SmmuCaches(trace, iotlbEntries);
-    this.translator = new Translator(memory, this.regs, features, this.caches, trace);
+    this.caches = new SmmuCaches(trace, iotlbEntries, ids);
+    this.translator = new Translator(memory, this.regs, features, this.caches, trace, ids);
     this.interrupts = new Interrupts(memory, features, this.regs);
-    this.events = new EventQueue(memory, this.regs, features, this.interrupts, trace, injector);
-    this.requests = new DeviceRequests(memory, this.translator, this.regs, this.events, trace);
+    this.events = new EventQueue(memory, this.regs, features, this.interrupts, trace, injector, ids);
+    const { regs, translator, events, interrupts } = this;
+    this.pageRequests = new PageRequestQueue({ memory, regs, features, translator, events, interrupts, trace, ids });
     const bySid = new Map(devices.map((d) => [d.rid, d]));
-    this.executor = new CommandExecutor(features, this.caches, this.regs, this.interrupts, trace, injector, (sid) =>
-      bySid.get(sid),
-    );
+    const device = (sid: number): PciDevice | undefined => bySid.get(sid);
+    this.stalls = new Stalls(features);
+    const { stalls } = this;
+    this.requests = new DeviceRequests({ memory, features, translator, regs, events, stalls, device, trace, ids });
+    const { caches, requests, pageRequests } = this;
+    this.executor = new CommandExecutor({
+      features,
+      caches,
+      regs,
+      interrupts,
+      trace,
+      injector,
+      device,
+      requests,
+      pageRequests,
+      prefetcher: new Prefetcher(features, translator, regs),
+      ids,
+    });
     this.queue = this.commandQueue();
     this.audit = new Audit(memory, this.regs, features, devices, this.caches);
     this.caches.stillValid = (c, i) => this.audit.same(c, i);
@@ -67,16 +94,16 @@ export class Smmu {
         this.trace.listener?.({
           kind: 'cache.remove',
           actor: 'device',
-          at: `hw.device.${d.name}`,
+          at: deviceId(d),
           valid: this.audit.sameAtc(d, i),
-          by: this.caches.by,
+          by: d.inReset ? 'reset' : this.caches.by,
           entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
         });
       };
   }
 
   /** Interrupts that are pending for the driver, which takes them by writing false. */
-  get irq(): { evtq: boolean; gerror: boolean } {
+  get irq(): { evtq: boolean; gerror: boolean; priq: boolean } {
     return this.interrupts.pending;
   }
 
@@ -86,12 +113,15 @@ export class Smmu {
   }
 
   readRegister(name: string): bigint {
+    // Index bits above the wrap bit read as zero. Source: Arm IHI 0070, 6.3.28.
+    if (name === 'CMDQ_CONS') return this.regs.get(name) & BigInt(0x7f000000 | (2 ** (this.queue.log2 + 1) - 1));
     return this.regs.get(name);
   }
 
   /** A software write, with its side effects. Writes to read-only registers are ignored. Source: Arm IHI 0070, 6.3. */
   *writeRegister(name: string, value: bigint): Op<void> {
     const r = this.regs;
+    const wasOn = (r.num('CR0') & CR0.SMMUEN) !== 0;
     if (!r.write(name, value)) return;
     if (name === 'CR0') r.set('CR0ACK', r.get('CR0'));
     if (name === 'IRQ_CTRL') r.set('IRQ_CTRLACK', r.get('IRQ_CTRL'));
@@ -101,11 +131,15 @@ export class Smmu {
       this.trace.listener({
         kind: 'register.write',
         actor: 'iommu',
-        at: 'hw.smmu',
+        at: this.ids.smmu,
         iommu: 'physical',
         reg: name,
         value: r.get(name),
       });
+    // A disabled SMMU holds nothing. Source: Arm IHI 0070, 6.3.9.6.
+    if (wasOn && (r.num('CR0') & CR0.SMMUEN) === 0) this.requests.terminate();
+    if (this.stalls.count > 0 && (name === 'EVENTQ_CONS' || name === 'CR0' || name === 'GERRORN'))
+      this.requests.retryUnrecorded();
     if (name === 'CMDQ_PROD' || name === 'CR0' || name === 'GERRORN') yield* this.consume();
   }
 
@@ -144,7 +178,7 @@ export class Smmu {
         this.trace.listener({
           kind: 'command.fetch',
           actor: 'iommu',
-          at: 'hw.cmdq',
+          at: this.ids.cmdq,
           queue: 'physical',
           index,
           command: text,
@@ -165,7 +199,7 @@ export class Smmu {
         this.trace.listener?.({
           kind: 'sync',
           actor: 'iommu',
-          at: 'hw.cmdq',
+          at: this.ids.cmdq,
           queue: 'physical',
           text: 'all earlier commands are complete',
         });
@@ -180,7 +214,7 @@ export class Smmu {
     this.trace.listener?.({
       kind: 'command.error',
       actor: 'iommu',
-      at: 'hw.cmdq',
+      at: this.ids.cmdq,
       queue: 'physical',
       index,
       error: cerrorNames[error]!,
@@ -220,12 +254,39 @@ export class Smmu {
     return this.requests.ats(d, pasid, iova, write);
   }
 
+  /**
+   * A page request of a device.
+   * @param pasid -1: none
+   * @param access what is asked for; with neither reading nor writing and a PASID it is a stop marker, if `last`
+   */
+  pri(
+    d: PciDevice,
+    pasid: number,
+    iova: bigint,
+    access: PageAccess,
+    group: number,
+    last: boolean,
+  ): Op<PageRequestOutcome> {
+    return this.pageRequests.pri(d, pasid, iova, access, group, last);
+  }
+
+  /** Transactions that wait for CMD_RESUME or CMD_STALL_TERM, oldest first. */
+  stalled(): readonly StalledTransaction[] {
+    return this.stalls.waiting();
+  }
+
+  /** What became of a transaction that stalled; null while it waits. The tag may be used again later. */
+  outcomeOf(stag: number): DmaOutcome | null {
+    return this.stalls.outcomeOf(stag);
+  }
+
   save(): unknown {
     return {
       regs: this.regs.save(),
       caches: this.caches.save(),
       irq: { ...this.interrupts.pending },
       atcTimeout: this.executor.atcTimeout,
+      stalls: this.stalls.save(),
       devices: this.devices.map((d) => d.save()),
     };
   }
@@ -234,14 +295,16 @@ export class Smmu {
     const s = state as {
       regs: ReturnType<RegisterFile['save']>;
       caches: unknown;
-      irq: { evtq: boolean; gerror: boolean };
+      irq: { evtq: boolean; gerror: boolean; priq: boolean };
       atcTimeout: boolean;
+      stalls: StallsSnapshot;
       devices: ReturnType<PciDevice['save']>[];
     };
     this.regs.load(s.regs);
     this.caches.load(s.caches);
     Object.assign(this.interrupts.pending, s.irq);
     this.executor.atcTimeout = s.atcTimeout;
+    this.stalls.load(s.stalls);
     this.queue = this.commandQueue();
     this.devices.forEach((d, i) => {
       d.load(s.devices[i]!);

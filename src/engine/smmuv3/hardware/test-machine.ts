@@ -1,10 +1,17 @@
-import { encode } from '../../bits/index.ts';
+import { encode, fieldOf, setField } from '../../bits/index.ts';
 import { Injector, runToEnd } from '../../machine/index.ts';
 import { Memory } from '../../memory/index.ts';
-import { PciDevice } from '../../pci/index.ts';
+import { PciDevice, type PciDeviceSpec } from '../../pci/index.ts';
 import { Trace } from '../../trace/index.ts';
-import { cdLayout, steLayout } from '../layout/index.ts';
-import { type DmaOutcome, type DmaRequest, physicalFeatures, Smmu, type SmmuFeatures } from './index.ts';
+import { cdLayout, registerByName, steLayout } from '../layout/index.ts';
+import {
+  type DmaOutcome,
+  type DmaRequest,
+  decodeFeatures,
+  physicalFeatures,
+  Smmu,
+  type SmmuFeatures,
+} from './index.ts';
 
 /** Shape of a nested machine for tests: numbers of levels, and forms of the tables. */
 export interface Shape {
@@ -16,6 +23,10 @@ export interface Shape {
   readonly ste?: Readonly<Record<string, number | bigint>>;
   readonly cd?: Readonly<Record<string, number | bigint>>;
   readonly features?: Readonly<Record<string, boolean | number>>;
+  /** What is different about the device. */
+  readonly device?: Partial<PciDeviceSpec>;
+  /** More devices of the unit; they have no STE. */
+  readonly others?: readonly PciDevice[];
   /** Features that no document can set. */
   readonly override?: Partial<SmmuFeatures>;
 }
@@ -33,11 +44,23 @@ const STRTAB = 0x100_0000;
 const L2 = 0x110_0000;
 const S2 = 0x200_0000;
 
+/** Features as the default ID registers with other field values say them. */
+export function withIdr(values: Readonly<Record<string, Readonly<Record<string, number>>>>): SmmuFeatures {
+  const f = physicalFeatures({});
+  const idr = f.idr.map((v, i) => {
+    const words = [BigInt(v)];
+    const { layout } = registerByName(`IDR${i}`)!;
+    for (const [name, x] of Object.entries(values[`IDR${i}`] ?? {})) setField(fieldOf(layout, name), words, BigInt(x));
+    return Number(words[0]);
+  });
+  return decodeFeatures(idr, f.iidr, f.aidr);
+}
+
 /** A stream whose every read can be counted and spoilt: tables made by hand from the layouts, nothing of the drivers. */
 export class TestMachine {
   readonly memory = new Memory(2 ** 33);
   readonly trace = new Trace();
-  readonly device = new PciDevice({ name: 'd', rid: SID, vrid: 8, pasidBits: 16, ats: true, pri: false });
+  readonly device: PciDevice;
   readonly smmu: Smmu;
   private nextS2 = S2;
   readonly steAddress: number;
@@ -45,10 +68,12 @@ export class TestMachine {
 
   constructor(shape: Shape) {
     this.shape = shape;
+    const spec = { name: 'd', rid: SID, vrid: 8, pasidBits: 16, ats: true, pri: false };
+    this.device = new PciDevice({ ...spec, ...shape.device });
     this.smmu = new Smmu(
       this.memory,
       { ...physicalFeatures(shape.features ?? {}), ...shape.override },
-      [this.device],
+      [this.device, ...(shape.others ?? [])],
       this.trace,
       new Injector(this.trace),
     );

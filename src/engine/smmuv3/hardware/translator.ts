@@ -1,20 +1,23 @@
-import { ATTR, GLOBAL, IPA_HI, IPA_LO, OUT_HI, OUT_LO, SHIFT } from '../../cache/index.ts';
+import { ATTR, alignHi, alignLo, GLOBAL, IPA_HI, IPA_LO, OUT_HI, OUT_LO, SHIFT } from '../../cache/index.ts';
 import {
   ALL_S1,
   ANY_DATA,
   beyond,
   EXEC,
   FOR_INPUT,
+  NO_WRITE,
   NON_GLOBAL,
   OK,
   PRIV_SHIFT,
   READ,
+  S1_CLEAN,
+  S2_CLEAN,
   S2_SHIFT,
   stage2Need,
   UNPRIV_SHIFT,
   WRITE,
 } from '../../pagetable/vmsav8.ts';
-import { EL2 } from './caches.ts';
+import { BY_UPDATE, EL2 } from './caches.ts';
 import type { CdConfig, SteConfig } from './config.ts';
 import {
   ABORTED,
@@ -41,7 +44,8 @@ export class Translator extends ConfigReader {
    * One request.
    * @param sid StreamID; `ssid` -1 without substream
    * @param hi,lo input address, int32 halves
-   * @param need READ, WRITE or EXEC of the access; ANY_DATA for an ATS request, 0 to ask nothing of the permissions
+   * @param need READ, WRITE or EXEC of the access; ANY_DATA for an ATS request (with NO_WRITE when it has NW = 1), 0 to ask
+   * nothing of the permissions
    * @param priv privileged, as the transaction says
    * @param kind UNTRANSLATED, ATS_REQUEST or TRANSLATED
    * @returns DONE, FAULTED or ABORTED
@@ -62,6 +66,8 @@ export class Translator extends ConfigReader {
     this.ipaLo = lo;
     w.caches = this.caches;
     w.visitor = this.trace?.listener ? this.visit : this.observer;
+    w.updated = this.trace?.listener ? this.noteUpdate : null;
+    this.tableWrite = false;
     const status = this.run(sid, ssid, hi, lo, need, priv, kind);
     if (this.caches !== null) this.caches.commit();
     this.reads = this.fetched + w.reads;
@@ -142,7 +148,10 @@ export class Translator extends ConfigReader {
     const caches = this.caches;
     if (caches !== null && !outside) {
       const i = caches.iotlb.lookup(vmid, asid, va, lo);
-      if (i >= 0) return this.iotlbHit(i, ste, cd, lo, need, priv);
+      if (i >= 0) {
+        if (!this.mustMark(caches.iotlb.e[i + ATTR]!, need, priv)) return this.iotlbHit(i, ste, cd, va, lo, need, priv);
+        caches.by = BY_UPDATE;
+      }
     }
     // EPD forbids the walk, not the use of what is cached.
     if (s1 === null || outside) {
@@ -151,6 +160,7 @@ export class Translator extends ConfigReader {
     }
     if (caches !== null)
       caches.begin(vmid, asid, ste.sid, ssid, s1.granule, ste.s2 === null ? s1.granule : ste.s2.granule);
+    this.s1Granule = s1.granule;
     const r = w.stage1(s1, ste.s2, va, lo, need, priv);
     this.answeredBy = 0;
     if (r !== OK) {
@@ -163,19 +173,37 @@ export class Translator extends ConfigReader {
     return this.done(w.outHi, w.outLo, w.perms, priv, w.leafShift);
   }
 
-  private iotlbHit(i: number, ste: SteConfig, cd: CdConfig, lo: number, need: number, priv: boolean): number {
+  /**
+   * True when an access that a writable-clean entry allows must walk, to mark the descriptors dirty: a write, and a
+   * translation request that a write may follow. Source: Arm IHI 0070 3.13.3.1, 3.13.7.1.
+   */
+  private mustMark(attr: number, need: number, priv: boolean): boolean {
+    if ((attr & (S1_CLEAN | S2_CLEAN)) === 0) return false;
+    const wants = (need & ANY_DATA) !== 0 ? (need & NO_WRITE) === 0 : (need & WRITE) !== 0;
+    return wants && ((attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT)) & (attr >>> S2_SHIFT) & WRITE) !== 0;
+  }
+
+  private iotlbHit(
+    i: number,
+    ste: SteConfig,
+    cd: CdConfig,
+    hi: number,
+    lo: number,
+    need: number,
+    priv: boolean,
+  ): number {
     const caches = this.caches!;
     const c = caches.iotlb;
     caches.hit(c, i);
     this.answeredBy = 1;
     const shift = c.e[i + SHIFT]!;
     const attr = c.e[i + ATTR]!;
-    // No leaf is larger than 1 GiB.
-    const low = lo & ((1 << shift) - 1);
-    this.ipaHi = c.e[i + IPA_HI]!;
+    const high = hi & ~alignHi(-1, shift);
+    const low = lo & ~alignLo(-1, shift);
+    this.ipaHi = c.e[i + IPA_HI]! | high;
     this.ipaLo = c.e[i + IPA_LO]! | low;
     const allowed = attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT);
-    if (need === ANY_DATA ? (allowed & (READ | WRITE)) === 0 : (need & ~allowed) !== 0) {
+    if ((need & ANY_DATA) !== 0 ? (allowed & (READ | WRITE)) === 0 : (need & ~allowed) !== 0) {
       this.recorded = cd.record;
       return this.walkFault(EVENT.F_PERMISSION, 1, FOR_INPUT, 0, 0);
     }
@@ -183,7 +211,7 @@ export class Translator extends ConfigReader {
       this.recorded = ste.s2Record;
       return this.walkFault(EVENT.F_PERMISSION, 2, FOR_INPUT, this.ipaHi, this.ipaLo);
     }
-    return this.done(c.e[i + OUT_HI]!, c.e[i + OUT_LO]! | low, attr, priv, shift);
+    return this.done(c.e[i + OUT_HI]! | high, c.e[i + OUT_LO]! | low, attr, priv, shift);
   }
 
   private stage2Only(ste: SteConfig, hi: number, lo: number, need: number, priv: boolean): number {
@@ -193,7 +221,10 @@ export class Translator extends ConfigReader {
     if (beyond(hi, lo, this.features.oas)) return this.walkFault(EVENT.F_ADDR_SIZE, 1, FOR_INPUT, 0, 0);
     if (this.caches !== null) this.caches.begin(ste.vmid, 0, ste.sid, -1, s2.granule, s2.granule);
     const before = w.reads;
-    const r = w.stage2(s2, hi, lo, stage2Need(need, priv), FOR_INPUT, -1);
+    let r = w.stage2(s2, hi, lo, stage2Need(need, priv), FOR_INPUT, -1);
+    // The request may be followed by a write, which then needs no leave of the SMMU.
+    const dirties = (need & (ANY_DATA | NO_WRITE)) === ANY_DATA && (w.perms & S2_CLEAN) !== 0;
+    if (r === OK && dirties && w.updates) r = w.stage2(s2, hi, lo, WRITE, FOR_INPUT, -1);
     this.answeredBy = w.reads === before ? 2 : 0;
     if (r !== OK) {
       this.recorded = ste.s2Record;
@@ -216,13 +247,17 @@ export class Translator extends ConfigReader {
     this.outHi = hi;
     this.outLo = lo;
     this.granted = READ | WRITE;
+    this.clean = 0;
     return DONE;
   }
 
   private done(hi: number, lo: number, perms: number, priv: boolean, shift: number): number {
     this.outHi = hi;
     this.outLo = lo;
-    this.granted = (perms >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT)) & (perms >>> S2_SHIFT) & (READ | WRITE);
+    this.clean = perms & (S1_CLEAN | S2_CLEAN);
+    // What is clean and stays so grants no writing.
+    const data = this.clean !== 0 && (this.need & NO_WRITE) !== 0 ? READ : READ | WRITE;
+    this.granted = (perms >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT)) & (perms >>> S2_SHIFT) & data;
     this.leafShift = shift;
     return DONE;
   }

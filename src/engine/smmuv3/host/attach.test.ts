@@ -36,12 +36,16 @@ describe('probe', () => {
       `EVENTQ_BASE=${base(evtq, 15)}`,
       'EVENTQ_CONS=0',
       'CR0=c',
-      'CR0=1c',
+      `PRIQ_BASE=${base(b.driver.state.priq!.base, 16)}`,
+      'PRIQ_CONS=0',
+      'CR0=e',
+      'CR0=1e',
       'IRQ_CTRL=0',
       'GERROR_IRQ_CFG0=0',
       'EVENTQ_IRQ_CFG0=0',
-      'IRQ_CTRL=5',
-      'CR0=1d',
+      'PRIQ_IRQ_CFG0=0',
+      'IRQ_CTRL=7',
+      'CR0=1f',
     ]);
     expect(b.posted()).toEqual(['CFGI_ALL', SYNC, 'TLBI_EL2_ALL', SYNC, 'TLBI_NSNH_ALL', SYNC]);
     expect(ste(b)).toEqual(['0000000000000001', '0000000000000000', '0000000000000000', '0000000000000000']);

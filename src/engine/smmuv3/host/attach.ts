@@ -1,10 +1,7 @@
 import type { DomainHandle, Errno } from '../../iommufd/index.ts';
-import { type Op, pause } from '../../machine/index.ts';
+import type { Op } from '../../machine/index.ts';
 import { linuxMair } from '../../pagetable/vmsav8-table.ts';
 import { steLayout } from '../layout/index.ts';
-import { flushTag } from './flush.ts';
-import { mergeInvalidations, purgeInvalidations, unrefInvalidations } from './invalidation-array.ts';
-import { submit } from './queue.ts';
 import {
   BLOCKED,
   featuresOf,
@@ -14,26 +11,13 @@ import {
   masterOf,
   type NestedDomain,
   type PagingDomain,
-  pagingDomainOf,
-  pciOf,
 } from './state.ts';
-import { abortSte, bypassSte, cdTableSte, stage1Cd, stage2Ste, withAts } from './ste.ts';
+import { abortSte, bypassSte, cdTableSte, S1DSS, stage1Cd, stage2Ste, withAts } from './ste.ts';
 import { cdPointer, existingCd, writeCd, writeSte } from './tables.ts';
+import { atsSupported, commit, prepare, type Transition } from './transition.ts';
 import { vsteConfig } from './vste.ts';
 
-/**
- * Moving a device from one domain to another (arm-smmu-v3.c arm_smmu_attach_prepare, _install_ste_for_dev, _commit): the
- * new domain invalidates for the device before the STE changes, the old one until after it, so no invalidation is missed.
- */
-
-/** What prepare leaves for commit. */
-interface AttachState {
-  readonly master: Master;
-  readonly old: PagingDomain | null;
-  readonly target: DomainHandle;
-  readonly ats: boolean;
-  readonly vmaster: Master['vmaster'];
-}
+/** Moving a device's RID from one domain to another (arm-smmu-v3.c arm_smmu_attach_dev and its kin). */
 
 /** attach_dev of a paging or nested domain. On an error nothing has changed. */
 export function* attachDomain(h: Host, device: string, handle: DomainHandle): Op<Errno> {
@@ -45,39 +29,58 @@ export function* attachDomain(h: Host, device: string, handle: DomainHandle): Op
   return yield* domain.stage === 1 ? attachStage1(h, m, domain) : attachStage2(h, m, domain);
 }
 
+function ridTransition(m: Master, to: number, ats: boolean, vmaster: Master['vmaster'] = null): Transition {
+  return { master: m, ssid: 0, from: m.domain, to, ats, vmaster };
+}
+
+/** A stage-2 STE has no CD table for PASIDs in use (EBUSY). */
 function* attachStage2(h: Host, m: Master, d: PagingDomain): Op<Errno> {
-  const s = prepare(h, m, d.handle, d, atsSupported(h, m), null);
-  yield* writeSte(h, m, withAts(parentSte(h, d), s.ats));
-  yield* clearCd(h, m);
-  yield* commit(h, s);
+  if (m.pasids.size) return 'EBUSY';
+  const t = ridTransition(m, d.handle, atsSupported(h, m));
+  yield* prepare(h, t);
+  yield* writeSte(h, m, withAts(parentSte(h, d, m), t.ats));
+  yield* clearCd(h, m, 0);
+  yield* settle(h, t);
   return '0';
 }
 
 function* attachStage1(h: Host, m: Master, d: PagingDomain): Op<Errno> {
-  const f = featuresOf(h);
   const address = yield* cdPointer(h, m, 0);
-  const s = prepare(h, m, d.handle, d, atsSupported(h, m), null);
-  const { walk, root } = h.tables.get(d.handle)!;
-  yield* writeCd(h, m, 0, address, stage1Cd(f, { asid: d.tag, root, walk, mair: linuxMair }));
-  yield* writeSte(h, m, cdTableSte(f, m.cdTable!, s.ats));
-  yield* commit(h, s);
+  const t = ridTransition(m, d.handle, atsSupported(h, m));
+  yield* prepare(h, t);
+  yield* writeCd(h, m, 0, address, domainCd(h, d, m));
+  yield* writeSte(h, m, cdTableSte(featuresOf(h), m.cdTable!, t.ats, m.stallEnabled));
+  yield* settle(h, t);
   return '0';
 }
 
+/** CD of a stage-1 domain for that device. */
+export function domainCd(h: Host, d: PagingDomain, m: Master): bigint[] {
+  const { walk, root } = h.tables.get(d.handle)!;
+  return stage1Cd({ asid: d.tag, root, walk, mair: linuxMair, stalls: m.stallEnabled, dirty: d.dirty });
+}
+
+/** arm_smmu_attach_dev_nested */
 function* attachNested(h: Host, m: Master, n: NestedDomain): Op<Errno> {
+  if (m.pasids.size) return 'EBUSY';
   const vsmmu = h.state.vsmmus.get(n.viommu)!;
   const parent = h.state.paging.get(vsmmu.parent)!;
   // arm_smmu_attach_prepare_vmaster: invalidations and events of a translating STE need the virtual StreamID.
   const virtId = h.upcalls!.virtualId(n.viommu, m.name);
   if (virtId === null && vsteConfig(n.ste) === 5) return 'ENOENT';
   const vmaster = virtId === null ? null : { viommu: n.viommu, vsid: Number(BigInt.asUintN(32, virtId)) };
-  const ats = atsSupported(h, m) && h.rules.vsteWantsAts(n);
-  const s = prepare(h, m, n.handle, parent, ats, vmaster);
-  const ste = h.rules.physicalSte(parentSte(h, parent), n.ste, s.ats);
+  const t = ridTransition(m, n.handle, atsSupported(h, m) && h.rules.vsteWantsAts(n), vmaster);
+  yield* prepare(h, t);
+  const ste = h.rules.physicalSte(parentSte(h, parent, m), n.ste, t.ats);
   rewritten(h, m, n, ste);
   yield* writeSte(h, m, ste);
-  yield* commit(h, s);
+  yield* settle(h, t);
   return '0';
+}
+
+function* settle(h: Host, t: Transition): Op<void> {
+  yield* commit(h, t);
+  t.master.domain = t.to;
 }
 
 /** The vSTE and what became of it, for the trace. */
@@ -95,7 +98,7 @@ function rewritten(h: Host, m: Master, n: NestedDomain, ste: readonly bigint[]):
     kind: 'record.rewrite',
     actor: 'driver',
     at: h.upcalls!.viommuSceneId(n.viommu),
-    to: 'hw.strtab',
+    to: h.ids.strtab,
     layout: steLayout.id,
     words: ste,
     changes,
@@ -105,79 +108,38 @@ function rewritten(h: Host, m: Master, n: NestedDomain, ste: readonly bigint[]):
 
 /** DMA ownership or a detach: the blocking domain. Nothing happens on a device that is on it already. */
 export function* attachBlocked(h: Host, m: Master): Op<void> {
-  if (m.domain !== BLOCKED) yield* attachStatic(h, m, BLOCKED, abortSte());
+  if (m.domain !== BLOCKED) yield* attachStatic(h, m, BLOCKED);
 }
 
 export function* attachIdentity(h: Host, m: Master): Op<void> {
-  if (m.domain !== IDENTITY) yield* attachStatic(h, m, IDENTITY, bypassSte(featuresOf(h)));
+  if (m.domain !== IDENTITY) yield* attachStatic(h, m, IDENTITY);
 }
 
-/** arm_smmu_attach_dev_ste: ATS is off under bypass and abort; CD 0 goes after the STE. */
-function* attachStatic(h: Host, m: Master, target: DomainHandle, ste: readonly bigint[]): Op<void> {
+/**
+ * arm_smmu_attach_dev_ste: ATS is off under bypass and abort. While PASIDs are in use the STE keeps its CD table, S1DSS says
+ * what happens without a PASID, and ATS stays on, since a PASID may be using it. CD 0 goes after the STE.
+ */
+export function* attachStatic(h: Host, m: Master, target: typeof BLOCKED | typeof IDENTITY): Op<void> {
+  const f = featuresOf(h);
   m.vmaster = null;
-  const s = prepare(h, m, target, null, false, null);
-  yield* writeSte(h, m, ste);
-  yield* commit(h, s);
-  yield* clearCd(h, m);
-}
-
-export function atsSupported(h: Host, m: Master): boolean {
-  return featuresOf(h).ats && pciOf(h, m).atsCapable;
+  const t = ridTransition(m, target, m.pasids.size > 0 && atsSupported(h, m));
+  yield* prepare(h, t);
+  const s1dss = target === BLOCKED ? S1DSS.terminate : S1DSS.bypass;
+  const alone = target === BLOCKED ? abortSte() : bypassSte(f);
+  yield* writeSte(h, m, m.pasids.size ? cdTableSte(f, m.cdTable!, t.ats, m.stallEnabled, s1dss) : alone);
+  yield* settle(h, t);
+  yield* clearCd(h, m, 0);
 }
 
 /** STE of a stage-2 domain without EATS. */
-export function parentSte(h: Host, d: PagingDomain): bigint[] {
+export function parentSte(h: Host, d: PagingDomain, m: Pick<Master, 'stallEnabled'>): bigint[] {
   const { walk, root } = h.tables.get(d.handle)!;
-  return stage2Ste(featuresOf(h), { vmid: d.tag, root, walk, fwb: d.table.fwb ?? false });
+  const fwb = d.table.fwb ?? false;
+  return stage2Ste(featuresOf(h), { vmid: d.tag, root, walk, fwb, stalls: m.stallEnabled });
 }
 
-function prepare(
-  h: Host,
-  m: Master,
-  target: DomainHandle,
-  domain: PagingDomain | null,
-  ats: boolean,
-  vmaster: Master['vmaster'],
-): AttachState {
-  const old = pagingDomainOf(h, m.domain);
-  if (domain)
-    domain.invalidations = mergeInvalidations(domain.invalidations, h.rules.invalidationsFor(domain, m.sid, ats));
-  // The device stops using ATS before the STE refuses it.
-  if (!ats && m.atsEnabled) switchAts(h, m, false);
-  return { master: m, old, target, ats, vmaster };
-}
-
-function* commit(h: Host, s: AttachState): Op<void> {
-  const { master: m, old } = s;
-  m.vmaster = s.vmaster;
-  yield* submit(h, h.rules.attachAtc(m.sid, m.atsEnabled, s.ats));
-  if (s.ats && !m.atsEnabled) {
-    switchAts(h, m, true);
-    yield pause('driver', 'ats');
-  }
-  if (old) {
-    const removed = h.rules.invalidationsFor(old, m.sid, m.atsEnabled);
-    const r = unrefInvalidations(old.invalidations, removed);
-    old.invalidations = r.entries;
-    // The first entry is the domain's tag.
-    if (removed[0] && r.unused.includes(removed[0])) yield* flushTag(h, removed[0]);
-    old.invalidations = purgeInvalidations(old.invalidations);
-  }
-  m.atsEnabled = s.ats;
-  m.domain = s.target;
-}
-
-function switchAts(h: Host, m: Master, on: boolean): void {
-  pciOf(h, m).atsEnabled = on;
-  h.trace.listener?.({
-    kind: 'note',
-    actor: 'driver',
-    at: `hw.device.${m.name}`,
-    text: `ATS of ${m.name} switched ${on ? 'on' : 'off'} in its PCI capability`,
-  });
-}
-
-function* clearCd(h: Host, m: Master): Op<void> {
-  const address = existingCd(m, 0);
-  if (address !== null) yield* writeCd(h, m, 0, address, new Array<bigint>(8).fill(0n));
+/** arm_smmu_clear_cd: nothing to do where no CD can be. */
+export function* clearCd(h: Host, m: Master, ssid: number): Op<void> {
+  const address = existingCd(m, ssid);
+  if (address !== null) yield* writeCd(h, m, ssid, address, new Array<bigint>(8).fill(0n));
 }

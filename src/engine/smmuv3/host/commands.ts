@@ -9,6 +9,8 @@ export const cfgiAll = (): Command => encodeCommand('CFGI_ALL');
 export const cfgiCd = (sid: number, ssid: number, leaf: boolean): Command =>
   encodeCommand('CFGI_CD', { SID: sid, SSID: ssid, Leaf: leaf });
 export const prefetchConfig = (sid: number): Command => encodeCommand('PREFETCH_CONFIG', { SID: sid });
+export const el2All = (): Command => encodeCommand('TLBI_EL2_ALL');
+export const nsnhAll = (): Command => encodeCommand('TLBI_NSNH_ALL');
 export const nhAll = (vmid: number): Command => encodeCommand('TLBI_NH_ALL', { VMID: vmid });
 export const s12VmAll = (vmid: number): Command => encodeCommand('TLBI_S12_VMALL', { VMID: vmid });
 
@@ -56,6 +58,20 @@ export function atcInv(sid: number, span: { readonly address: bigint; readonly s
   const pasid: Record<string, number> = ssid ? { SSV: 1, SSID: ssid } : {};
   return encodeCommand('ATC_INV', { SID: sid, ...pasid, Address: span.address, Size: span.size });
 }
+
+/** Ends a stalled transaction: it is translated again, or aborted. */
+export const resume = (sid: number, stag: number, action: 'retry' | 'abort'): Command =>
+  encodeCommand('RESUME', { SID: sid, STAG: stag, Ac: action === 'retry' ? 1 : 0, Ab: action === 'abort' ? 1 : 0 });
+
+/** Answer to a page request group; `resp` is Resp: 0 deny, 1 fail, 2 success. */
+export const priResponse = (sid: number, ssid: number | null, group: number, resp: number): Command =>
+  encodeCommand('PRI_RESP', {
+    SID: sid,
+    SSV: ssid === null ? 0 : 1,
+    SSID: ssid ?? 0,
+    PRGIndex: group,
+    Resp: resp,
+  });
 
 /**
  * CMD_SYNC. With MSI polling it writes zero over its own slot; otherwise it asks for a wake-up event and the driver polls

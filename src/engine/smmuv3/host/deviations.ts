@@ -42,16 +42,16 @@ export const hostDeviations: readonly HostDeviation[] = [
     about:
       'Unmapping from a nest parent sends TLBI_S2_IPA only. That leaves combined stage-1 and stage-2 entries in the IOTLB, ' +
       'so the guest’s devices still reach the page. VT-d had the same gap (VTD-01).',
-    instead: (domain, sid, ats) =>
-      hostRules.invalidationsFor(domain, sid, ats).filter((e) => e.type !== 'S2_VMID_S1_CLEAR'),
+    instead: (domain, sid, ats, ssid) =>
+      hostRules.invalidationsFor(domain, sid, ats, ssid).filter((e) => e.type !== 'S2_VMID_S1_CLEAR'),
   },
   {
     name: 'host.unmap-no-atc-inv',
     rule: 'invalidationsFor',
     about:
-      'Unmapping from a nest parent does not reach the ATCs: a device goes on with the translation it has. In Linux before ' +
-      'v6.17 (685ca577b408) a wrong count of ATS devices had this effect; VT-d had it too (VTD-02).',
-    instead: (domain, sid) => hostRules.invalidationsFor(domain, sid, false),
+      'Unmapping does not reach the ATCs: a device goes on with the translation it has. In Linux before v6.17 ' +
+      '(685ca577b408) a wrong count of ATS devices had this effect; VT-d had it too (VTD-02).',
+    instead: (domain, sid, _ats, ssid) => hostRules.invalidationsFor(domain, sid, false, ssid),
   },
   {
     name: 'host.unmap-atc-by-ipa',
@@ -87,6 +87,101 @@ export const hostDeviations: readonly HostDeviation[] = [
     name: 'host.no-atc-inv-on-attach',
     rule: 'attachAtc',
     about: 'A device moves to another domain and keeps the old one’s translations in its ATC.',
+    instead: () => [],
+  },
+  {
+    name: 'host.join-after-entry',
+    rule: 'joins',
+    about:
+      'The new domain learns of a device only after the STE has changed: what is unmapped in between stays in the TLB and ' +
+      'the ATC.',
+    instead: () => 'after entry',
+  },
+  {
+    name: 'host.leave-before-entry',
+    rule: 'leaves',
+    about:
+      'The old domain forgets a device, and flushes its tag, before the STE changes: the device fills the TLB under the old ' +
+      'tag once more, and the next owner of the number finds it. AMD-02 and VTD-06 are this mistake.',
+    instead: () => 'before entry',
+  },
+  {
+    name: 'host.ats-flag-too-early',
+    rule: 'leavesAs',
+    about:
+      'The device’s ATS flag is updated before the old domain is cleaned up (SMMU-02; Linux before v6.17, 685ca577b408): the ' +
+      'old domain goes on sending ATC_INV to a device whose ATS is off, which never answers.',
+    instead: (_was, is) => is,
+  },
+  {
+    name: 'host.ats-on-before-entry',
+    rule: 'switchAts',
+    about:
+      'The device’s ATS is switched on before its STE allows it: its translation requests are refused with F_BAD_ATS_TREQ ' +
+      'until the STE is there.',
+    instead: (point, was, is) => (point === 'before entry' ? (was === is ? null : is) : null),
+  },
+  {
+    name: 'host.no-pasid-atc-inv',
+    rule: 'pasidAtc',
+    about:
+      'A PASID is taken away and its translations stay in the device’s ATC: whoever gets the PASID next uses them.',
+    instead: () => [],
+  },
+  {
+    name: 'host.no-cfgi-cd',
+    rule: 'cdSync',
+    about: 'A changed CD is not invalidated: the SMMU goes on with the one it has cached, and with the old page table.',
+    instead: () => [],
+  },
+  {
+    name: 'host.no-cfgi-l1cd',
+    rule: 'cdLeafSync',
+    about:
+      'A new leaf of the CD table is linked without CFGI_CD: the SMMU may have cached that there is none, and refuses the ' +
+      'new PASIDs with C_BAD_SUBSTREAMID.',
+    instead: () => [],
+  },
+  {
+    name: 'host.no-reset-flush',
+    rule: 'resetCaches',
+    about: 'The caches are not emptied when the driver takes over: entries of whoever ran before stay.',
+    instead: () => [],
+  },
+  {
+    name: 'host.no-block-on-reset',
+    rule: 'resetBlocks',
+    about:
+      'A device is reset with its domain attached (FD-10; Linux before v7.0): an unmap meanwhile sends it ATC_INV that it ' +
+      'does not answer, and the command queue stops with CERROR_ATC_INV_SYNC.',
+    instead: () => false,
+  },
+  {
+    name: 'host.forward-without-sync',
+    rule: 'syncs',
+    about:
+      'A guest’s commands go out without a CMD_SYNC: the ioctl returns before they are complete, and the guest believes that ' +
+      'an ATC that has not answered is empty.',
+    instead: (of) => of !== 'guest',
+  },
+  {
+    name: 'host.no-queue-repair',
+    rule: 'skipsIllegal',
+    about:
+      'The global error is acknowledged but the illegal command stays: it fails again, nothing behind it is ever executed, ' +
+      'and every CMD_SYNC times out. One guest’s reserved bit stops the invalidations of all.',
+    instead: () => false,
+  },
+  {
+    name: 'host.fault-retry-always',
+    rule: 'faultAnswer',
+    about: 'A stalled transaction that nobody can help is retried instead of aborted: it faults again, for ever.',
+    instead: (sid, stag) => hostRules.faultAnswer(sid, stag, 'success'),
+  },
+  {
+    name: 'host.page-request-unanswered',
+    rule: 'denyPageRequest',
+    about: 'The last page request of a group gets no answer: the device waits for it for ever.',
     instead: () => [],
   },
   {

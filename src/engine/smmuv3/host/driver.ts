@@ -9,40 +9,47 @@ import {
   type HwInfo,
   type IommuDriver,
   ok,
+  type PageRequest,
+  type PageResponse,
   type ReservedRegion,
   type Result,
   type Run,
   type UserArray,
   type UserData,
 } from '../../iommufd/index.ts';
-import { type Op, pause } from '../../machine/index.ts';
-import { type TableConfig, type TableStep, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
+import type { Op } from '../../machine/index.ts';
+import type { Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
 import { steLayout } from '../layout/index.ts';
-import { atsSupported, attachBlocked, attachDomain, attachIdentity } from './attach.ts';
+import { attachBlocked, attachDomain, attachIdentity } from './attach.ts';
+import { allocPaging, freeDomain, mapDomain, restoreTables, unmapDomain } from './domains.ts';
 import { readEntry } from './entry.ts';
 import { drainEvents } from './events.ts';
-import { invalidateRange } from './flush.ts';
 import { handleGlobalError } from './gerror.ts';
+import { pageResponse } from './iopf.ts';
 import { allocNested, invalidateCommands } from './nested.ts';
+import { clearPasid, setPasid } from './pasid.ts';
+import { drainPageRequests } from './priq.ts';
 import { probeDevices, probeSmmu } from './probe.ts';
+import { forgetDuringReset, resetDone, resetPrepare } from './reset.ts';
 import { type HostRules, hostRules } from './rules.ts';
 import {
-  allocateTag,
+  BLOCKED,
   createHost,
   featuresOf,
   type Host,
   type HostOptions,
   type HostState,
+  IDENTITY,
   type Master,
   masterOf,
-  type PagingDomain,
 } from './state.ts';
+import { atsSupported } from './transition.ts';
 import { vsteConfig } from './vste.ts';
 
 const HW_INFO_ARM_SMMUV3 = 2;
 const VIOMMU_TYPE_ARM_SMMUV3 = 1;
-const NEST_PARENT = 1;
-const PASID = 8;
+/** Numbers of IOMMU groups that a unit has for its devices. */
+const GROUPS = 2 ** 16;
 
 /** MSI doorbells of the host appear here in every address space that the kernel maps for a device. */
 const swMsi: ReservedRegion = { start: 0x08000000n, last: 0x080fffffn, type: 'sw_msi' };
@@ -80,13 +87,14 @@ export class HostDriver implements IommuDriver {
     return true;
   }
 
-  /** Serves the interrupts that are pending: global errors, then events. */
+  /** Serves the interrupts that are pending: global errors, then events, then page requests. */
   *interrupt(): Op<void> {
     const { irq } = this.host.smmu;
     // Without a driver nobody listens: a document may have set the registers up by itself.
     if (!this.host.state.features) return;
     if (irq.gerror) yield* handleGlobalError(this.host);
     while (irq.evtq) yield* drainEvents(this.host);
+    while (irq.priq) yield* drainPageRequests(this.host);
   }
 
   device(name: string): DriverDevice | undefined {
@@ -95,8 +103,8 @@ export class HostDriver implements IommuDriver {
     if (!m) return undefined;
     return {
       name,
-      group: h.devices.findIndex((d) => d.name === name),
-      iommu: 0,
+      group: h.unit * GROUPS + h.devices.findIndex((d) => d.name === name),
+      iommu: h.unit,
       maxPasidLog2: m.ssidBits,
       atsSupported: atsSupported(h, m),
       dirtyTracking: false,
@@ -106,7 +114,8 @@ export class HostDriver implements IommuDriver {
 
   /** Every function is a group of its own here (ACS throughout). */
   groupDevices(group: number): readonly string[] {
-    return [this.host.devices[group]!.name];
+    const d = this.host.devices[group - this.host.unit * GROUPS];
+    return d ? [d.name] : [];
   }
 
   /** arm_smmu_hw_info: the ID registers as they are. */
@@ -122,95 +131,74 @@ export class HostDriver implements IommuDriver {
   }
 
   *block(device: string): Op<void> {
+    if (forgetDuringReset(this.host, device, 0, BLOCKED)) return;
     yield* attachBlocked(this.host, masterOf(this.host, device));
   }
 
   *release(device: string): Op<void> {
     const m = masterOf(this.host, device);
-    if (this.defaultDomain === 'identity') yield* attachIdentity(this.host, m);
-    else yield* attachBlocked(this.host, m);
+    const identity = this.defaultDomain === 'identity';
+    if (forgetDuringReset(this.host, device, 0, identity ? IDENTITY : BLOCKED)) return;
+    yield* identity ? attachIdentity(this.host, m) : attachBlocked(this.host, m);
   }
 
   attach(device: string, domain: DomainHandle): Op<Errno> {
     return attachDomain(this.host, device, domain);
   }
 
-  /** arm_smmu_domain_alloc_paging_flags: stage 1 unless a nesting parent is asked for, which is stage 2. */
+  attachPasid(device: string, pasid: number, domain: DomainHandle): Op<Errno> {
+    return setPasid(this.host, device, pasid, domain);
+  }
+
+  *detachPasid(device: string, pasid: number): Op<void> {
+    if (forgetDuringReset(this.host, device, pasid, BLOCKED)) return;
+    yield* clearPasid(this.host, device, pasid);
+  }
+
+  /** A nested domain has no set_dev_pasid: the guest's CD table has its PASIDs. */
+  pasidCapable(domain: DomainHandle): boolean {
+    return !this.host.state.nested.has(domain);
+  }
+
+  handleFaults(domain: DomainHandle): void {
+    const d = this.host.state.nested.get(domain) ?? this.host.state.paging.get(domain);
+    d!.faults = true;
+  }
+
+  pageResponse(device: string, request: PageRequest, code: PageResponse): Op<void> {
+    return pageResponse(this.host, masterOf(this.host, device), request, code);
+  }
+
+  resetPrepare(device: string): Op<Errno> {
+    return resetPrepare(this.host, device);
+  }
+
+  resetDone(device: string): Op<void> {
+    return resetDone(this.host, device);
+  }
+
+  resetting(device: string): boolean {
+    return masterOf(this.host, device).reset !== null;
+  }
+
+  sceneId(): string {
+    return this.host.ids.driver;
+  }
+
   allocPaging(_device: string, flags: number, data: UserData | null): Result<DomainInfo> {
-    const h = this.host;
-    const f = featuresOf(h);
-    if (flags & ~(NEST_PARENT | PASID) || data) return fail('EOPNOTSUPP');
-    const nestParent = flags === NEST_PARENT;
-    if (flags !== 0 && flags !== NEST_PARENT && flags !== PASID) return fail('EOPNOTSUPP');
-    if (nestParent && !f.nesting) return fail('EOPNOTSUPP');
-    if (flags === PASID && !f.stage1) return fail('EOPNOTSUPP');
-    const stage = nestParent || !f.stage1 ? 2 : 1;
-    const outputBits = Math.min(f.oas, 48);
-    const cfg: TableConfig = {
-      stage,
-      inputBits: stage === 1 ? 48 : outputBits,
-      outputBits,
-      coherent: f.coherent,
-      fwb: stage === 2 && f.s2fwb && nestParent,
-    };
-    const tags = stage === 1 ? h.state.asids : h.state.vmids;
-    const tag = allocateTag(tags, stage === 1 ? f.asidBits : f.vmidBits);
-    if (tag === null) return fail('ENOSPC');
-    const table = makeTable(h, cfg);
-    if (!table) {
-      tags.splice(tags.indexOf(tag), 1);
-      return fail('ENOMEM');
-    }
-    const handle = h.state.nextDomain++;
-    h.tables.set(handle, table);
-    h.state.paging.set(handle, { handle, stage, nestParent, tag, table: cfg, root: table.root, invalidations: [] });
-    const aperture = { start: 0n, last: 2n ** BigInt(cfg.inputBits) - 1n };
-    return ok({ handle, minPageSize: table.geometry.granule, aperture });
+    return allocPaging(this.host, flags, data);
   }
 
   freeDomain(domain: DomainHandle): void {
-    const h = this.host;
-    if (h.state.nested.delete(domain)) return;
-    const d = h.state.paging.get(domain)!;
-    h.tables.get(domain)!.free();
-    h.tables.delete(domain);
-    h.state.paging.delete(domain);
-    const tags = d.stage === 1 ? h.state.asids : h.state.vmids;
-    tags.splice(tags.indexOf(d.tag), 1);
+    freeDomain(this.host, domain);
   }
 
-  *map(domain: DomainHandle, iova: number, runs: readonly Run[], prot: number): Op<Errno> {
-    const table = this.host.tables.get(domain)!;
-    const r = yield* this.follow(domain, table.mapRuns(iova, runs, prot));
-    return r.errno as Errno;
+  map(domain: DomainHandle, iova: number, runs: readonly Run[], prot: number): Op<Errno> {
+    return mapDomain(this.host, domain, iova, runs, prot);
   }
 
-  *unmap(domain: DomainHandle, iova: number, size: number): Op<number> {
-    return yield* this.follow(domain, this.host.tables.get(domain)!.unmap(iova, size));
-  }
-
-  /** Runs a change of a page table: its writes are traced, its flushes sent before it goes on. */
-  private *follow<T>(domain: DomainHandle, change: Generator<TableStep, T, void>): Op<T> {
-    const h = this.host;
-    const d = h.state.paging.get(domain)!;
-    for (;;) {
-      const r = change.next();
-      if (r.done) return r.value;
-      const step = r.value;
-      if (step.kind === 'write') {
-        h.trace.listener?.({
-          kind: 'table.write',
-          actor: 'driver',
-          at: h.upcalls!.domainSceneId(domain),
-          space: 'host',
-          address: step.address,
-          words: step.words,
-          layout: step.layout,
-          text: `stage ${d.stage}: ${step.text}`,
-        });
-        yield pause('driver', 'table.write');
-      } else yield* invalidateRange(h, d, step);
-    }
+  unmap(domain: DomainHandle, iova: number, size: number): Op<number> {
+    return unmapDomain(this.host, domain, iova, size);
   }
 
   /** arm_smmu_get_viommu_size. Devices here never write around the caches (CANWBS), which nesting asks for. */
@@ -218,10 +206,11 @@ export class HostDriver implements IommuDriver {
     return featuresOf(this.host).nesting && type === VIOMMU_TYPE_ARM_SMMUV3;
   }
 
-  /** arm_vsmmu_init: the VMID is the parent's. */
+  /** arm_vsmmu_init: the parent lives on this SMMU, the VMID is the parent's. */
   viommuInit(viommu: number, _type: number, _device: string, parent: DomainHandle): Errno {
-    const vmid = this.host.state.paging.get(parent)!.tag;
-    this.host.state.vsmmus.set(viommu, { key: viommu, parent, vmid });
+    const domain = this.host.state.paging.get(parent);
+    if (!domain) return 'EINVAL';
+    this.host.state.vsmmus.set(viommu, { key: viommu, parent, vmid: domain.tag });
     return '0';
   }
 
@@ -288,20 +277,6 @@ export class HostDriver implements IommuDriver {
   load(s: unknown): void {
     const h = this.host;
     h.state = structuredClone(s) as HostState;
-    h.tables.clear();
-    for (const d of h.state.paging.values()) h.tables.set(d.handle, tableAt(h, d));
+    restoreTables(h);
   }
-}
-
-function makeTable(h: Host, cfg: TableConfig): Vmsav8Table | null {
-  try {
-    return new Vmsav8Table(h.memory, h.pages, cfg);
-  } catch (e) {
-    if (e instanceof RangeError) return null;
-    throw e;
-  }
-}
-
-function tableAt(h: Host, d: PagingDomain): Vmsav8Table {
-  return new Vmsav8Table(h.memory, h.pages, d.table, d.root);
 }

@@ -1,6 +1,8 @@
 import { wordsToBytes } from '../../bits/index.ts';
+import type { PageRequest } from '../../iommufd/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import { eventLayout, eventName } from '../layout/index.ts';
+import { reportFault } from './iopf.ts';
 import { isHandledEvent } from './rewrite.ts';
 import { type Host, log, type Master } from './state.ts';
 
@@ -10,6 +12,8 @@ const VEVENTQ_TYPE_ARM_SMMUV3 = 1;
 const ENTRY = 32;
 const OVERFLOW = 0x80000000;
 const STALL = 1n << 31n;
+const SSV = 1n << 11n;
+const PERM = { read: 1, write: 2, exec: 4, priv: 8 };
 /** Records that one run of the thread prints; the kernel's rate limit without its clock. */
 const DUMPS = 10;
 
@@ -26,7 +30,7 @@ export function* drainEvents(h: Host): Op<void> {
     q.prod = (prodReg & 0xfffff) % (2 * size);
     if (q.cons === q.prod) {
       if (!overflow) break;
-      log(h, 'hw.evtq', 'EVTQ overflow detected -- events lost');
+      log(h, h.ids.evtq, 'EVTQ overflow detected -- events lost');
       yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((prodReg & OVERFLOW) | q.cons) >>> 0));
       continue;
     }
@@ -35,15 +39,35 @@ export function* drainEvents(h: Host): Op<void> {
     q.cons = (q.cons + 1) % (2 * size);
     yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((consReg & OVERFLOW) | q.cons) >>> 0));
     const m = h.state.masters.find((x) => x.sid === Number(evt[0]! >> 32n));
-    if (!deliver(h, m, evt) && unhandled++ < DUMPS) dump(h, m, evt);
+    if (!(yield* handle(h, m, evt)) && unhandled++ < DUMPS) dump(h, m, evt);
     yield pause('driver', 'event');
   }
-  if (unhandled > DUMPS) log(h, 'hw.evtq', `arm_smmu_evtq_thread: ${unhandled - DUMPS} callbacks suppressed`);
+  if (unhandled > DUMPS) log(h, h.ids.evtq, `arm_smmu_evtq_thread: ${unhandled - DUMPS} callbacks suppressed`);
 }
 
-/** True when the record reached the guest. A stalled transaction has no fault handler here, so it is only logged. */
-function deliver(h: Host, m: Master | undefined, evt: readonly bigint[]): boolean {
-  if (!isHandledEvent(evt) || !m?.vmaster || evt[1]! & STALL || !h.rules.eventGoesToGuest(evt)) return false;
+/** arm_smmu_handle_event: a stalled transaction is a page request, other records may go to the guest. False: unhandled. */
+function* handle(h: Host, m: Master | undefined, evt: readonly bigint[]): Op<boolean> {
+  if (!isHandledEvent(evt) || !m) return false;
+  if (evt[1]! & STALL) return (yield* reportFault(h, m, pageRequest(evt))) === '0';
+  return deliver(h, m, evt);
+}
+
+/** The record of a stalled transaction as a page request: always the last, and only, one of its group. */
+function pageRequest(evt: readonly bigint[]): PageRequest {
+  const bit = (n: bigint): boolean => ((evt[1]! >> n) & 1n) !== 0n;
+  const access = bit(35n) ? PERM.read : PERM.write;
+  return {
+    pasid: evt[0]! & SSV ? Number((evt[0]! >> 12n) & 0xfffffn) : null,
+    group: Number(evt[1]! & 0xffffn),
+    perm: access | (bit(34n) ? PERM.exec : 0) | (bit(33n) ? PERM.priv : 0),
+    address: evt[2]!,
+    last: true,
+  };
+}
+
+/** True when the record reached the guest. */
+function deliver(h: Host, m: Master, evt: readonly bigint[]): boolean {
+  if (!m.vmaster || !h.rules.eventGoesToGuest(evt)) return false;
   const words = h.rules.guestEvent(evt, m.vmaster.vsid);
   const errno = h.upcalls!.reportEvent(m.vmaster.viommu, VEVENTQ_TYPE_ARM_SMMUV3, wordsToBytes(words));
   if (errno !== '0') return false;
@@ -51,7 +75,7 @@ function deliver(h: Host, m: Master | undefined, evt: readonly bigint[]): boolea
   h.trace.listener?.({
     kind: 'record.rewrite',
     actor: 'driver',
-    at: 'hw.evtq',
+    at: h.ids.evtq,
     to: h.upcalls!.viommuSceneId(m.vmaster.viommu),
     layout: eventLayout(words).id,
     words,
@@ -66,8 +90,8 @@ const classTexts = ['CD fetch', 'Stage 1 translation table fetch', 'Input addres
 /** The lines that the kernel prints of a record nobody took. */
 function dump(h: Host, m: Master | undefined, evt: readonly bigint[]): void {
   const id = Number(evt[0]! & 0xffn);
-  log(h, 'hw.evtq', `event 0x${id.toString(16).padStart(2, '0')} received:`);
-  for (const w of evt) log(h, 'hw.evtq', `\t0x${w.toString(16).padStart(16, '0')}`);
+  log(h, h.ids.evtq, `event 0x${id.toString(16).padStart(2, '0')} received:`);
+  for (const w of evt) log(h, h.ids.evtq, `\t0x${w.toString(16).padStart(16, '0')}`);
   const hex = (n: bigint | number): string => (BigInt(n) === 0n ? '0' : `0x${n.toString(16)}`);
   const name = eventName(id);
   const known = name.startsWith('IMPDEF') || name.startsWith('RESERVED') ? 'UNKNOWN' : name;
@@ -77,7 +101,7 @@ function dump(h: Host, m: Master | undefined, evt: readonly bigint[]): void {
   const bit = (n: bigint): boolean => ((evt[1]! >> n) & 1n) !== 0n;
   const address = evt[3]! & 0xffffffffff000n;
   if (id >= 0x10 && id <= 0x13) {
-    log(h, 'hw.evtq', `${head} iova: ${hex(evt[2]!)} ipa: ${hex(address)}`);
+    log(h, h.ids.evtq, `${head} iova: ${hex(evt[2]!)} ipa: ${hex(address)}`);
     const cls = Number((evt[1]! >> 40n) & 3n);
     const ttd = id === 0x13 && cls === 1 ? (bit(44n) ? ' ttd_read' : ' ttd_write') : '';
     const how = [
@@ -87,8 +111,8 @@ function dump(h: Host, m: Master | undefined, evt: readonly bigint[]): void {
       bit(39n) ? 's2' : 's1',
     ];
     const stall = bit(31n) ? ' stall' : '';
-    log(h, 'hw.evtq', `event: ${how.join(' ')} "${classTexts[cls]}"${ttd}${stall} stag: ${hex(evt[1]! & 0xffffn)}`);
+    log(h, h.ids.evtq, `event: ${how.join(' ')} "${classTexts[cls]}"${ttd}${stall} stag: ${hex(evt[1]! & 0xffffn)}`);
   } else if (id === 0x03 || id === 0x09 || id === 0x25)
-    log(h, 'hw.evtq', `${head} fetch_addr: ${hex(evt[3]! & 0xffffffffffff8n)}`);
-  else log(h, 'hw.evtq', head);
+    log(h, h.ids.evtq, `${head} fetch_addr: ${hex(evt[3]! & 0xffffffffffff8n)}`);
+  else log(h, h.ids.evtq, head);
 }

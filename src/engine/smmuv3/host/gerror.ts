@@ -34,8 +34,8 @@ export function* handleGlobalError(h: Host): Op<void> {
   const gerror = Number(h.smmu.readRegister('GERROR'));
   const active = (gerror ^ Number(h.smmu.readRegister('GERRORN'))) & GERROR_MASK;
   if (!active) return;
-  log(h, 'hw.smmu', `unexpected global error reported (${hex8(active)}), this could be serious`);
-  for (const [bit, text] of messages) if (active & (1 << bit)) log(h, 'hw.smmu', text);
+  log(h, h.ids.smmu, `unexpected global error reported (${hex8(active)}), this could be serious`);
+  for (const [bit, text] of messages) if (active & (1 << bit)) log(h, h.ids.smmu, text);
   if (active & SFM_ERR) yield* h.smmu.writeRegister('CR0', 0n);
   if (active & CMDQ_ERR) skipFailedCommand(h);
   yield* h.smmu.writeRegister('GERRORN', BigInt(gerror));
@@ -46,15 +46,16 @@ function skipFailedCommand(h: Host): void {
   const q = h.state.cmdq!;
   const cons = Number(h.smmu.readRegister('CMDQ_CONS'));
   const error = (cons >>> 24) & 0x7f;
-  log(h, 'hw.cmdq', `CMDQ error (cons ${hex8(cons)}): ${commandErrors[error] ?? 'Unknown'}`);
-  if (error === ERR.abort) log(h, 'hw.cmdq', 'retrying command fetch');
+  log(h, h.ids.cmdq, `CMDQ error (cons ${hex8(cons)}): ${commandErrors[error] ?? 'Unknown'}`);
+  if (error === ERR.abort) log(h, h.ids.cmdq, 'retrying command fetch');
   if (error === ERR.abort || error === ERR.none || error === ERR.atcInv) return;
+  if (!h.rules.skipsIllegal()) return;
   const index = (cons & 0xfffff) % 2 ** q.log2;
   const at = q.base + index * 16;
   const words = [h.memory.readWord(at), h.memory.readWord(at + 8)];
   log(
     h,
-    'hw.cmdq',
+    h.ids.cmdq,
     `skipping command in error state: ${words.map((w) => `0x${w.toString(16).padStart(16, '0')}`).join(' ')}`,
   );
   const sync = cmdSync(null);
@@ -63,7 +64,7 @@ function skipFailedCommand(h: Host): void {
   h.trace.listener?.({
     kind: 'command.post',
     actor: 'driver',
-    at: 'hw.cmdq',
+    at: h.ids.cmdq,
     queue: 'physical',
     index,
     command: commandText(sync),

@@ -1,2 +1,3 @@
 export { hostDeviations, hostRulesWith } from './deviations.ts';
 export { HostDriver } from './driver.ts';
+export { HostDrivers } from './drivers.ts';

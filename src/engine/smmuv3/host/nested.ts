@@ -31,7 +31,7 @@ export function allocNested(h: Host, vsmmu: Vsmmu, flags: number, data: UserData
   const v = h.rules.validateVste([words[0]!, words[1]!]);
   if (typeof v === 'string') return fail(v as Exclude<Errno, '0'>);
   const handle = h.state.nextDomain++;
-  h.state.nested.set(handle, { handle, viommu: vsmmu.key, ste: v.ste, enableAts: v.enableAts });
+  h.state.nested.set(handle, { handle, viommu: vsmmu.key, ste: v.ste, enableAts: v.enableAts, faults: false });
   return ok(handle);
 }
 
@@ -45,16 +45,32 @@ function wordsOf(value: unknown, bytes: number): bigint[] {
 }
 
 /**
+ * iommu_copy_struct_from_full_user_array: all entries are copied first. What a longer entry holds beyond the command, given
+ * as hex bytes in `tail`, must be zero.
+ */
+function copyError(array: UserArray): Errno | null {
+  if (!array.entries) return 'EFAULT';
+  for (const e of array.entries.slice(0, array.entryNum)) {
+    if (e === null || typeof e !== 'object') return 'EFAULT';
+    const { tail } = e as { tail?: unknown };
+    const beyond = typeof tail === 'string' ? tail.slice(0, Math.max(0, array.entryLen - COMMAND_BYTES) * 2) : '';
+    if (/[1-9a-f]/i.test(beyond)) return 'E2BIG';
+  }
+  return null;
+}
+
+/**
  * arm_vsmmu_cache_invalidate: rewrites the guest's commands one by one and issues them in chunks of 63, each with a CMD_SYNC
  * that the call waits for. Commands rewritten since the last chunk are not issued when a later one is refused, but `done`
  * counts them.
  */
 export function* invalidateCommands(h: Host, vsmmu: Vsmmu, array: UserArray): Op<{ errno: Errno; done: number }> {
   if (array.type !== INVALIDATE_DATA_ARM_SMMUV3 || array.entryNum === 0) return { errno: 'EINVAL', done: 0 };
-  if (!array.entries) return { errno: 'EFAULT', done: 0 };
+  const unreadable = copyError(array);
+  if (unreadable) return { errno: unreadable, done: 0 };
   let chunk: Command[] = [];
   for (let i = 0; i < array.entryNum; i++) {
-    const entry = array.entries[i] as { cmd?: unknown } | undefined;
+    const entry = array.entries![i] as { cmd?: unknown } | undefined;
     const words = wordsOf(entry?.cmd, Math.min(array.entryLen, COMMAND_BYTES));
     const rewritten = h.rules.rewriteCommand(words, vsmmu.vmid, (vsid) => physicalSid(h, vsmmu, vsid));
     if (!rewritten) return { errno: 'EIO', done: i };
@@ -62,7 +78,7 @@ export function* invalidateCommands(h: Host, vsmmu: Vsmmu, array: UserArray): Op
     chunk.push(rewritten);
     if (i + 1 < array.entryNum && chunk.length !== BATCH - 1) continue;
     // Always the main command queue, whatever the commands are.
-    const errno = yield* issue(h, chunk, true);
+    const errno = yield* issue(h, chunk, h.rules.syncs('guest'));
     if (errno !== '0') return { errno, done: i };
     chunk = [];
   }
@@ -92,7 +108,7 @@ function traceRewrite(h: Host, vsmmu: Vsmmu, from: readonly bigint[], to: readon
     kind: 'command.rewrite',
     actor: 'driver',
     at: h.upcalls!.viommuSceneId(vsmmu.key),
-    to: 'hw.cmdq',
+    to: h.ids.cmdq,
     from: before,
     command,
     changes,

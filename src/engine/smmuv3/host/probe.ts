@@ -1,9 +1,7 @@
 import { type Op, pause } from '../../machine/index.ts';
-import { encodeCommand } from '../layout/index.ts';
-import { cfgiAll } from './commands.ts';
 import { featureWord, probeFeatures } from './features.ts';
 import { submit } from './queue.ts';
-import { allocateZeroed, BLOCKED, featuresOf, type Host, log, type Ring } from './state.ts';
+import { allocateZeroed, featuresOf, type Host, log, newMaster, type Ring } from './state.ts';
 import { makeStreamTable, streamTableConfig, streamTableEntry } from './tables.ts';
 
 /** Probe and reset of the SMMU (arm-smmu-v3.c arm_smmu_device_probe, arm_smmu_device_reset), then of the devices. */
@@ -22,30 +20,31 @@ export function* probeSmmu(h: Host): Op<boolean> {
   const probed = probeFeatures(idr);
   if ('error' in probed) {
     h.state.error = probed.error;
-    log(h, 'kernel.driver', probed.error);
+    log(h, h.ids.driver, probed.error);
     return false;
   }
   const f = probed.features;
   h.state.features = f;
   const mixedEndian = ((idr[0]! >>> 21) & 3) === 0;
   const word = featureWord(f, mixedEndian).toString(16).padStart(8, '0');
-  log(h, 'kernel.driver', `oas ${f.oas}-bit (features 0x${word})`);
+  log(h, h.ids.driver, `oas ${f.oas}-bit (features 0x${word})`);
   h.state.cmdq = makeRing(h, 'cmdq', f.cmdqLog2, 16);
   h.state.evtq = makeRing(h, 'evtq', f.evtqLog2, 32);
-  const priq = f.pri ? makeRing(h, 'priq', f.priqLog2, 16) : null;
+  h.state.priq = f.pri ? makeRing(h, 'priq', f.priqLog2, 16) : null;
   h.state.strtab = makeStreamTable(h);
-  yield* reset(h, priq);
+  yield* reset(h);
   return true;
 }
 
 function makeRing(h: Host, name: string, log2: number, entry: number): Ring {
   const base = allocateZeroed(h, 2 ** log2 * entry);
-  log(h, 'kernel.driver', `allocated ${2 ** log2} entries for ${name}`);
+  log(h, h.ids.driver, `allocated ${2 ** log2} entries for ${name}`);
   return { base, log2, prod: 0, cons: 0 };
 }
 
-function* reset(h: Host, priq: Ring | null): Op<void> {
+function* reset(h: Host): Op<void> {
   const f = featuresOf(h);
+  const { priq } = h.state;
   const { smmu } = h;
   const write = (reg: string, value: number | bigint): Op<void> => smmu.writeRegister(reg, BigInt(value));
   function* enable(reg: 'CR0' | 'IRQ_CTRL', value: number): Op<void> {
@@ -74,9 +73,7 @@ function* reset(h: Host, priq: Ring | null): Op<void> {
   yield* enable('CR0', enables);
 
   // Whatever an earlier user left in the caches.
-  yield* submit(h, [cfgiAll()]);
-  if (f.hyp) yield* submit(h, [encodeCommand('TLBI_EL2_ALL')]);
-  yield* submit(h, [encodeCommand('TLBI_NSNH_ALL')]);
+  for (const commands of h.rules.resetCaches(f.hyp)) yield* submit(h, commands);
 
   const evtq = h.state.evtq!;
   yield* write('EVENTQ_BASE', ringBase(evtq));
@@ -86,8 +83,8 @@ function* reset(h: Host, priq: Ring | null): Op<void> {
   yield* enable('CR0', enables);
   if (priq) {
     yield* write('PRIQ_BASE', ringBase(priq));
-    yield* write('PRIQ_PROD', 0);
-    yield* write('PRIQ_CONS', 0);
+    yield* write('PRIQ_PROD', priq.prod);
+    yield* write('PRIQ_CONS', priq.cons);
     enables |= CR0.priqen;
     yield* enable('CR0', enables);
   }
@@ -105,27 +102,20 @@ function* reset(h: Host, priq: Ring | null): Op<void> {
   yield* enable('CR0', enables);
 }
 
-/** arm_smmu_probe_device for every device: its STE exists, as abort, and its PASID width is known. */
+/** arm_smmu_probe_device for every device: its STE exists, as abort; PASIDs are on, and it is known whether it stalls. */
 export function* probeDevices(h: Host): Op<void> {
   const f = featuresOf(h);
   for (const d of h.devices) {
     const sid = d.rid;
     const steAddress = yield* streamTableEntry(h, sid);
     if (steAddress === null) {
-      log(h, 'kernel.driver', `${d.name}: StreamID 0x${sid.toString(16)} is beyond the stream table`);
+      log(h, h.ids.driver, `${d.name}: StreamID 0x${sid.toString(16)} is beyond the stream table`);
       continue;
     }
     // Without two-level CD tables the driver allows 2^10 descriptors at most.
     const ssidBits = Math.min(d.pasidBits, f.ssidBits, f.twoLevelCdTable ? 20 : 10);
-    h.state.masters.push({
-      name: d.name,
-      sid,
-      ssidBits,
-      steAddress,
-      domain: BLOCKED,
-      atsEnabled: false,
-      vmaster: null,
-      cdTable: null,
-    });
+    if (d.pasidEnabled !== undefined) d.pasidEnabled = ssidBits > 0;
+    const stallEnabled = f.stallForce || (f.stalls && (d.canStall ?? false));
+    h.state.masters.push(newMaster({ name: d.name, sid, ssidBits, steAddress, stallEnabled }));
   }
 }

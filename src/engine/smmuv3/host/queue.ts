@@ -23,12 +23,12 @@ const distance = (q: Ring, from: number, to: number): number => (((to - from) % 
  */
 export function* issue(h: Host, commands: readonly Command[], sync: boolean): Op<Errno> {
   const q = h.state.cmdq!;
-  const list = commands.flatMap((c) => h.injector.pass('host.command', c, 'hw.cmdq'));
+  const list = commands.flatMap((c) => h.injector.pass('host.command', c, h.ids.cmdq));
   const n = list.length + (sync ? 1 : 0);
   if (n === 0) return '0';
   const room = (): boolean => distance(q, q.cons, q.prod) + n <= 2 ** q.log2;
   if (!room() && !(yield* poll(h, q, room))) {
-    log(h, 'hw.cmdq', 'CMDQ timeout');
+    log(h, h.ids.cmdq, 'CMDQ timeout');
     return 'ETIMEDOUT';
   }
   for (const c of list) post(h, q, c);
@@ -47,7 +47,7 @@ export function* issue(h: Host, commands: readonly Command[], sync: boolean): Op
   const hex = (x: number | bigint): string => `0x${x.toString(16).padStart(8, '0')}`;
   const prod = h.smmu.readRegister('CMDQ_PROD');
   const cons = h.smmu.readRegister('CMDQ_CONS');
-  log(h, 'hw.cmdq', `CMD_SYNC timeout at ${hex(syncAt)} [hwprod ${hex(prod)}, hwcons ${hex(cons)}]`);
+  log(h, h.ids.cmdq, `CMD_SYNC timeout at ${hex(syncAt)} [hwprod ${hex(prod)}, hwcons ${hex(cons)}]`);
   return 'ETIMEDOUT';
 }
 
@@ -66,7 +66,7 @@ function post(h: Host, q: Ring, words: Command): void {
   h.trace.listener?.({
     kind: 'command.post',
     actor: 'driver',
-    at: 'hw.cmdq',
+    at: h.ids.cmdq,
     queue: 'physical',
     index,
     command: commandText(words),
@@ -110,7 +110,7 @@ export class Batch {
   *submit(): Op<Errno> {
     const commands = this.commands;
     this.commands = [];
-    return yield* issue(this.host, commands, true);
+    return yield* issue(this.host, commands, this.host.rules.syncs('driver'));
   }
 }
 

@@ -1,5 +1,5 @@
-import type { DriverUpcalls } from '../../iommufd/index.ts';
-import type { Injector, Op } from '../../machine/index.ts';
+import type { DriverUpcalls, PageRequest } from '../../iommufd/index.ts';
+import { type Injector, type Op, scoped } from '../../machine/index.ts';
 import { type Memory, PAGE_SIZE, PAGE_WORDS, type PageAllocator } from '../../memory/index.ts';
 import type { TableConfig, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
 import type { Trace } from '../../trace/index.ts';
@@ -12,7 +12,7 @@ export interface SmmuPort {
   readRegister(name: string): bigint;
   writeRegister(name: string, value: bigint): Op<void>;
   /** Set by hardware, cleared by the driver's handlers. */
-  readonly irq: { evtq: boolean; gerror: boolean };
+  readonly irq: { evtq: boolean; gerror: boolean; priq?: boolean };
 }
 
 /** What the driver needs of a PCI function. */
@@ -23,6 +23,10 @@ export interface HostPciDevice {
   readonly atsCapable: boolean;
   /** Enable bit of the ATS capability, which only the host kernel switches. */
   atsEnabled: boolean;
+  /** Enable bit of the PASID capability. */
+  pasidEnabled?: boolean;
+  /** Firmware says that its transactions may wait for software (`dma-can-stall`). */
+  readonly canStall?: boolean;
 }
 
 export interface Ring {
@@ -58,13 +62,50 @@ export interface Master {
   readonly sid: number;
   readonly ssidBits: number;
   readonly steAddress: number;
+  /** Its faults stall: CD.S or S2S are set and the host answers them. */
+  readonly stallEnabled: boolean;
   /** Domain attached; `BLOCKED` and `IDENTITY` are the two static ones. */
   domain: number;
+  /** Domain of each PASID in use, all of them stage 1. Its size is the kernel's used_ssids. */
+  pasids: Map<number, number>;
+  /** Page requests, while a domain with a fault handler is attached anywhere (struct iommu_fault_param). */
+  iopf: IopfState | null;
+  /** During a reset: what comes back after it. */
+  reset: ResetState | null;
   /** ATS as the STE and the device have it. */
   atsEnabled: boolean;
   /** The virtual StreamID for events, captured when a nested domain is attached. */
   vmaster: { readonly viommu: number; readonly vsid: number } | null;
   cdTable: CdTable | null;
+}
+
+/** A device on the blocking domain, with nothing else. */
+export const newMaster = (m: Pick<Master, 'name' | 'sid' | 'ssidBits' | 'steAddress' | 'stallEnabled'>): Master => ({
+  ...m,
+  domain: BLOCKED,
+  pasids: new Map(),
+  iopf: null,
+  reset: null,
+  atsEnabled: false,
+  vmaster: null,
+  cdTable: null,
+});
+
+/** struct iommu_fault_param: one for a device, shared by its attachments that have a handler. */
+export interface IopfState {
+  /** Attachments with a handler. */
+  users: number;
+  /** Last requests of groups that wait for an answer. */
+  faults: PageRequest[];
+  /** Requests of groups whose last one has not come. */
+  partial: PageRequest[];
+}
+
+export interface ResetState {
+  /** Resets within one another. */
+  depth: number;
+  domain: number;
+  readonly pasids: Map<number, number>;
 }
 
 export const BLOCKED = 0;
@@ -79,6 +120,10 @@ export interface PagingDomain {
   readonly tag: number;
   readonly table: TableConfig;
   readonly root: number;
+  /** Hardware marks what is written (HWPT_ALLOC DIRTY_TRACKING). */
+  readonly dirty: boolean;
+  /** It has a fault handler (domain->iopf_handler). */
+  faults: boolean;
   invalidations: InvalidationEntry[];
 }
 
@@ -89,6 +134,7 @@ export interface NestedDomain {
   /** As accepted: EATS taken out, all zero for V=0. */
   readonly ste: readonly [bigint, bigint];
   readonly enableAts: boolean;
+  faults: boolean;
 }
 
 export interface Vsmmu {
@@ -106,6 +152,7 @@ export interface HostState {
   strtab: StreamTable | null;
   cmdq: Ring | null;
   evtq: Ring | null;
+  priq: Ring | null;
   masters: Master[];
   paging: Map<number, PagingDomain>;
   nested: Map<number, NestedDomain>;
@@ -117,8 +164,34 @@ export interface HostState {
   log: string[];
 }
 
+/** Scene objects that the driver speaks of. */
+export interface SceneIds {
+  readonly cmdq: string;
+  readonly evtq: string;
+  readonly priq: string;
+  readonly strtab: string;
+  readonly smmu: string;
+  readonly driver: string;
+}
+
+const sceneIds = (scope: string): SceneIds => ({
+  cmdq: scoped('hw', scope, 'cmdq'),
+  evtq: scoped('hw', scope, 'evtq'),
+  priq: scoped('hw', scope, 'priq'),
+  strtab: scoped('hw', scope, 'strtab'),
+  smmu: scoped('hw', scope, 'smmu'),
+  driver: scoped('kernel', scope, 'driver'),
+});
+
+/** Domain handles of a unit start here: they are unique over all units. */
+export const firstHandle = (unit: number): number => unit * 2 ** 20 + 1;
+export const unitOfHandle = (handle: number): number => Math.floor(handle / 2 ** 20);
+
 /** What the driver's functions work with. */
 export interface Host {
+  /** Number of the SMMU among those of the machine. */
+  readonly unit: number;
+  readonly ids: SceneIds;
   state: HostState;
   readonly smmu: SmmuPort;
   readonly memory: Memory;
@@ -143,26 +216,32 @@ export interface HostOptions {
   readonly injector: Injector;
   /** See `hostRules` and `hostRulesWith`. */
   readonly rules: HostRules;
+  /** Number of the SMMU, when there are several; the first is 0. */
+  readonly unit?: number;
+  /** Scope of the scene ids; empty for the only SMMU. */
+  readonly scope?: string;
 }
 
 export function createHost(o: HostOptions): Host {
-  return { ...o, state: newHostState(), tables: new Map(), upcalls: null };
+  const unit = o.unit ?? 0;
+  return { ...o, unit, ids: sceneIds(o.scope ?? ''), state: newHostState(unit), tables: new Map(), upcalls: null };
 }
 
-function newHostState(): HostState {
+function newHostState(unit: number): HostState {
   return {
     features: null,
     error: '',
     strtab: null,
     cmdq: null,
     evtq: null,
+    priq: null,
     masters: [],
     paging: new Map(),
     nested: new Map(),
     vsmmus: new Map(),
     vmids: [],
     asids: [],
-    nextDomain: 1,
+    nextDomain: firstHandle(unit),
     log: [],
   };
 }

@@ -1,7 +1,6 @@
 import { encode } from '../../bits/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import { cdLayout, l1cdLayout, l1stdLayout, steLayout } from '../layout/index.ts';
-import { type Command, cfgiCd } from './commands.ts';
 import { readEntry, wordsText, writeEntry } from './entry.ts';
 import { issue, submit } from './queue.ts';
 import { allocateZeroed, type CdTable, featuresOf, type Host, type Master, type StreamTable } from './state.ts';
@@ -24,7 +23,7 @@ export function tableWritten(h: Host, address: number, words: readonly bigint[],
   h.trace.listener?.({
     kind: 'table.write',
     actor: 'driver',
-    at: 'hw.strtab',
+    at: h.ids.strtab,
     space: 'host',
     address,
     words,
@@ -129,8 +128,7 @@ export function* cdPointer(h: Host, m: Master, ssid: number): Op<number> {
     h.memory.writeWord(at, l1cd[0]!);
     tableWritten(h, at, l1cd, l1cdLayout.id, `L1CD[${index}] of StreamID ${hex(m.sid)}`);
     yield pause('driver', 'table.write');
-    const c: Command = cfgiCd(m.sid, ssid, false);
-    yield* submit(h, [c]);
+    yield* submit(h, h.rules.cdLeafSync(m.sid, ssid));
   }
   return l2.address + (ssid % CDS) * ENTRY_BYTES;
 }

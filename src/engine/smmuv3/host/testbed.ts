@@ -1,5 +1,5 @@
 import { Iommufd } from '../../iommufd/index.ts';
-import { Injector, runToEnd } from '../../machine/index.ts';
+import { Injector, runToEnd, scopeOf } from '../../machine/index.ts';
 import { Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import { PciDevice } from '../../pci/index.ts';
 import { Trace, type TraceEvent } from '../../trace/index.ts';
@@ -7,6 +7,7 @@ import { physicalFeatures } from '../hardware/features.ts';
 import { Smmu } from '../hardware/smmu.ts';
 import { hostRulesWith } from './deviations.ts';
 import { HostDriver } from './driver.ts';
+import { HostDrivers } from './drivers.ts';
 
 /** A host with a real SMMU, the driver and iommufd, for tests: everything but the VMM. */
 
@@ -19,7 +20,10 @@ export const RAM = 0x880800000000;
 export interface Bed {
   readonly memory: Memory;
   readonly smmu: Smmu;
+  /** All SMMUs; `smmu` is the first. */
+  readonly smmus: readonly Smmu[];
   readonly driver: HostDriver;
+  readonly drivers: HostDrivers;
   readonly iommufd: Iommufd;
   readonly devices: readonly PciDevice[];
   readonly events: TraceEvent[];
@@ -46,7 +50,18 @@ export interface Answer {
 export function bed(
   o: {
     features?: Record<string, boolean | number | string>;
-    devices?: { name: string; rid: number; ats?: boolean; pasidBits?: number }[];
+    /** `unit`: the SMMU in front of it, 0 when left out. */
+    devices?: {
+      name: string;
+      rid: number;
+      ats?: boolean;
+      pri?: boolean;
+      pasidBits?: number;
+      stall?: boolean;
+      unit?: number;
+    }[];
+    /** Number of SMMUs. */
+    units?: number;
     deviations?: string[];
     chunk?: number;
     defaultDomain?: 'blocked' | 'identity';
@@ -57,23 +72,39 @@ export function bed(
   const injector = new Injector(trace);
   const events: TraceEvent[] = [];
   trace.listener = (e) => events.push(e);
-  const devices = (o.devices ?? [{ name: 'nic0', rid: 0x108 }]).map(
-    (d) => new PciDevice({ pri: false, vrid: 8, ats: false, pasidBits: 0, ...d }),
-  );
-  const smmu = new Smmu(memory, physicalFeatures(o.features ?? {}), devices, trace, injector);
+  const specs = o.devices ?? [{ name: 'nic0', rid: 0x108 }];
+  const devices = specs.map((d, i) => new PciDevice({ pri: false, vrid: 8 + i, ats: false, pasidBits: 0, ...d }, 0, i));
   const pages = new PageAllocator(0x880000000000, 0x880400000000);
   const rules = hostRulesWith(o.deviations ?? []);
   const defaultDomain = o.defaultDomain ?? 'blocked';
-  const driver = new HostDriver({ smmu, memory, pages, devices, trace, injector, rules, defaultDomain });
+  const count = o.units ?? 1;
+  const smmus: Smmu[] = [];
+  const units: HostDriver[] = [];
+  for (let unit = 0; unit < count; unit++) {
+    const behind = devices.filter((_, i) => (specs[i]!.unit ?? 0) === unit);
+    const scope = scopeOf(
+      Array.from({ length: count }, (_, i) => `smmu${i}`),
+      `smmu${unit}`,
+    );
+    const smmu = new Smmu(memory, physicalFeatures(o.features ?? {}), behind, trace, injector, 0, scope);
+    smmus.push(smmu);
+    const common = { smmu, memory, pages, devices: behind, trace, injector };
+    units.push(new HostDriver({ ...common, rules, defaultDomain, unit, scope }));
+  }
+  const smmu = smmus[0]!;
+  const driver = units[0]!;
+  const drivers = new HostDrivers(units);
   const process = new ProcessMemory();
   process.add({ uva: UVA, size: GiB, base: RAM, chunk: o.chunk ?? 2 * MiB });
-  const iommufd = new Iommufd({ driver, process, trace });
-  runToEnd(driver.probe());
+  const iommufd = new Iommufd({ driver: drivers, process, trace });
+  runToEnd(drivers.probe());
   let seen = 0;
   const b: Bed = {
     memory,
     smmu,
+    smmus,
     driver,
+    drivers,
     iommufd,
     devices,
     events,

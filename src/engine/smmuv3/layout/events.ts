@@ -178,6 +178,35 @@ export const priLayout: Layout = {
   ],
 };
 
+/** Two 64-bit words of a PRI queue record; `ssid` -1: none, `page` with its low twelve bits clear. */
+export function encodePageRequest(r: {
+  readonly sid: number;
+  readonly ssid: number;
+  readonly page: bigint;
+  readonly group: number;
+  readonly last: boolean;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly exec?: boolean;
+  readonly priv?: boolean;
+}): bigint[] {
+  // Without a SubstreamID execution and privilege are zero. Source: Arm IHI 0070, 8.
+  const substream: Record<string, number> =
+    r.ssid < 0 ? {} : { SSV: 1, SSID: r.ssid, PermExec: r.exec ? 1 : 0, PermPriv: r.priv ? 1 : 0 };
+  return encode(priLayout, {
+    SID: r.sid,
+    PermRead: r.read ? 1 : 0,
+    PermWrite: r.write ? 1 : 0,
+    Last: r.last ? 1 : 0,
+    PRGIndex: r.group,
+    Address: r.page,
+    ...substream,
+  });
+}
+
+/** Every field of a PRI queue record by name. */
+export const decodePageRequest = (words: ArrayLike<bigint>): Record<string, bigint> => decode(priLayout, words);
+
 /** Event ids by name. */
 export const eventIds: Readonly<Record<string, number>> = Object.freeze(
   Object.fromEntries(table.map(([name, id]) => [name, id])),

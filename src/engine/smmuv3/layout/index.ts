@@ -20,15 +20,18 @@ export {
 export {
   classNames,
   decodeEvent,
+  decodePageRequest,
   encodeEvent,
+  encodePageRequest,
   eventIds,
   eventLayout,
   eventLayouts,
   eventName,
   eventText,
+  priLayout,
 } from './events.ts';
 export type { RegisterInfo } from './registers.ts';
-export { registerByName, registers } from './registers.ts';
+export { registerAt, registerByName, registers } from './registers.ts';
 export { l1stdLayout, steLayout } from './ste.ts';
 
 /** Every layout of this room, page-table descriptors included. */

@@ -381,7 +381,14 @@ export const registers: readonly RegisterInfo[] = table.map(([name, offset, widt
   layout: { id: `smmuv3.reg.${name.toLowerCase()}`, name, title, words: 1, source: 'Arm IHI 0070, 6.3', fields },
 }));
 
+const byOffset = new Map(registers.map((r) => [r.offset, r]));
 const byName = new Map(registers.map((r) => [r.name, r]));
+
+/**
+ * The register at an offset of the register frame: page 0, and page 1 from 0x10000 on. Undefined where the architecture, or
+ * an SMMU without Secure state, ATOS, MPAM and enhanced command queues, has none.
+ */
+export const registerAt = (offset: number): RegisterInfo | undefined => byOffset.get(offset);
 
 /** The register of that architectural name (without SMMU_), or undefined. */
 export const registerByName = (name: string): RegisterInfo | undefined => byName.get(name);

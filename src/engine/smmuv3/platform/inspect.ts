@@ -54,7 +54,7 @@ export function inspect(p: Parts, id: string, part: Part): Inspection | null {
   if (id === 'vmm.devices')
     return {
       ...base,
-      facts: p.vmm.state.devices.map((d) =>
+      facts: p.vmm.units[0]!.state.devices.map((d) =>
         fact(
           hex(d.vsid),
           d.name,

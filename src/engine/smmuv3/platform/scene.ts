@@ -150,8 +150,8 @@ function guestObjects(p: Parts): SceneObject[] {
 }
 
 function vmmObjects(p: Parts): SceneObject[] {
-  const s = p.vmm.state;
-  if (!s.started) return [];
+  if (!p.vmm.state.started) return [];
+  const s = p.vmm.units[0]!.state;
   const cr0 = Number(p.vmm.readVirtual('CR0'));
   const lines = s.devices.map((d) => `${hex(d.vsid)} ${d.name}${d.vdevice ? ` → vDEVICE ${d.vdevice}` : ''}`);
   return [

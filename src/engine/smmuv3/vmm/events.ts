@@ -2,7 +2,7 @@ import { type Op, pause } from '../../machine/index.ts';
 import { eventLayout, eventName, eventText } from '../layout/index.ts';
 import { raiseGerror } from './consume.ts';
 import { CR0, GERROR, IRQ, ringOf } from './registers.ts';
-import { report, type VmmContext } from './state.ts';
+import { report, type UnitContext } from './state.ts';
 
 const ENTRY = 32;
 /** struct iommufd_vevent_header and the event. */
@@ -10,23 +10,23 @@ const RECORD = 8 + ENTRY;
 const LOST_EVENTS = 1;
 
 /** Reads the vEVENTQ until it is empty, a record a time as the fd handler does (smmuv3_accel_event_read). */
-export function* pollEvents(v: VmmContext): Op<void> {
+export function* pollEvents(u: UnitContext): Op<void> {
   for (;;) {
-    const q = v.state.veventq;
+    const q = u.state.veventq;
     if (!q) return;
-    const record = v.kernel.read(q.fd, RECORD).out.records[0];
+    const record = u.vmm.kernel.read(q.fd, RECORD).out.records[0];
     if (!record) return;
     const sequence = Number(record['sequence']);
     if (Number(record['flags']) & LOST_EVENTS) {
-      report(v, `vEVENTQ(type 1 id ${q.id}): overflowed`);
+      report(u, `vEVENTQ(type 1 id ${q.id}): overflowed`);
       q.started = false;
       continue;
     }
     if (q.started && sequence - q.lastSequence !== 1)
-      report(v, `vEVENTQ(type 1 id ${q.id}): lost ${sequence - q.lastSequence - 1} event(s)`);
+      report(u, `vEVENTQ(type 1 id ${q.id}): lost ${sequence - q.lastSequence - 1} event(s)`);
     q.lastSequence = sequence;
     q.started = true;
-    propagate(v, ((record['evt'] ?? []) as (bigint | number | string)[]).map(BigInt));
+    propagate(u, ((record['evt'] ?? []) as (bigint | number | string)[]).map(BigInt));
     yield pause('vmm', 'event');
   }
 }
@@ -35,25 +35,25 @@ export function* pollEvents(v: VmmContext): Op<void> {
  * smmuv3_propagate_event: writes a record into the guest's event queue and raises its interrupt. A queue that is off, full or
  * outside guest memory loses it, and GERROR says so; the model knows no overflow flag.
  */
-export function propagate(v: VmmContext, words: readonly bigint[]): void {
-  const r = v.state.registers;
+export function propagate(u: UnitContext, words: readonly bigint[]): void {
+  const r = u.state.registers;
   const q = ringOf(r, 'EVENTQ');
   const size = 2 ** q.log2size;
   const prod = Number(r['EVENTQ_PROD'] ?? 0n) % (2 * size);
   const cons = Number(r['EVENTQ_CONS'] ?? 0n) % (2 * size);
   const address = q.base + (prod % size) * ENTRY;
   const full = (prod - cons + 2 * size) % (2 * size) === size;
-  if (!((r['CR0'] ?? 0n) & CR0.eventqen) || full || !v.memory.contains(address, ENTRY)) {
-    raiseGerror(v, GERROR.evtqAbort);
+  if (!((r['CR0'] ?? 0n) & CR0.eventqen) || full || !u.vmm.memory.contains(address, ENTRY)) {
+    raiseGerror(u, GERROR.evtqAbort);
     return;
   }
-  for (let i = 0; i < 4; i++) v.memory.writeWord(address + i * 8, words[i] ?? 0n);
+  for (let i = 0; i < 4; i++) u.vmm.memory.writeWord(address + i * 8, words[i] ?? 0n);
   r['EVENTQ_PROD'] = ((r['EVENTQ_PROD'] ?? 0n) & ~BigInt(2 * size - 1)) | BigInt((prod + 1) % (2 * size));
-  if ((r['IRQ_CTRL'] ?? 0n) & IRQ.evtq) v.irq.evtq = true;
-  v.trace.listener?.({
+  if ((r['IRQ_CTRL'] ?? 0n) & IRQ.evtq) u.irq.evtq = true;
+  u.vmm.trace.listener?.({
     kind: 'guest.event',
     actor: 'vmm',
-    at: 'guest.evtq',
+    at: u.ids.evtq,
     name: eventName(Number((words[0] ?? 0n) & 0xffn)),
     words,
     layout: eventLayout(words).id,

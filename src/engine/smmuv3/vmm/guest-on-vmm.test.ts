@@ -214,7 +214,7 @@ describe('a guest on the VMM', () => {
     m.run(m.guest.detach({ device: 'nic0' }));
     m.guest.load(guest);
     m.vmm.load(vmm);
-    expect(m.vmm.state.devices[0]!.s1Hwpt).toBe(9);
+    expect(m.vmm.units[0]!.state.devices[0]!.s1Hwpt).toBe(9);
     expect(m.guest.views().devices[0]!.domain).toBe('dma0');
   });
 

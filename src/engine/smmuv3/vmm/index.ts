@@ -1,2 +1,4 @@
 export { vmmDeviations } from './deviations.ts';
-export { Vmm } from './vmm.ts';
+export type { HostKernel, VmmDevice, VmmDeviceSpec } from './state.ts';
+export { Vmm, type VmmParts } from './vmm.ts';
+export type { VSmmu } from './vsmmu.ts';

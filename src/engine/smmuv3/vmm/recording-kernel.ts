@@ -66,6 +66,12 @@ export class RecordingKernel implements HostKernel {
     return { errno: '0', out: { records: record ? [record] : [] } };
   }
 
+  *write(fd: number, records: readonly unknown[]): Op<{ errno: string }> {
+    yield pause('iommufd', 'write');
+    this.seen.push(`write ${fd} ${records.length}`);
+    return { errno: '0' };
+  }
+
   take(): string[] {
     return this.seen.splice(0);
   }

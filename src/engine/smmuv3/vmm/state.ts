@@ -4,7 +4,7 @@ import type { Trace } from '../../trace/index.ts';
 import { idRegisters, type Registers, resetRegisters } from './registers.ts';
 import type { VmmRules } from './rules.ts';
 
-/** The host kernel as a process reaches it; `Iommufd` is one. */
+/** The host kernel as one process reaches it; a `KernelProcess` is one. */
 export interface HostKernel {
   /** `fd` 0 is /dev/iommu. `input` and `out` go by uAPI field names. */
   ioctl(c: {
@@ -19,6 +19,8 @@ export interface HostKernel {
   close(fd: number): Op<{ errno: string }>;
   /** Never blocks; whole records. */
   read(fd: number, count: number): { errno: string; out: { records: readonly Readonly<Record<string, unknown>>[] } };
+  /** Answers on a fault queue's fd. */
+  write(fd: number, records: readonly unknown[]): Op<{ errno: string }>;
 }
 
 /** What the VMM is told of a device on its command line. */
@@ -28,13 +30,15 @@ export interface VmmDeviceSpec {
   readonly vrid: number;
 }
 
-/** A vfio-pci device behind the vSMMU; ids are iommufd's, 0 means none. */
+/** A vfio-pci device behind a vSMMU; ids are iommufd's, 0 means none. */
 export interface VmmDevice {
   readonly name: string;
   readonly vsid: number;
   /** Its vfio cdev. */
   readonly fd: number;
   readonly devid: number;
+  /** Nesting parent that VFIO attached it to. */
+  readonly parent: number;
   /** HWPT attached now. */
   hwpt: number;
   /** Nested HWPT of its translating STE. */
@@ -50,12 +54,27 @@ export interface Veventq {
   started: boolean;
 }
 
-/** All of the VMM's state between operations: plain data. */
-export interface VmmState {
+/** A page table of VFIO's list: a nesting parent on the IOAS, for one physical SMMU. */
+export interface ParentHwpt {
+  readonly id: number;
+  /** Devices that VFIO attached to it. */
+  users: number;
+}
+
+/** The machine's state between operations: plain data. */
+export interface MachineState {
   started: boolean;
   ioas: number;
-  /** Nesting parent that VFIO attaches every device to. */
-  s2Hwpt: number;
+  /** Newest first, as VFIO's list. */
+  parents: ParentHwpt[];
+  /** Errors that the VMM reported since the operation began. */
+  errors: string[];
+}
+
+export const freshMachine = (): MachineState => ({ started: false, ioas: 0, parents: [], errors: [] });
+
+/** One vSMMU's state between operations: plain data. */
+export interface UnitState {
   viommu: number;
   abortHwpt: number;
   bypassHwpt: number;
@@ -67,17 +86,12 @@ export interface VmmState {
   registers: Registers;
   /** The command loop is running; a doorbell meanwhile is seen by it. */
   consuming: boolean;
-  /** Errors that the model reported since the operation began. */
-  errors: string[];
 }
 
-export function freshState(): VmmState {
+export function freshUnit(): UnitState {
   const registers = idRegisters();
   resetRegisters(registers);
   return {
-    started: false,
-    ioas: 0,
-    s2Hwpt: 0,
     viommu: 0,
     abortHwpt: 0,
     bypassHwpt: 0,
@@ -86,12 +100,11 @@ export function freshState(): VmmState {
     finalised: false,
     registers,
     consuming: false,
-    errors: [],
   };
 }
 
-/** What the VMM's parts work on. */
-export interface VmmContext {
+/** What all parts of one VMM share. */
+export interface MachineContext {
   readonly kernel: HostKernel;
   /** Guest physical memory; its slots are the guest's RAM. */
   readonly memory: GuestMemory;
@@ -102,36 +115,43 @@ export interface VmmContext {
   readonly rules: VmmRules;
   /** Commands that one ioctl carries at most. */
   readonly batch: number;
+  readonly state: MachineState;
+  readonly ids: { readonly devices: string; readonly kernelObject: (id: number) => string };
+}
+
+/** What the parts of one vSMMU work on. */
+export interface UnitContext {
+  readonly vmm: MachineContext;
+  readonly ids: { readonly vsmmu: string; readonly evtq: string };
+  /** Interrupt lines into the guest; the guest clears them when it serves them. */
   readonly irq: { evtq: boolean; gerror: boolean };
-  readonly state: VmmState;
+  readonly state: UnitState;
 }
 
 export const slotText = (s: MemorySlot): string => `0x${s.gpa.toString(16)} to 0x${(s.gpa + s.size - 1).toString(16)}`;
 
 /** error_report of the model: a line on the VMM's standard error. */
-export function report(v: VmmContext, text: string): void {
-  v.state.errors.push(text);
-  v.trace.listener?.({ kind: 'note', actor: 'vmm', at: 'vmm.vsmmu', text: `VMM log: ${text}` });
+export function report(u: UnitContext, text: string): void {
+  u.vmm.state.errors.push(text);
+  u.vmm.trace.listener?.({ kind: 'note', actor: 'vmm', at: u.ids.vsmmu, text: `VMM log: ${text}` });
 }
 
-/** An ioctl, on /dev/iommu unless another fd is named. */
-export function* ioctl(
-  v: VmmContext,
+type Ioctl = Op<{ errno: string; out: Record<string, unknown> }>;
+
+/** An ioctl of a vSMMU's model, on /dev/iommu unless another fd is named. */
+export function* ioctl(u: UnitContext, call: string, input: Readonly<Record<string, unknown>>, fd = 0): Ioctl {
+  return yield* u.vmm.kernel.ioctl({ call, fd, input, at: u.ids.vsmmu });
+}
+
+/** An ioctl of QEMU's VFIO and memory code. */
+export function* machineIoctl(
+  m: MachineContext,
   call: string,
   input: Readonly<Record<string, unknown>>,
   fd = 0,
-): Op<{ errno: string; out: Record<string, unknown> }> {
-  return yield* v.kernel.ioctl({ call, fd, input, at: ofMachine.has(call) ? 'vmm.devices' : 'vmm.vsmmu' });
+): Ioctl {
+  return yield* m.kernel.ioctl({ call, fd, input, at: m.ids.devices });
 }
-
-/** Calls of QEMU's VFIO code; all others come from the vSMMU model. */
-const ofMachine = new Set([
-  'IOMMU_IOAS_ALLOC',
-  'IOMMU_IOAS_MAP',
-  'IOMMU_IOAS_UNMAP',
-  'VFIO_DEVICE_BIND_IOMMUFD',
-  'VFIO_DEVICE_DETACH_IOMMUFD_PT',
-]);
 
 /** A numeric output. */
 export const outputOf = (out: Readonly<Record<string, unknown>>, name: string): number => Number(out[name] ?? 0);

@@ -182,7 +182,7 @@ describe('CFGI_STE, arm-smmuv3.md 8.3', () => {
       'ATTACH_IOMMUFD_PT pt_id=10',
       'DESTROY id=10',
     ]);
-    expect(v.vmm.state.devices[0]).toMatchObject({ hwpt: 9, s1Hwpt: 9 });
+    expect(v.vmm.units[0]!.state.devices[0]).toMatchObject({ hwpt: 9, s1Hwpt: 9 });
     expect(v.vmm.readVirtual('CMDQ_CONS') >> 24n).toBe(1n);
   });
 

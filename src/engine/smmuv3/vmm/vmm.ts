@@ -1,28 +1,26 @@
-import { hexPlain } from '../../bits/index.ts';
-import { type Injector, type Op, type OpResult, pause } from '../../machine/index.ts';
+import type { Injector, Op, OpResult } from '../../machine/index.ts';
+import { scoped, scopeOf } from '../../machine/scope.ts';
 import type { Backing, GuestMemory, MemorySlot, PageAllocator, ProcessMemory } from '../../memory/index.ts';
-import { sizeText } from '../../pagetable/vmsav8-table.ts';
 import type { Trace } from '../../trace/index.ts';
-import { consume, deliverForward } from './consume.ts';
 import { vmmRulesWith } from './deviations.ts';
-import { attachGbpa, makeVeventq, plug, unplug } from './devices.ts';
-import { pollEvents } from './events.ts';
-import { installRange } from './install.ts';
-import { CR0, GBPA, isWritable, readRegister, resetRegisters, storeRegister } from './registers.ts';
+import { plug, unplug } from './devices.ts';
+import { addRam, mapSlot, removeRam } from './ram.ts';
 import type { VmmRules } from './rules.ts';
 import {
-  freshState,
+  freshMachine,
   type HostKernel,
-  ioctl,
+  type MachineContext,
+  type MachineState,
+  machineIoctl,
   outputOf,
-  report,
   slotText,
-  type VmmContext,
+  type VmmDevice,
   type VmmDeviceSpec,
-  type VmmState,
 } from './state.ts';
+import { VSmmu } from './vsmmu.ts';
 
 export interface VmmParts {
+  /** The kernel as this VMM's process sees it. */
   readonly kernel: HostKernel;
   /** With the guest's RAM as its slots; `map` adds more. */
   readonly memory: GuestMemory;
@@ -30,6 +28,8 @@ export interface VmmParts {
   /** Host pages for memory that is added later. */
   readonly hostPages: PageAllocator;
   readonly devices: readonly VmmDeviceSpec[];
+  /** vSMMUs with the names of the devices behind each; absent: one, with all of them. */
+  readonly units?: readonly { readonly name: string; readonly devices: readonly string[] }[];
   readonly trace: Trace;
   readonly injector: Injector;
   readonly deviations?: readonly string[];
@@ -37,21 +37,17 @@ export interface VmmParts {
   readonly batch?: number;
   /** Size of a physically contiguous piece of added memory. */
   readonly chunk?: number;
+  /** The guest's name when there are several, for scene ids. */
+  readonly scope?: string;
+  /** Prefix of the scene ids of this process's iommufd objects: `kernel.obj`, `kernel.obj.1`. */
+  readonly kernelObjects?: string;
 }
 
-/** FIXED_IOVA, WRITEABLE, READABLE. */
-const MAP_FLAGS = 7;
-const PAGE = 4096;
-/** User addresses of memory that is added later start here, far from the RAM that the process starts with. */
-const ADDED_UVA = 2 ** 45;
-/** Guest physical addresses that the vSMMU's guest can use. */
-const GPA_END = 2 ** 44;
-
 /**
- * QEMU with `-device arm-smmuv3,accel=on`: the vSMMU's registers, the traps behind them, and the ioctls that turn what the
- * guest does into iommufd objects. Source: arm-smmuv3.md 8.
+ * QEMU with one `-device arm-smmuv3,accel=on` for each of `units`: the machine, its memory and VFIO devices in one IOAS, and
+ * the vSMMUs. Source: arm-smmuv3.md 8.
  */
-export class Vmm implements VmmContext {
+export class Vmm implements MachineContext {
   readonly kernel: HostKernel;
   readonly memory: GuestMemory;
   readonly process: ProcessMemory;
@@ -60,13 +56,15 @@ export class Vmm implements VmmContext {
   readonly injector: Injector;
   readonly rules: VmmRules;
   readonly batch: number;
-  /** Interrupt lines into the guest; the guest clears them when it serves them. */
-  readonly irq = { evtq: false, gerror: false };
-  state: VmmState = freshState();
+  readonly ids: MachineContext['ids'];
+  /** At least one, in the order of the command line. */
+  readonly units: readonly VSmmu[];
+  state: MachineState = freshMachine();
   private readonly specs: readonly VmmDeviceSpec[];
+  private readonly unitNames: ReadonlyMap<string, VSmmu>;
   private readonly chunk: number;
 
-  /** @throws Error when `deviations` names a `vmm.` rule that does not exist */
+  /** @throws Error when `deviations` names a `vmm.` rule that does not exist, or a device has no unit */
   constructor(p: VmmParts) {
     this.kernel = p.kernel;
     this.memory = p.memory;
@@ -77,19 +75,45 @@ export class Vmm implements VmmContext {
     this.specs = p.devices;
     this.rules = vmmRulesWith(p.deviations ?? []);
     this.batch = Math.max(1, p.batch ?? 1);
-    this.chunk = p.chunk ?? PAGE;
+    this.chunk = p.chunk ?? 4096;
+    const scope = p.scope ?? '';
+    const objects = p.kernelObjects ?? 'kernel.obj';
+    this.ids = { devices: scoped('vmm', scope, 'devices'), kernelObject: (id) => `${objects}.${id}` };
+    const units = p.units?.length ? p.units : [{ name: 'vsmmu', devices: p.devices.map((d) => d.name) }];
+    const names = units.map((u) => u.name);
+    this.units = units.map(
+      (u) => new VSmmu(u.name, this, [scope, scopeOf(names, u.name)].filter((s) => s !== '').join('.')),
+    );
+    this.unitNames = new Map(units.flatMap((u, i) => u.devices.map((d) => [d, this.units[i]!])));
+    for (const d of p.devices) this.unitOf(d.name);
+  }
+
+  private get first(): VSmmu {
+    return this.units[0]!;
+  }
+
+  /** Interrupt lines of the first vSMMU. */
+  get irq(): VSmmu['irq'] {
+    return this.first.irq;
+  }
+
+  /** The vSMMU in front of a device of the command line. @throws Error when there is none of that name */
+  unitOf(device: string): VSmmu {
+    const unit = this.unitNames.get(device);
+    if (!unit) throw new Error(`${device} is behind no vSMMU of this VMM`);
+    return unit;
   }
 
   /** An IOAS with all of the guest's RAM in it, one area a slot. */
   *start(): Op<OpResult> {
     if (this.state.started) return refused('the VMM is running already');
     this.begin();
-    const r = yield* ioctl(this, 'IOMMU_IOAS_ALLOC', { flags: 0 });
+    const r = yield* machineIoctl(this, 'IOMMU_IOAS_ALLOC', { flags: 0 });
     if (r.errno !== '0') return refused(`IOMMU_IOAS_ALLOC: ${r.errno}`, r.errno);
     this.state.ioas = outputOf(r.out, 'out_ioas_id');
     this.state.started = true;
     for (const slot of this.memory.slots) {
-      const errno = yield* this.mapSlot(slot);
+      const errno = yield* mapSlot(this, slot);
       if (errno !== '0') return refused(`IOMMU_IOAS_MAP of ${slotText(slot)}: ${errno}`, errno);
     }
     const ram = this.memory.slots.map(slotText).join(', ');
@@ -103,148 +127,85 @@ export class Vmm implements VmmContext {
     if (!this.state.started) return refused('the VMM has not started');
     if (this.isPlugged(device)) return refused(`${device} is plugged already`);
     this.begin();
-    const failure = yield* plug(this, spec);
+    const unit = this.unitOf(device);
+    const failure = yield* plug(unit, spec);
     if (failure) return refused(`${device} cannot be plugged: ${failure}`, failure.match(/: (E[A-Z0-9]+)$/)?.[1]);
-    const d = this.state.devices[0]!;
-    return this.result(`${device} is plugged: device ${d.devid}, vIOMMU ${this.state.viommu}, HWPT ${d.hwpt}`);
+    const d = unit.deviceOf(device)!;
+    return this.result(`${device} is plugged: device ${d.devid}, vIOMMU ${unit.state.viommu}, HWPT ${d.hwpt}`);
   }
 
   *unplug(device: string): Op<OpResult> {
-    const d = this.state.devices.find((x) => x.name === device);
+    const d = this.deviceOf(device);
     if (!d) return refused(`${device} is not plugged`);
     this.begin();
-    yield* unplug(this, d);
+    yield* unplug(this.unitOf(device), d);
     return this.result(`${device} is unplugged`);
   }
 
   isPlugged(device: string): boolean {
-    return this.state.devices.some((d) => d.name === device);
+    return this.deviceOf(device) !== undefined;
   }
 
   /** Adds guest memory at `gpa`: host pages, a memory slot, and its mapping in the IOAS. */
   *map(o: { gpa: number; size: number }): Op<OpResult> {
     if (!this.state.started) return refused('the VMM has not started');
-    const text = `guest memory 0x${o.gpa.toString(16)}, ${sizeText(o.size)}`;
-    if (!(o.size > 0) || o.gpa % PAGE || o.size % PAGE || o.gpa < 0 || o.gpa + o.size > GPA_END)
-      return refused(`${text}: address and size must be multiples of 4 KiB below 16 TiB`, 'EINVAL');
-    if (this.memory.slots.some((s) => o.gpa < s.gpa + s.size && s.gpa < o.gpa + o.size))
-      return refused(`${text} overlaps memory that is there`, 'EEXIST');
     this.begin();
-    let base: number;
-    try {
-      base = this.hostPages.alloc(o.size);
-    } catch (e) {
-      if (e instanceof RangeError) return refused(`${text}: the host has no free pages`, 'ENOMEM');
-      throw e;
-    }
-    const added = this.process.backings.filter((b) => b.uva >= ADDED_UVA && b.uva < 2 * ADDED_UVA);
-    const slot = { ...o, uva: Math.max(ADDED_UVA, ...added.map((b) => b.uva + b.size)) };
-    this.process.add({ uva: slot.uva, size: o.size, base, chunk: Math.min(this.chunk, o.size) });
-    this.memory.addSlot(slot);
-    const errno = yield* this.mapSlot(slot);
-    if (errno === '0') return this.result(`${text} added`);
-    this.memory.slots.splice(this.memory.slots.indexOf(slot), 1);
-    return refused(`IOMMU_IOAS_MAP of ${text}: ${errno}`, errno);
+    return yield* addRam(this, o, this.chunk);
   }
 
-  /** Takes memory out of the IOAS, and out of the guest when the range is a slot. The kernel cuts no area: ENOENT then. */
+  /** Takes memory out of the IOAS, and out of the guest when the range is a slot. */
   *unmap(o: { gpa: number; size: number }): Op<OpResult> {
     if (!this.state.started) return refused('the VMM has not started');
     this.begin();
-    const r = yield* ioctl(this, 'IOMMU_IOAS_UNMAP', {
-      ioas_id: this.state.ioas,
-      iova: BigInt(o.gpa),
-      length: BigInt(o.size),
-    });
-    const text = `guest memory 0x${o.gpa.toString(16)}, ${sizeText(o.size)}`;
-    if (r.errno !== '0') return refused(`IOMMU_IOAS_UNMAP of ${text}: ${r.errno}`, r.errno);
-    const { slots } = this.memory;
-    for (const s of slots.filter((x) => x.gpa >= o.gpa && x.gpa + x.size <= o.gpa + o.size))
-      slots.splice(slots.indexOf(s), 1);
-    return { ...this.result(`${text} removed`), out: { length: r.out['length'] } };
+    return yield* removeRam(this, o);
   }
 
   /** Machine reset: registers, then every device to what GBPA says. */
   *reset(): Op<OpResult> {
     this.begin();
-    resetRegisters(this.state.registers);
-    yield* attachGbpa(this);
+    for (const u of this.units) yield* u.reset();
     return this.result('the machine is reset');
   }
 
-  /** A register as the guest reads it; unknown ones are zero. No side effect. */
+  /** A register of the first vSMMU as the guest reads it. */
   readVirtual(reg: string): bigint {
-    return readRegister(this.state.registers, reg);
+    return this.first.readVirtual(reg);
   }
 
-  /** A trapped register write with everything that follows from it before the guest runs on. */
+  /** A trapped register write to the first vSMMU. */
   *writeVirtual(reg: string, value: bigint): Op<void> {
-    this.trace.exits++;
-    this.trace.listener?.({ kind: 'trap', actor: 'vmm', at: 'vmm.vsmmu', text: `write ${reg} = ${hexPlain(value)}` });
-    yield pause('vmm', 'trap');
-    if (!isWritable(reg)) return;
-    if (reg === 'GBPA') return yield* this.writeGbpa(value);
-    const was = this.state.registers['CR0'] ?? 0n;
-    storeRegister(this.state.registers, reg, value);
-    switch (reg) {
-      case 'CR0': {
-        yield* consume(this);
-        const failure = yield* makeVeventq(this);
-        if (failure) report(this, failure);
-        if ((was ^ value) & CR0.smmuen && this.rules.smmuenMovesDevices()) yield* this.followSmmuen();
-        break;
-      }
-      case 'CMDQ_PROD':
-      case 'GERRORN':
-        yield* consume(this);
-        break;
-    }
+    yield* this.first.writeVirtual(reg, value);
   }
 
   /** Forwards what the kernel reports to the guest. Call it after whatever may have caused an event. */
   *pollEvents(): Op<void> {
-    yield* pollEvents(this);
+    for (const u of this.units) yield* u.pollEvents();
   }
 
-  /** A held-back message of the injection point `vmm.forward` arrives. */
-  *deliver(words: bigint[]): Op<void> {
-    yield* deliverForward(this, words);
+  /** A held-back message of the injection point `vmm.forward` arrives, by default at the first vSMMU. */
+  *deliver(words: bigint[], unit: VSmmu = this.first): Op<void> {
+    yield* unit.deliver(words);
   }
 
   save(): unknown {
     const { slots } = this.memory;
-    return structuredClone({ state: this.state, irq: this.irq, slots, backings: this.process.backings });
+    return {
+      ...structuredClone({ state: this.state, slots, backings: this.process.backings }),
+      units: this.units.map((u) => u.save()),
+    };
   }
 
   load(saved: unknown): void {
-    const s = structuredClone(saved) as { state: VmmState; irq: Vmm['irq']; slots: MemorySlot[]; backings: Backing[] };
+    const { units, ...rest } = saved as Saved;
+    const s = structuredClone(rest);
     this.state = s.state;
-    Object.assign(this.irq, s.irq);
+    for (const [i, u] of this.units.entries()) u.load(units[i]);
     this.memory.slots.splice(0, Number.POSITIVE_INFINITY, ...s.slots);
     this.process.backings.splice(0, Number.POSITIVE_INFINITY, ...s.backings);
   }
 
-  private *mapSlot(slot: MemorySlot): Op<string> {
-    const r = yield* ioctl(this, 'IOMMU_IOAS_MAP', {
-      flags: MAP_FLAGS,
-      ioas_id: this.state.ioas,
-      user_va: BigInt(slot.uva),
-      length: BigInt(slot.size),
-      iova: BigInt(slot.gpa),
-    });
-    return r.errno;
-  }
-
-  /** Without UPDATE the write is ignored; the update is done at once. */
-  private *writeGbpa(value: bigint): Op<void> {
-    if (!(value & GBPA.update)) return;
-    storeRegister(this.state.registers, 'GBPA', value & ~GBPA.update);
-    if (this.rules.gbpaMovesDevices()) yield* attachGbpa(this);
-  }
-
-  private *followSmmuen(): Op<void> {
-    if ((this.state.registers['CR0'] ?? 0n) & CR0.smmuen) yield* installRange(this, 0, 0xffff);
-    else yield* attachGbpa(this);
+  private deviceOf(name: string): VmmDevice | undefined {
+    return this.unitNames.get(name)?.deviceOf(name);
   }
 
   private begin(): void {
@@ -255,6 +216,13 @@ export class Vmm implements VmmContext {
     const { errors } = this.state;
     return errors.length ? { ok: false, text: `${text}; ${errors.join('; ')}` } : { ok: true, text };
   }
+}
+
+interface Saved {
+  readonly state: MachineState;
+  readonly slots: MemorySlot[];
+  readonly backings: Backing[];
+  readonly units: readonly unknown[];
 }
 
 const refused = (text: string, errno?: string): OpResult => ({ ok: false, text, ...(errno ? { errno } : {}) });

@@ -1,0 +1,77 @@
+import type { Op } from '../../machine/index.ts';
+import { type MachineContext, machineIoctl, outputOf, type ParentHwpt, type VmmDevice } from './state.ts';
+
+/** QEMU's hw/vfio/iommufd.c: how a device gets from its cdev to a nesting parent, and back. */
+
+const NEST_PARENT = 1;
+
+/** A device that VFIO has bound and attached. */
+export interface Attached {
+  readonly fd: number;
+  readonly devid: number;
+  readonly parent: number;
+}
+
+/** Why a step failed: the call and the errno. */
+export interface VfioFailure {
+  readonly failure: string;
+}
+
+/**
+ * iommufd_cdev_attach: open, bind, then a nesting parent of the guest's IOAS that fits the device's SMMU, or a new one.
+ * What a failure leaves is undone.
+ */
+export function* vfioAttach(m: MachineContext, device: string): Op<Attached | VfioFailure> {
+  const fd = m.kernel.openDevice(device);
+  const bind = yield* machineIoctl(m, 'VFIO_DEVICE_BIND_IOMMUFD', { flags: 0, iommufd: 0 }, fd);
+  if (bind.errno !== '0') {
+    yield* m.kernel.close(fd);
+    return { failure: `VFIO_DEVICE_BIND_IOMMUFD: ${bind.errno}` };
+  }
+  const devid = outputOf(bind.out, 'out_devid');
+  const parent = yield* findParent(m, fd, devid);
+  if (typeof parent === 'string') {
+    yield* m.kernel.close(fd);
+    return { failure: parent };
+  }
+  parent.users++;
+  return { fd, devid, parent: parent.id };
+}
+
+/**
+ * iommufd_cdev_autodomains_get: every parent that exists is tried, EINVAL means that it belongs to another SMMU; then a new
+ * one is made. @returns the parent that the device is attached to, or why there is none
+ */
+function* findParent(m: MachineContext, fd: number, devid: number): Op<ParentHwpt | string> {
+  for (const p of m.state.parents) {
+    const errno = yield* attachTo(m, fd, p.id);
+    if (errno === '0') return p;
+    if (errno !== 'EINVAL') return `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`;
+  }
+  const made = yield* machineIoctl(m, 'IOMMU_HWPT_ALLOC', { flags: NEST_PARENT, dev_id: devid, pt_id: m.state.ioas });
+  if (made.errno !== '0') return `IOMMU_HWPT_ALLOC: ${made.errno}`;
+  const parent: ParentHwpt = { id: outputOf(made.out, 'out_hwpt_id'), users: 0 };
+  const errno = yield* attachTo(m, fd, parent.id);
+  if (errno !== '0') {
+    yield* machineIoctl(m, 'IOMMU_DESTROY', { id: parent.id });
+    return `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`;
+  }
+  m.state.parents.unshift(parent);
+  return parent;
+}
+
+function* attachTo(m: MachineContext, fd: number, id: number): Op<string> {
+  return (yield* machineIoctl(m, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT', { flags: 0, pt_id: id }, fd)).errno;
+}
+
+/** iommufd_cdev_detach: detach, the parent with its last user, close. */
+export function* vfioDetach(m: MachineContext, d: Pick<VmmDevice, 'fd' | 'parent'>): Op<void> {
+  yield* machineIoctl(m, 'VFIO_DEVICE_DETACH_IOMMUFD_PT', { flags: 0 }, d.fd);
+  const parent = m.state.parents.find((p) => p.id === d.parent)!;
+  parent.users--;
+  if (parent.users === 0) {
+    m.state.parents = m.state.parents.filter((p) => p !== parent);
+    yield* machineIoctl(m, 'IOMMU_DESTROY', { id: parent.id });
+  }
+  yield* m.kernel.close(d.fd);
+}

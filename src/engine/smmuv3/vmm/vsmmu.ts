@@ -1,0 +1,100 @@
+import { hexPlain } from '../../bits/index.ts';
+import { type Op, pause } from '../../machine/index.ts';
+import { scoped } from '../../machine/scope.ts';
+import { consume, deliverForward } from './consume.ts';
+import { attachGbpa, makeVeventq } from './devices.ts';
+import { pollEvents } from './events.ts';
+import { installRange } from './install.ts';
+import { CR0, GBPA, isWritable, readRegister, resetRegisters, storeRegister } from './registers.ts';
+import { freshUnit, type MachineContext, report, type UnitContext, type UnitState, type VmmDevice } from './state.ts';
+
+/**
+ * One `arm-smmuv3,accel=on`: the registers that a guest sees, the traps behind them, and the vIOMMU that stands for it in the
+ * kernel. Source: arm-smmuv3.md 8.
+ */
+export class VSmmu implements UnitContext {
+  readonly name: string;
+  readonly vmm: MachineContext;
+  readonly ids: UnitContext['ids'];
+  readonly irq = { evtq: false, gerror: false };
+  state: UnitState = freshUnit();
+
+  /** @param scope of its scene objects */
+  constructor(name: string, vmm: MachineContext, scope: string) {
+    this.name = name;
+    this.vmm = vmm;
+    this.ids = { vsmmu: scoped('vmm', scope, 'vsmmu'), evtq: scoped('guest', scope, 'evtq') };
+  }
+
+  deviceOf(name: string): VmmDevice | undefined {
+    return this.state.devices.find((d) => d.name === name);
+  }
+
+  /** A register as the guest reads it; unknown ones are zero. No side effect. */
+  readVirtual(reg: string): bigint {
+    return readRegister(this.state.registers, reg);
+  }
+
+  /** A trapped register write with everything that follows from it before the guest runs on. */
+  *writeVirtual(reg: string, value: bigint): Op<void> {
+    const { trace } = this.vmm;
+    trace.exits++;
+    trace.listener?.({ kind: 'trap', actor: 'vmm', at: this.ids.vsmmu, text: `write ${reg} = ${hexPlain(value)}` });
+    yield pause('vmm', 'trap');
+    if (!isWritable(reg)) return;
+    if (reg === 'GBPA') return yield* this.writeGbpa(value);
+    const was = this.state.registers['CR0'] ?? 0n;
+    storeRegister(this.state.registers, reg, value);
+    switch (reg) {
+      case 'CR0': {
+        yield* consume(this);
+        const failure = yield* makeVeventq(this);
+        if (failure) report(this, failure);
+        if ((was ^ value) & CR0.smmuen && this.vmm.rules.smmuenMovesDevices()) yield* this.followSmmuen();
+        break;
+      }
+      case 'CMDQ_PROD':
+      case 'GERRORN':
+        yield* consume(this);
+        break;
+    }
+  }
+
+  /** Registers, then every device to what GBPA says. */
+  *reset(): Op<void> {
+    resetRegisters(this.state.registers);
+    yield* attachGbpa(this);
+  }
+
+  /** Forwards what the kernel reports to the guest. */
+  *pollEvents(): Op<void> {
+    yield* pollEvents(this);
+  }
+
+  /** A held-back message of the injection point `vmm.forward` arrives. */
+  *deliver(words: bigint[]): Op<void> {
+    yield* deliverForward(this, words);
+  }
+
+  save(): unknown {
+    return structuredClone({ state: this.state, irq: this.irq });
+  }
+
+  load(saved: unknown): void {
+    const s = structuredClone(saved) as { state: UnitState; irq: VSmmu['irq'] };
+    this.state = s.state;
+    Object.assign(this.irq, s.irq);
+  }
+
+  /** Without UPDATE the write is ignored; the update is done at once. */
+  private *writeGbpa(value: bigint): Op<void> {
+    if (!(value & GBPA.update)) return;
+    storeRegister(this.state.registers, 'GBPA', value & ~GBPA.update);
+    if (this.vmm.rules.gbpaMovesDevices()) yield* attachGbpa(this);
+  }
+
+  private *followSmmuen(): Op<void> {
+    if ((this.state.registers['CR0'] ?? 0n) & CR0.smmuen) yield* installRange(this, 0, 0xffff);
+    else yield* attachGbpa(this);
+  }
+}
