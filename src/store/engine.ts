@@ -46,7 +46,7 @@ export interface Simulation {
   show(document: Doc): boolean;
   /** The same object for the same place, until the document changes. */
   scene(place: Place): Scene;
-  /** The machine after each step, setup first: what will be seen sooner or later. At most `most` of them. */
+  /** The machine after each of the first `most` steps, setup first, and where a step had more objects than its end: what will be seen. */
   scenes(most: number): readonly Scene[];
   /** What is stale at a place: what the last finished step left. */
   hazards(place: Place): readonly Hazard[];

@@ -1,3 +1,4 @@
+import { crowdedAt } from '../engine/analysis/index.ts';
 import {
   type ScenarioDocument,
   Session,
@@ -29,7 +30,7 @@ class SessionSimulation implements Simulation {
   private readonly session: Session;
   private readonly machine: string;
   private readonly remedies = new WeakMap<StepRecord['hazards'], readonly Hazard[]>();
-  private readonly ends = new WeakMap<StepRecord, Scene>();
+  private readonly known = new WeakMap<StepRecord, readonly Scene[]>();
   private shown: { place: Place; scene: Scene } | null = null;
 
   constructor(document: Doc, find: FindVendor) {
@@ -68,15 +69,16 @@ class SessionSimulation implements Simulation {
   }
 
   scenes(most: number): readonly Scene[] {
-    const out = this.session.steps.slice(0, most).map((record, step) => {
-      let scene = this.ends.get(record);
-      if (!scene) {
-        scene = this.session.platformAt(step).scene(record.hazards);
-        this.ends.set(record, scene);
+    return this.session.steps.slice(0, most).flatMap((record, step) => {
+      let scenes = this.known.get(record);
+      if (!scenes) {
+        const end = this.session.platformAt(step).scene(record.hazards);
+        const middle = crowdedAt(record.events);
+        scenes = middle === null ? [end] : [this.session.platformAt(step, middle).scene([]), end];
+        this.known.set(record, scenes);
       }
-      return scene;
+      return scenes;
     });
-    return out;
   }
 
   hazards(place: Place): readonly Hazard[] {

@@ -1,2 +1,3 @@
 export * from './cost.ts';
+export * from './crowded.ts';
 export * from './hazards.ts';

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { crowdedAt } from '../../engine/analysis/index.ts';
 import { parseDocument } from '../../engine/document/authoring.ts';
 import { Session } from '../../engine/document/index.ts';
 import { scenarios } from '../../library/index.ts';
@@ -22,11 +23,15 @@ describe('every scenario', () => {
       const session = new Session(parsed.document);
       session.runAll();
       const ends = session.steps.map((r, i) => session.platformAt(i).scene(r.hazards));
+      const seen = session.steps.flatMap((r, i) => {
+        const middle = crowdedAt(r.events);
+        return middle === null ? [ends[i]!] : [session.platformAt(i, middle).scene([]), ends[i]!];
+      });
       for (const size of [
         { width: 744, height: 468 },
         { width: 844, height: 612 },
       ]) {
-        let slots = reserveSlots(ends);
+        let slots = reserveSlots(seen);
         let before = new Map<string, string>();
         for (const [step, r] of session.steps.entries()) {
           const n = r.events.length;
