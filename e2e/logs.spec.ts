@@ -1,4 +1,4 @@
-import { drop, expect, idle, test, visit } from './app.ts';
+import { drop, expect, idle, press, steps, test, visit } from './app.ts';
 
 const log = `[ 6542.670620] nvme nvme0: I/O timeout
 [ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
@@ -40,4 +40,66 @@ test('a dropped log opens the reader; what is pasted outside a field too', async
   }, log);
   await idle(app);
   await expect(dialog.getByRole('heading', { name: 'F_TRANSLATION' })).toBeVisible();
+});
+
+/** An STE, a CD and page tables as QEMU's monitor prints them; stage 1 alone, one page mapped at 0x40000000. */
+const dump = `(qemu) xp /8gx 0x48000200
+0000000048000200: 0x000000004900000b 0x0000000000000000
+0000000048000210: 0x0000000000000000 0x0000000000000000
+0000000048000220: 0x0000000000000000 0x0000000000000000
+0000000048000230: 0x0000000000000000 0x0000000000000000
+(qemu) xp /8gx 0x49000000
+0000000049000000: 0x00016205c0003510 0x000000004a000000
+0000000049000010: 0x0000000000000000 0x00000000f404ff44
+0000000049000020: 0x0000000000000000 0x0000000000000000
+0000000049000030: 0x0000000000000000 0x0000000000000000
+(qemu) xp /2gx 0x4a000000
+000000004a000000: 0x000000004a001003 0x0000000000000000
+(qemu) xp /2gx 0x4a001000
+000000004a001000: 0x0000000000000000 0x000000004a002003
+(qemu) xp /2gx 0x4a002000
+000000004a002000: 0x000000004a003003 0x0000000000000000
+(qemu) xp /2gx 0x4a003000
+000000004a003000: 0x0000000050000f47 0x0000000000000000
+`;
+
+test('a pasted dump is decoded, and opened as a scenario that walks it', async ({ app }) => {
+  await visit(app);
+  const before = await steps(app).count();
+  await app.getByRole('button', { name: 'Paste a log' }).click();
+  const dialog = app.getByRole('dialog', { name: 'Read a log' });
+  await dialog.getByRole('textbox').fill(dump);
+  await expect(dialog.getByRole('heading', { name: 'STE at 0x48000200' })).toBeVisible();
+  await expect(dialog.getByRole('heading', { name: 'CD at 0x49000000' })).toBeVisible();
+  await expect(dialog.getByRole('heading', { name: 'Page table, stage 1 level 3 at 0x4a003000' })).toBeVisible();
+  await expect(dialog.getByText('Not decoded')).toHaveCount(0);
+  await dialog.getByRole('button', { name: 'Open as scenario' }).click();
+  await idle(app);
+  await expect(dialog).toHaveCount(0);
+  // The last step is the device's access, done.
+  await expect(app.getByText('dev0: read of 0x40000000 reaches PA 0x50000000').first()).toBeVisible();
+  await press(app, 'Home');
+  await press(app, 'End');
+  for (const address of ['0x4a000000', '0x4a001008', '0x4a002000', '0x4a003000'])
+    await expect(app.getByText(new RegExp(address)).first()).toBeAttached();
+  // What was open before comes back.
+  await app.keyboard.press('Control+z');
+  await idle(app);
+  expect(await steps(app).count()).toBe(before);
+});
+
+test('a trace of QEMU shows each command of the guest with its lines', async ({ app }) => {
+  await visit(app);
+  await app.getByRole('button', { name: 'Paste a log' }).click();
+  const dialog = app.getByRole('dialog', { name: 'Read a log' });
+  await dialog.getByRole('textbox').fill(`12@1700000000.1:smmuv3_cmdq_consume prod=2 cons=0 prod.wrap=0 cons.wrap=0
+12@1700000000.2:smmuv3_cmdq_opcode <--- SMMU_CMD_CFGI_STE
+12@1700000000.3:smmuv3_cmdq_cfgi_ste streamid= 0x10
+12@1700000000.4:iommufd_backend_alloc_hwpt  iommufd=10 dev_id=1 pt_id=5 flags=0x0 hwpt_type=2 len=16 data_ptr=0x7ffc0000 out_hwpt=0 (-22)
+12@1700000000.5:smmuv3_cmdq_consume_error Error on SMMU_CMD_CFGI_STE command execution: 1
+12@1700000000.6:smmuv3_cmdq_consume_out prod:2, cons:0, prod_wrap:0, cons_wrap:0 
+`);
+  const card = dialog.getByRole('listitem').filter({ has: app.getByRole('heading', { name: 'CMD_CFGI_STE' }) });
+  await expect(card.getByText(/the kernel refused the guest's STE/)).toBeVisible();
+  await expect(card.getByText('line 3')).toBeVisible();
 });

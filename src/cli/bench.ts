@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { documentBenchmarks } from './bench/document.ts';
 import { smmuv3Benchmarks } from './bench/smmuv3.ts';
 import { walkInC } from './bench/walk-in-c.ts';
 
@@ -10,6 +11,13 @@ export interface Benchmark {
   readonly name: string;
   /** Prepares the state and returns what is measured: it does `n` operations and returns something that depends on them. */
   readonly prepare: () => { readonly n: number; readonly run: () => number; readonly reset?: () => void };
+}
+
+/** One that measures by itself. */
+export interface MeasuredBenchmark {
+  readonly name: string;
+  /** @returns how many operations, and ns an operation */
+  readonly measured: () => { readonly n: number; readonly ns: number };
 }
 
 /** Best of several runs, after warming up: the machine is shared, so the minimum says most. @returns ns an operation */
@@ -65,6 +73,11 @@ function main(args: readonly string[]): number {
     if (!b.name.startsWith(prefix)) continue;
     const { n, run, reset } = b.prepare();
     print(b.name, n, measure(run, n, reset));
+  }
+  for (const b of documentBenchmarks) {
+    if (!b.name.startsWith(prefix)) continue;
+    const { n, ns } = b.measured();
+    print(b.name, n, ns);
   }
   const reference = 'smmuv3.walk.nested.cold.c';
   if (reference.startsWith(prefix)) {

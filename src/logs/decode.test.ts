@@ -539,7 +539,7 @@ arm_smmu_context_fault: 12 callbacks suppressed`;
         /AMD-Vi/,
       ],
       [
-        'smmuv3_translate_success smmuv3-iommu-memory-region-16-2 sid=0x10 iova=0x8e041242 translated=0x8e041242 perm=0x3',
+        'vtd_dmar_enable enable 1',
         /QEMU/,
       ],
       ['qemu-system-x86_64: vtd_iommu_translate: detected translation failure (dev=01:00:00, iova=0xfffff002)', /QEMU/],

@@ -3,11 +3,12 @@ import { armReader } from './arm/reader.ts';
 import type { TextLine } from './lines.ts';
 import { Lines } from './lines.ts';
 import { namingReader } from './naming.ts';
+import { qemuReader } from './qemu/reader.ts';
 import type { LogReader, Sink } from './reader.ts';
 import type { DecodedLog, Draft, Unread } from './record.ts';
 
 /** Every reader, most specific first. The last one names what has no decoder. */
-const readers: readonly LogReader[] = [armReader, namingReader];
+const readers: readonly LogReader[] = [qemuReader, armReader, namingReader];
 
 const NOT_IOMMU = 'no IOMMU message recognised';
 

@@ -6,9 +6,16 @@ import { useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
 import { takeFile } from '../files.ts';
 import { RecordView } from '../inspector/RecordView.tsx';
+import { OpenAsScenario } from './OpenAsScenario.tsx';
+import { TableEntries } from './TableEntries.tsx';
+import { cardsOf, titleOf } from './cards.ts';
 
 /** Facts that are shown in other ways than as a line of the list. */
-const apart = new Set(['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw', 'layout']);
+const apart = new Set(
+  ['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw', 'layout', 'fields', 'entries', 'candidates'].concat(
+    ['illegal', 'needs', 'part_of', 'lines', 'model', 'event', 'failed', 'words'],
+  ),
+);
 const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
 [ 6542.670630] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00007d1200000010
 [ 6542.670631] arm-smmu-v3 arm-smmu-v3.2.auto: 0x000012000000007c
@@ -21,7 +28,48 @@ const factText = (v: unknown): string => (v === null ? 'none' : typeof v === 'ob
 const layoutOf = (r: LogRecord): Layout | undefined =>
   vendors.flatMap((v) => [...v.layouts, ...v.commands]).find((l) => l.id === r['layout']);
 
-function RecordCard({ record }: { record: LogRecord }) {
+const texts = (v: unknown): readonly string[] => (Array.isArray(v) ? v.map(String) : []);
+
+/** What makes an entry illegal, what it needs, or what bytes can be: a line each. */
+function Reasons({ record }: { record: LogRecord }) {
+  const candidates = (record['candidates'] as { kind: string; fit: string; reason: string }[] | undefined) ?? [];
+  const lists: readonly (readonly [string, readonly string[]])[] = [
+    ['Illegal', texts(record['illegal'])],
+    ['Needs', texts(record['needs'])],
+    ['Can it be', candidates.map((c) => `${c.kind}: ${c.fit === 'no' ? 'no' : c.fit}: ${c.reason}`)],
+  ];
+  return lists.map(([title, list]) =>
+    list.length === 0 ? null : (
+      <div key={title} className="mt-2 text-xs">
+        <strong>{title}</strong>
+        <ul className="ml-4 list-disc">
+          {list.map((t) => (
+            <li key={t} className="break-words">
+              {t}
+            </li>
+          ))}
+        </ul>
+      </div>
+    ),
+  );
+}
+
+/** The lines of a guest command, each with what it means. */
+function Parts({ parts }: { parts: readonly LogRecord[] }) {
+  if (parts.length === 0) return null;
+  return (
+    <ol className="mt-2 space-y-1 border-l-2 border-line pl-3 text-xs">
+      {parts.map((p, i) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: lines have no name and come in the order of the text
+        <li key={i}>
+          <span className="text-ink-3">line {p.line}</span> {p.explain}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function RecordCard({ record, parts }: { record: LogRecord; parts: readonly LogRecord[] }) {
   const app = useAppStore();
   const raw = Array.isArray(record['raw']) ? record['raw'].map((w) => BigInt(String(w))) : [];
   const layout = raw.length > 0 ? layoutOf(record) : undefined;
@@ -36,12 +84,12 @@ function RecordCard({ record }: { record: LogRecord }) {
   return (
     <li className="rounded-lg border border-line p-3">
       <div className="flex items-baseline justify-between gap-3">
-        <h3 className="font-semibold">{String(record['event'] ?? record['command'] ?? record.type)}</h3>
+        <h3 className="min-w-0 font-semibold break-words">{titleOf(record)}</h3>
         <span className="shrink-0 text-2xs text-ink-3">
           {record.arch}, line {record.line}
         </span>
       </div>
-      <p className="mt-1">{record.explain}</p>
+      <p className="mt-1 break-words">{record.explain}</p>
       {where && (
         <button type="button" className="btn mt-2" onClick={show}>
           Show on the diagram
@@ -55,6 +103,9 @@ function RecordCard({ record }: { record: LogRecord }) {
           </div>
         ))}
       </dl>
+      <Reasons record={record} />
+      <Parts parts={parts} />
+      <TableEntries record={record} />
       {layout && (
         <div className="mt-3 border-t border-line pt-3">
           <RecordView
@@ -75,12 +126,13 @@ export function LogDialog({ text: given }: { text: string }) {
   const app = useAppStore();
   const [text, setText] = useState(given);
   const decoded = useMemo(() => decodeLog(text), [text]);
+  const cards = useMemo(() => cardsOf(decoded.records), [decoded]);
   return (
     <Dialog title="Read a log" width="w-[54rem]" onClose={() => app.showDialog(null)}>
       <div className="scroll-thin grid min-h-0 gap-4 overflow-y-auto p-4 md:grid-cols-[1fr_1.25fr]">
         <div>
           <label className="mb-1 block text-xs font-semibold" htmlFor="log-text">
-            Kernel log, raw event record or raw command
+            Kernel log, QEMU trace, or bytes in hexadecimal
           </label>
           <textarea
             id="log-text"
@@ -114,21 +166,23 @@ export function LogDialog({ text: given }: { text: string }) {
         <div aria-live="polite" className="min-w-0">
           {text.trim() === '' ? (
             <p className="text-ink-2">
-              Paste what the kernel printed. Each SMMUv3 event, error and command is decoded field by field; lines of
-              other IOMMUs are named as such.
+              Paste what the kernel or QEMU printed, or a dump of tables as gdb, crash, QEMU’s xp, hexdump or xxd show it.
+              Each SMMUv3 event, error, command, STE, CD and page table is decoded field by field, and a dump can be
+              walked. Lines of other IOMMUs are named as such.
             </p>
           ) : (
             <p className="text-xs font-semibold">
               {decoded.records.length === 1 ? '1 record' : `${decoded.records.length} records`}
             </p>
           )}
+          {decoded.dump && <OpenAsScenario log={decoded} />}
           <ul className="mt-2 space-y-3">
-            {decoded.records.slice(0, 200).map((r, i) => (
+            {cards.slice(0, 200).map((c, i) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: records have no name and come in the order of the text
-              <RecordCard key={i} record={r} />
+              <RecordCard key={i} record={c.record} parts={c.parts} />
             ))}
           </ul>
-          {decoded.records.length > 200 && <p className="mt-2 text-xs">Only the first 200 are shown.</p>}
+          {cards.length > 200 && <p className="mt-2 text-xs">Only the first 200 are shown.</p>}
           {decoded.unread.length > 0 && text.trim() !== '' && (
             <section className="mt-4">
               <h3 className="text-xs font-semibold">Not decoded</h3>

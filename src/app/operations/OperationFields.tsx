@@ -1,7 +1,6 @@
 import { useId } from 'react';
-import { deviceSpecs } from '../../engine/document/index.ts';
 import type { Doc } from '../../store/index.ts';
-import { isNumberList, type NamedField } from './form-values.ts';
+import { isNumberList, type NamedField, namesFor } from './form-values.ts';
 
 interface Props {
   readonly field: NamedField;
@@ -37,8 +36,7 @@ export function OperationField({ field: f, doc, value, error, onChange }: Props)
       </div>
     );
   const text = String(value);
-  const choices =
-    f.kind === 'device' ? deviceSpecs(doc).map((d) => d.name) : f.kind === 'enum' ? (f.values ?? []) : null;
+  const choices = f.kind === 'enum' ? (f.values ?? []) : namesFor(f, doc);
   const mono = ['number', 'size', 'hex', 'json'].includes(f.kind) ? 'font-mono' : '';
   return (
     <div>

@@ -5,7 +5,7 @@ import { checkStep } from '../../store/checks.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { stepTitle } from '../describe.ts';
 import { CommandFields } from './CommandFields.tsx';
-import { commandName, commandOf, initialValues, stepOfForm } from './form-values.ts';
+import { commandName, commandOf, initialValues, shownFields, stepOfForm } from './form-values.ts';
 import { OperationField } from './OperationFields.tsx';
 
 interface Props {
@@ -74,7 +74,7 @@ export function OperationForm({ form, values: given, onRun }: Props) {
   };
   return (
     <form className="space-y-3" onSubmit={submit} noValidate>
-      {form.fields.map((f) =>
+      {shownFields(form, doc).map((f) =>
         f.name === 'command' && layout ? (
           !raw && (
             <CommandFields

@@ -7,6 +7,7 @@ import {
   type Step,
   toBigint,
 } from '../../engine/document/index.ts';
+import { virtualUnits } from '../../engine/machine/units.ts';
 import type { Doc } from '../../store/index.ts';
 
 export type NamedField = OperationForm['fields'][number];
@@ -18,6 +19,24 @@ const valuesOf = (s: Step): Values => s as unknown as Values;
 
 const asText = (v: unknown): string | boolean =>
   typeof v === 'boolean' ? v : typeof v === 'string' ? v : typeof v === 'number' ? String(v) : JSON.stringify(v);
+
+/** Names that a field for a device, a guest or a unit offers; null for all other fields. */
+export function namesFor(f: NamedField, doc: Doc): readonly string[] | null {
+  const spec = platformSpec(doc);
+  if (f.kind === 'device') return deviceSpecs(doc).map((d) => d.name);
+  if (f.kind === 'guest') return spec.guests.map((g) => g.name);
+  if (f.kind !== 'unit') return null;
+  const virtual = virtualUnits(spec, deviceSpecs(doc)).map((u) => u.name);
+  return [...new Set([...spec.iommus, ...virtual])];
+}
+
+/** The fields of a form that mean something on this machine: with one guest or unit nobody asks which. */
+export function shownFields(form: OperationForm, doc: Doc): readonly NamedField[] {
+  const spec = platformSpec(doc);
+  const units = virtualUnits(spec, deviceSpecs(doc));
+  const several = spec.iommus.length > 1 || spec.guests.some((g) => units.filter((u) => u.guest === g.name).length > 1);
+  return form.fields.filter((f) => (f.kind === 'guest' ? spec.guests.length > 1 : f.kind === 'unit' ? several : true));
+}
 
 /** True for fields that take a list of numbers: they are written with commas instead of JSON. */
 export const isNumberList = (f: FieldForm): boolean => f.kind === 'json' && f.max !== undefined;

@@ -6,6 +6,7 @@ import { DONE, physicalFeatures, Smmu, UNTRANSLATED } from '../../engine/smmuv3/
 import { encodeCommand } from '../../engine/smmuv3/layout/index.ts';
 import { Trace } from '../../engine/trace/index.ts';
 import type { Benchmark } from '../bench.ts';
+import { granuleBenchmarks } from './granules.ts';
 
 const PAGES = 4096;
 const IOVA = 0x1000_0000;
@@ -202,6 +203,7 @@ function invalidateVa(entries: number): ReturnType<Benchmark['prepare']> {
 
 export const smmuv3Benchmarks: readonly Benchmark[] = [
   { name: 'smmuv3.walk.nested.cold', prepare: coldWalk },
+  ...granuleBenchmarks,
   { name: 'smmuv3.iotlb.hit', prepare: iotlbHit },
   { name: 'smmuv3.invalidate.va.1k', prepare: () => invalidateVa(1024) },
   { name: 'smmuv3.invalidate.va.64k', prepare: () => invalidateVa(65536) },

@@ -81,7 +81,7 @@ function upcalls(vsids: ReadonlyMap<number, number>): DriverUpcalls {
       return sid === undefined ? null : `sid 0x${sid.toString(16)}`;
     },
     virtualId: () => null,
-    reportFault: () => {},
+    reportFault: () => 'EINVAL',
     reportEvent: () => 'EOPNOTSUPP',
     viommuSceneId: () => 'kernel.driver',
     domainSceneId: () => 'kernel.driver',

@@ -15,7 +15,7 @@ const resolved = (step: object, bindings = {}) => {
 describe('the table of operations', () => {
   test('has every operation of the format', () => {
     const named =
-      'ioctl fd.open fd.close fd.read fd.write fd.mmap fd.munmap memory.write memory.read register.write register.read vmm.start vmm.plug vmm.unplug vmm.map vmm.unmap vmm.queue guest.boot guest.attach guest.detach guest.map guest.unmap guest.flush guest.invalidate device.dma device.ats device.pri device.reset inject';
+      'ioctl fd.open fd.close fd.read fd.write fd.mmap fd.munmap memory.write memory.read register.write register.read vmm.start vmm.plug vmm.unplug vmm.map vmm.unmap vmm.queue guest.boot guest.attach guest.detach guest.bind guest.unbind guest.exit guest.map guest.unmap guest.flush guest.invalidate device.dma device.ats device.pri device.reset inject';
     expect([...operationNames].sort()).toEqual(named.split(' ').sort());
   });
 
@@ -88,6 +88,7 @@ describe('a step as the platform gets it', () => {
       gpa: 2 ** 30,
       size: 4096,
       perm: 'rw',
+      present: true,
     });
     expect(resolved({ do: 'inject', at: 'host.command', action: 'corrupt' })).toMatchObject({
       count: 1,
@@ -173,7 +174,7 @@ describe('the machine of a document', () => {
     const small = platformSpec(
       toy([], { platform: { iommu: 'smmuv3', memory: '1GiB', guest: { backing: '4KiB' }, policy: { batch: '4' } } }),
     );
-    expect(small.guest).toEqual({ memory: 2 ** 28, base: 0x40000000, backing: 4096 });
+    expect(small.guest).toEqual({ name: 'guest', memory: 2 ** 28, base: 0x40000000, backing: 4096 });
     expect(small.policy).toEqual({ batch: 4 });
   });
 

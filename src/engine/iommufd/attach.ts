@@ -82,9 +82,9 @@ export function* replaceHwpt(k: Kernel, ctx: Context, dev: Device, hwpt: Hwpt, p
     undo();
     return errno;
   }
+  attach.hwpt = hwpt.id;
   yield* answerAll(k, ctx, old, dev, pasid);
   if (moves) for (const m of members) unreserve(oldIoas, deviceOwner(m.device));
-  attach.hwpt = hwpt.id;
   hwpt.users += members.length;
   old.users -= members.length;
   yield* dropUnusedAuto(k, ctx, old);

@@ -61,6 +61,12 @@ export interface HwInfo {
   readonly data: Uint8Array;
 }
 
+/** Bytes of input addresses that were written to, or are asked about. */
+export interface Dirty {
+  readonly iova: number;
+  readonly size: number;
+}
+
 export interface Run {
   readonly oa: number;
   readonly size: number;
@@ -132,6 +138,15 @@ export interface IommuDriver {
   /** iommu_unmap with all its flushes. Returns bytes. */
   unmap(domain: DomainHandle, iova: number, size: number): Op<number>;
 
+  /** The domain tells what was written (dirty_ops): it was allocated with DIRTY_TRACKING. */
+  dirtyCapable(domain: DomainHandle): boolean;
+  /** read_and_clear_dirty over stretches of mapped addresses, then the flush of what became clean. */
+  readDirty(
+    domain: DomainHandle,
+    stretches: readonly Dirty[],
+    clear: boolean,
+  ): Op<{ readonly errno: Errno; readonly dirty: readonly Dirty[] }>;
+
   /** get_viommu_size: is this type of vIOMMU offered for the device? */
   viommuSupported(device: string, type: number): boolean;
   /** viommu_init. `viommu` names it in all later calls. */
@@ -160,10 +175,10 @@ export interface DriverUpcalls {
   /** iommufd_viommu_get_vdev_id: the virtual id of a device in the vIOMMU. */
   virtualId(viommu: number, device: string): bigint | null;
   /**
-   * A whole group of page requests reaches the handler of the domain that the device has under that PASID, 0 for its RID
-   * (domain->iopf_handler).
+   * domain->iopf_handler: a whole group of page requests for the domain that the device has under that PASID, 0 for its RID.
+   * EINVAL when nobody takes it.
    */
-  reportFault(device: string, attachedAs: number, requests: readonly PageRequest[]): void;
+  reportFault(device: string, attachedAs: number, requests: readonly PageRequest[]): Errno;
   /** iommufd_viommu_report_event: EOPNOTSUPP when there is no queue of that type. */
   reportEvent(viommu: number, type: number, data: Uint8Array): Errno;
   /** Scene object of the vIOMMU, for trace events. */

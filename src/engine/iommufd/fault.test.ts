@@ -244,6 +244,32 @@ describe('nobody to answer', () => {
   });
 });
 
+describe('in the middle of things', () => {
+  it('a request while a PASID is being attached finds nobody yet, and is aborted', () => {
+    // With ATS the attachment still has something to do once the CD is there.
+    const s = set({ ...stalling, devices: [{ ...stalling.devices[0]!, ats: true }] });
+    const { b } = s;
+    attach(s, hwpt(s, { flags: 12 }));
+    const pt = hwpt(s, { flags: 12 });
+    const op = b.iommufd.ioctl({
+      call: 'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+      fd: s.fd,
+      input: { flags: 1, pt_id: pt, pasid: 5 },
+    });
+    let raised = false;
+    for (let r = op.next(); !r.done; r = op.next())
+      if (!raised && b.driver.masters()[0]!.pasids.has(5)) {
+        raised = true;
+        stall(b, 9, { SSV: 1, SSID: 5 });
+        expect(resumes(b)).toEqual([abort(9)]);
+        expect(b.driver.state.log.at(-1)).toBe('nic0: iopf with pasid 5 aborted');
+      }
+    expect(raised).toBe(true);
+    stall(b, 10, { SSV: 1, SSID: 5 });
+    expect(read(s).out.records).toMatchObject([{ grpid: 10, pasid: 5 }]);
+  });
+});
+
 describe('where a request goes', () => {
   it('PASIDs have queues of their own, beside the RID', () => {
     const s = set();
@@ -266,6 +292,23 @@ describe('where a request goes', () => {
     b.make('VFIO_DEVICE_DETACH_IOMMUFD_PT', { flags: 1, pasid: 5 }, s.fd);
     expect(resumes(b)).toEqual([abort(1)]);
     expect(read(s).out.records).toMatchObject([{ grpid: 3 }]);
+  });
+
+  it('one queue may serve several page tables; an attachment that ends takes its own requests only', () => {
+    const s = set();
+    const { b } = s;
+    attach(s, hwpt(s, { flags: 12 }));
+    attach(s, hwpt(s, { flags: 12 }), 5);
+    stall(b, 1);
+    stall(b, 2, { SSV: 1, SSID: 5 });
+    stall(b, 3, { SSV: 1, SSID: 5 });
+    read(s, 80);
+    b.posted();
+    b.make('VFIO_DEVICE_DETACH_IOMMUFD_PT', { flags: 1, pasid: 5 }, s.fd);
+    // Those not yet read first.
+    expect(resumes(b)).toEqual([abort(3), abort(2)]);
+    expect(write(s, [{ cookie: 1, code: 0 }]).errno).toBe('0');
+    expect(resumes(b)).toEqual([retry(1)]);
   });
 
   it('requests of a guest’s PASIDs go through its nested page table (user_pasid_table)', () => {

@@ -35,8 +35,8 @@ export function faultAlloc(k: Kernel, ctx: Context, a: IoctlArgs): IoctlResult {
 }
 
 /** iommufd_fault_iopf_handler */
-export function deliverFault(k: Kernel, ctx: Context, hwpt: Hwpt, group: FaultGroup): void {
-  const fault = mustFind(ctx, hwpt.fault!, 'FAULT');
+export function deliverFault(k: Kernel, ctx: Context, id: number, group: FaultGroup): void {
+  const fault = mustFind(ctx, id, 'FAULT');
   fault.deliver.push(group);
   const r = group.requests.at(-1)!;
   const pasid = r.pasid === null ? '' : ` pasid ${r.pasid}`;

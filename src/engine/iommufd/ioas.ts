@@ -1,7 +1,7 @@
 import type { Op } from '../machine/index.ts';
 import type { Run } from './driver.ts';
 import type { Errno } from './errno.ts';
-import { allocIova, checkFixedIova, overlaps, PAGE, ULONG_MAX, usableRanges } from './iova.ts';
+import { allocIova, checkFixedIova, overlaps, ULONG_MAX, usableRanges } from './iova.ts';
 import { failed, finalize, type IoctlResult, type Kernel } from './kernel.ts';
 import {
   type Area,
@@ -101,7 +101,7 @@ function* mapArea(
   if (length === 0n || length % alignment !== 0n) return 'EINVAL';
   let iova: bigint;
   if (fixed === null) {
-    const got = allocIova(ioas, uva, length);
+    const got = allocIova(ioas, uva, length, k.page);
     if (typeof got === 'string') return got;
     iova = got;
   } else {
@@ -109,7 +109,7 @@ function* mapArea(
     if (errno) return errno;
     iova = fixed;
   }
-  if ((uva % PAGE) % alignment !== 0n) return 'EINVAL';
+  if ((uva % k.page) % alignment !== 0n) return 'EINVAL';
   const area: Area = { start: iova, last: iova + length - 1n, uva, prot, process: ctx.process };
   if (ioas.hwpts.length) {
     const runs = pin(k, area);
@@ -209,10 +209,10 @@ function* unmapInBatches(k: Kernel, hwpt: HwptPaging, area: Area): Op<void> {
  * iopt_table_add_domain: alignment, aperture, then all existing areas are pinned and mapped. Nothing changes on an error.
  */
 export function* addDomain(k: Kernel, ioas: Ioas, hwpt: HwptPaging): Op<Errno> {
-  if (hwpt.minPageSize > Number(PAGE)) return 'EINVAL';
+  if (hwpt.minPageSize > Number(k.page)) return 'EINVAL';
   const alignment = Math.max(ioas.alignment, hwpt.minPageSize);
   const misfit = (n: bigint): boolean => n % BigInt(alignment) !== 0n;
-  if (ioas.areas.some((x) => misfit(x.start) || misfit(x.last + 1n) || misfit(x.uva % PAGE))) return 'EADDRINUSE';
+  if (ioas.areas.some((x) => misfit(x.start) || misfit(x.last + 1n) || misfit(x.uva % k.page))) return 'EADDRINUSE';
   const owner = `domain:${hwpt.domain}`;
   const outside: Range[] = [];
   if (hwpt.aperture.start > 0n) outside.push({ start: 0n, last: hwpt.aperture.start - 1n });

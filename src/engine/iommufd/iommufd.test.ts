@@ -337,7 +337,7 @@ it('hands out the ID registers as they are (GET_HW_INFO)', () => {
     const hex = String(info.out['data']).slice(i * 8, i * 8 + 8);
     return Number.parseInt(hex.match(/../g)!.reverse().join(''), 16);
   };
-  expect(info.out).toMatchObject({ data_len: 40, out_data_type: 2, out_max_pasid_log2: 16, out_capabilities: 0n });
+  expect(info.out).toMatchObject({ data_len: 40, out_data_type: 2, out_max_pasid_log2: 16, out_capabilities: 1n });
   expect([0, 1, 2, 3, 4, 5].map((i) => word(2 + i))).toEqual(b.smmu.features.idr);
   expect(word(10)).toBe(0);
   const short = b.ioctl('IOMMU_GET_HW_INFO', { dev_id: n.dev, data_len: 12, in_data_type: 77 });

@@ -4,6 +4,7 @@ import type { Trace } from '../trace/index.ts';
 import type { IommuDriver, PageRequest } from './driver.ts';
 import type { Errno } from './errno.ts';
 import { deliverFault } from './fault.ts';
+import { PAGE } from './iova.ts';
 import { allObjects, type Context, find, findAs, type IommufdObject, sceneId, type Viommu } from './objects.ts';
 import { type Core, type IoctlCall, type IommufdState, KernelProcess } from './process.ts';
 import { type ReadRecord, reportEvent } from './veventq.ts';
@@ -17,9 +18,11 @@ export class Iommufd {
   private readonly core: Core;
   private readonly processes: KernelProcess[] = [];
   private readonly memories: ProcessMemory[] = [];
-  private readonly first: KernelProcess;
+  /** The process that the file calls below belong to. */
+  private readonly firstProcess: KernelProcess;
 
-  constructor(o: { driver: IommuDriver; process: ProcessMemory; trace: Trace }) {
+  /** `page`: page size of the kernel in bytes, 4096 when left out. */
+  constructor(o: { driver: IommuDriver; process: ProcessMemory; trace: Trace; page?: number }) {
     const state: IommufdState = { contexts: new Map(), processes: [], owners: new Map(), nextContext: 0, nextKey: 1 };
     this.core = {
       state,
@@ -27,6 +30,7 @@ export class Iommufd {
         driver: o.driver,
         memoryOf: (process) => this.memories[process]!,
         trace: o.trace,
+        page: BigInt(o.page ?? PAGE),
         newViommuKey: () => this.core.state.nextKey++,
         openQueue: (ctx, kind, id) => {
           ctx.refs++;
@@ -48,7 +52,7 @@ export class Iommufd {
       },
       domainSceneId: (domain) => this.domainSceneId(domain),
     });
-    this.first = this.process(o.process);
+    this.firstProcess = this.process(o.process);
   }
 
   /**
@@ -66,31 +70,31 @@ export class Iommufd {
   }
 
   openIommufd(): number {
-    return this.first.openIommufd();
+    return this.firstProcess.openIommufd();
   }
 
   openDevice(device: string): number {
-    return this.first.openDevice(device);
+    return this.firstProcess.openDevice(device);
   }
 
   ioctl(c: IoctlCall): Op<{ errno: Errno; out: Record<string, unknown>; main?: number }> {
-    return this.first.ioctl(c);
+    return this.firstProcess.ioctl(c);
   }
 
   read(fd: number, count: number): { errno: Errno; out: { bytes: number; records: readonly ReadRecord[] } } {
-    return this.first.read(fd, count);
+    return this.firstProcess.read(fd, count);
   }
 
   write(fd: number, records: readonly unknown[], count?: number): Op<{ errno: Errno; out: { bytes: number } }> {
-    return this.first.write(fd, records, count);
+    return this.firstProcess.write(fd, records, count);
   }
 
   readable(fd: number): boolean {
-    return this.first.readable(fd);
+    return this.firstProcess.readable(fd);
   }
 
   close(fd: number): Op<{ errno: Errno }> {
-    return this.first.close(fd);
+    return this.firstProcess.close(fd);
   }
 
   /** All objects of all files, for the scene. */
@@ -127,18 +131,18 @@ export class Iommufd {
     return findAs(v.ctx, vdev.device, 'DEVICE')!.device;
   }
 
-  /** iommufd_fault_iopf_handler; the driver calls it only for a domain that has a fault queue. */
-  private reportFault(name: string, attachedAs: number, requests: readonly PageRequest[]): void {
+  /** iommufd_fault_iopf_handler. While an attachment is being made there is no page table yet that could take it. */
+  private reportFault(name: string, attachedAs: number, requests: readonly PageRequest[]): Errno {
     for (const ctx of this.core.state.contexts.values())
-      for (const o of ctx.objects.values())
-        if (o?.type === 'DEVICE' && o.device === name) {
-          const attach = ctx.groups.get(o.group)?.attaches.get(attachedAs);
-          const hwpt = attach && find(ctx, attach.hwpt);
-          if (hwpt?.type !== 'HWPT_PAGING' && hwpt?.type !== 'HWPT_NESTED') continue;
-          deliverFault(this.core.kernel, ctx, hwpt, { device: o.id, attachedAs, requests });
-          return;
-        }
-    throw new Error(`a page request of ${name} without a fault queue`);
+      for (const o of ctx.objects.values()) {
+        if (o?.type !== 'DEVICE' || o.device !== name) continue;
+        const attach = ctx.groups.get(o.group)?.attaches.get(attachedAs);
+        const hwpt = attach && find(ctx, attach.hwpt);
+        if ((hwpt?.type !== 'HWPT_PAGING' && hwpt?.type !== 'HWPT_NESTED') || hwpt.fault === null) continue;
+        deliverFault(this.core.kernel, ctx, hwpt.fault, { device: o.id, attachedAs, requests });
+        return '0';
+      }
+    return 'EINVAL';
   }
 
   private domainSceneId(domain: number): string {

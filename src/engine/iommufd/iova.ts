@@ -3,9 +3,10 @@ import type { Ioas, Range } from './objects.ts';
 /** Arithmetic on the IOVA space of an IOAS (drivers/iommu/iommufd/io_pagetable.c). All numbers are 64-bit and unsigned. */
 
 export const ULONG_MAX = 2n ** 64n - 1n;
-export const PAGE = 4096n;
-/** Huge pages are the largest alignment that an automatic placement asks for. */
-const HUGE_PAGE = 2n ** 21n;
+/** Pages of the host kernel, in bytes, unless it is built for others. */
+export const PAGE = 4096;
+/** A huge page is the largest alignment that an automatic placement asks for: what one table of page entries maps. */
+const hugePage = (page: bigint): bigint => (page / 8n) * page;
 
 export const overlaps = (a: Range, b: Range): boolean => a.start <= b.last && b.start <= a.last;
 
@@ -35,20 +36,25 @@ function roundUpPowerOfTwo(n: bigint): bigint {
 
 /**
  * Where a mapping goes whose IOVA the caller leaves to the kernel (iopt_alloc_iova): the lowest hole that fits, aligned
- * as far as the length and the user address `hint` allow.
+ * as far as the length and the user address `hint` allow. `page` is the kernel's page size.
  */
-export function allocIova(ioas: Ioas, hint: bigint, length: bigint): bigint | 'EOVERFLOW' | 'EINVAL' | 'ENOSPC' {
+export function allocIova(
+  ioas: Ioas,
+  hint: bigint,
+  length: bigint,
+  page: bigint,
+): bigint | 'EOVERFLOW' | 'EINVAL' | 'ENOSPC' {
   if (length >= ULONG_MAX / 2n) return 'EOVERFLOW';
   let alignment = roundUpPowerOfTwo(length);
   if (hint !== 0n && (hint & -hint) < alignment) alignment = hint & -hint;
-  if (alignment > HUGE_PAGE) alignment = HUGE_PAGE;
+  if (alignment > hugePage(page)) alignment = hugePage(page);
   if (alignment < BigInt(ioas.alignment)) return 'EINVAL';
-  const offset = hint % PAGE;
+  const offset = hint % page;
   const fits = (r: Range): bigint | null => {
     const start = (((r.start + alignment - 1n) / alignment) * alignment) | offset;
     return start < r.last && r.last - start >= length - 1n ? start : null;
   };
-  const spaces = ioas.allowed.length ? ioas.allowed : [{ start: PAGE, last: ULONG_MAX - PAGE }];
+  const spaces = ioas.allowed.length ? ioas.allowed : [{ start: page, last: ULONG_MAX - page }];
   for (const space of [...spaces].sort((a, b) => (a.start < b.start ? -1 : 1))) {
     if (fits(space) === null) continue;
     for (const hole of holes([...ioas.reserved, ...ioas.areas], space)) {

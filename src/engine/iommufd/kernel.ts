@@ -10,6 +10,8 @@ export interface Kernel {
   /** Address space of a process, for pinning. */
   memoryOf(process: number): ProcessMemory;
   readonly trace: Trace;
+  /** PAGE_SIZE in bytes. */
+  readonly page: bigint;
   /** Makes a number that no other vIOMMU has had. */
   newViommuKey(): number;
   /** Opens a new fd on an event or fault queue of the context. */

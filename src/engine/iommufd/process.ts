@@ -1,5 +1,6 @@
 import { type Op, pause } from '../machine/index.ts';
 import { destroyIoctl, releaseContext } from './destroy.ts';
+import { getDirtyBitmap, setDirtyTracking } from './dirty.ts';
 import type { Errno } from './errno.ts';
 import { faultAlloc, readFaults, writeResponses } from './fault.ts';
 import { getHwInfo } from './hw-info.ts';
@@ -72,6 +73,8 @@ const commands: Readonly<Record<string, (k: Kernel, ctx: Context, a: IoctlArgs) 
   IOMMU_IOAS_UNMAP: ioasUnmap,
   IOMMU_HWPT_ALLOC: hwptAlloc,
   IOMMU_GET_HW_INFO: getHwInfo,
+  IOMMU_HWPT_SET_DIRTY_TRACKING: setDirtyTracking,
+  IOMMU_HWPT_GET_DIRTY_BITMAP: getDirtyBitmap,
   IOMMU_HWPT_INVALIDATE: hwptInvalidate,
   IOMMU_FAULT_QUEUE_ALLOC: faultAlloc,
   IOMMU_VIOMMU_ALLOC: viommuAlloc,

@@ -80,6 +80,16 @@ export const ioctlStructs: readonly IoctlStruct[] = [
     f('__reserved', 29, 1),
     out('out_capabilities', 32, 8),
   ]),
+  struct('IOMMU_HWPT_SET_DIRTY_TRACKING', 0x8b, 16, 16, [f('flags', 4), f('hwpt_id', 8), f('__reserved', 12)]),
+  struct('IOMMU_HWPT_GET_DIRTY_BITMAP', 0x8c, 48, 48, [
+    f('hwpt_id', 4),
+    f('flags', 8),
+    f('__reserved', 12),
+    f('iova', 16, 8),
+    f('length', 24, 8),
+    f('page_size', 32, 8),
+    ptr('data', 40, 'bitmap'),
+  ]),
   struct('IOMMU_HWPT_INVALIDATE', 0x8d, 32, 32, [
     f('hwpt_id', 4),
     ptr('data_uptr', 8, 'entries'),

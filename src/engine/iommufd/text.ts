@@ -9,13 +9,15 @@ export const primaryObject: Readonly<Record<string, string>> = {
   IOMMU_IOAS_UNMAP: 'ioas_id',
   IOMMU_HWPT_ALLOC: 'pt_id',
   IOMMU_GET_HW_INFO: 'dev_id',
+  IOMMU_HWPT_SET_DIRTY_TRACKING: 'hwpt_id',
+  IOMMU_HWPT_GET_DIRTY_BITMAP: 'hwpt_id',
   IOMMU_HWPT_INVALIDATE: 'hwpt_id',
   IOMMU_VIOMMU_ALLOC: 'hwpt_id',
   IOMMU_VDEVICE_ALLOC: 'viommu_id',
   IOMMU_VEVENTQ_ALLOC: 'viommu_id',
 };
 
-const hex = new Set(['user_va', 'length', 'iova', 'virt_id', 'flags', 'ste']);
+const hex = new Set(['user_va', 'length', 'iova', 'virt_id', 'flags', 'ste', 'page_size']);
 const hidden = new Set(['data_len', 'entry_len', 'data_type', 'argsz', 'size']);
 
 const ids = new Set(['id', 'ioas_id', 'pt_id', 'hwpt_id', 'viommu_id', 'dev_id', 'fault_id']);

@@ -1,187 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Memory } from '../memory/index.ts';
+import { type Outcome, PlainWalker, type Stage } from './plain-walker.ts';
 import {
-  ACCESS,
-  ADDR_SIZE,
   ANY_DATA,
   EABT,
   EXEC,
   FOR_INPUT,
-  FOR_TABLE,
   OK,
   PERMISSION,
   READ,
   type StageConfig,
   stage2Need,
   stageConfig,
-  TRANSLATION,
   Vmsav8Walker,
   WRITE,
 } from './vmsav8.ts';
 
-/**
- * A second walker, written straight from the descriptor tables of Arm DDI 0487 D8.3 and D8.4 with bigints and plain
- * objects. It shares nothing with the walker under test but the tables in memory.
- */
-interface Stage {
-  readonly granule: number;
-  readonly base: bigint;
-  readonly start: number;
-  readonly inputBits: number;
-  readonly outputBits: number;
-  readonly affd: boolean;
-  readonly ptw: boolean;
-  readonly had: boolean;
-  readonly wxn: boolean;
-  readonly pan: boolean;
-  readonly single: boolean;
-  readonly xnx: boolean;
-}
-
-interface Outcome {
-  readonly fault: number;
-  readonly stage: number;
-  readonly purpose: number;
-  readonly address: bigint;
-  readonly out: bigint;
-  readonly reads: number;
-}
-
-const bit = (d: bigint, n: number): boolean => ((d >> BigInt(n)) & 1n) === 1n;
-const levelShift = (s: Stage, level: number): bigint => BigInt(s.granule + (s.granule - 3) * (3 - level));
-/** Which levels may hold a block: 2 MiB and 1 GiB, 32 MiB, 512 MiB. */
-const blockLevels: Readonly<Record<number, readonly number[]>> = { 12: [1, 2], 14: [2], 16: [2] };
-
-class PlainWalker {
-  reads = 0;
-  private readonly memory: Memory;
-
-  constructor(memory: Memory) {
-    this.memory = memory;
-  }
-
-  private fetch(pa: bigint): bigint | null {
-    if (pa + 8n > BigInt(this.memory.size)) return null;
-    this.reads++;
-    return this.memory.readWord(Number(pa));
-  }
-
-  private end(fault: number, stage: number, purpose: number, address: bigint, out = 0n): Outcome {
-    return {
-      fault,
-      stage,
-      purpose,
-      address: fault === OK || (stage === 1 && fault !== EABT) ? 0n : address,
-      out,
-      reads: this.reads,
-    };
-  }
-
-  /** What a descriptor is at its level. */
-  private kind(s: Stage, level: number, d: bigint): 'invalid' | 'table' | 'leaf' {
-    if (!bit(d, 0)) return 'invalid';
-    if (level === 3) return bit(d, 1) ? 'leaf' : 'invalid';
-    if (bit(d, 1)) return 'table';
-    return blockLevels[s.granule]!.includes(level) ? 'leaf' : 'invalid';
-  }
-
-  /** Index at a level. The first table takes all the remaining bits: up to sixteen tables may lie side by side. */
-  private index(s: Stage, level: number, input: bigint): bigint {
-    const shift = levelShift(s, level);
-    const bits = level === s.start ? BigInt(s.inputBits) - shift : BigInt(s.granule - 3);
-    return (input >> shift) & ((1n << bits) - 1n);
-  }
-
-  second(s: Stage, ipa: bigint, need: number, purpose: number, priv: boolean): Outcome {
-    const fail = (f: number, at = ipa): Outcome => this.end(f, 2, purpose, at);
-    if (ipa >> BigInt(s.inputBits) !== 0n) return fail(TRANSLATION);
-    let table = s.base;
-    for (let level = s.start; ; level++) {
-      const at = table + this.index(s, level, ipa) * 8n;
-      const d = this.fetch(at);
-      if (d === null) return fail(EABT, at);
-      const kind = this.kind(s, level, d);
-      if (kind === 'invalid') return fail(TRANSLATION);
-      const address = d & 0xffffffffffffn & ~((1n << BigInt(s.granule)) - 1n);
-      if (address >> BigInt(s.outputBits) !== 0n) return fail(ADDR_SIZE);
-      if (kind === 'table') {
-        table = address;
-        continue;
-      }
-      if (!bit(d, 10) && !s.affd) return fail(ACCESS);
-      const xn = (bit(d, 54) ? 2 : 0) + (bit(d, 53) && s.xnx ? 1 : 0);
-      const executable = xn === 0 || (xn === 1 && !priv) || (xn === 3 && priv);
-      if ((need & READ && !bit(d, 6)) || (need & WRITE && !bit(d, 7)) || (need & EXEC && !executable))
-        return fail(PERMISSION);
-      const device = (d & 0x30n) === 0n;
-      if (purpose !== FOR_INPUT && s.ptw && device) return fail(PERMISSION);
-      const mask = (1n << levelShift(s, level)) - 1n;
-      return this.end(OK, 0, purpose, 0n, (address & ~mask) | (ipa & mask));
-    }
-  }
-
-  /** Whether stage 1 allows the access, in the words of D8.4.1: data, then execution, then what forbids it. */
-  private allows(
-    s: Stage,
-    d: bigint,
-    below: { readOnly: boolean; noUnpriv: boolean; uxn: boolean; pxn: boolean },
-    need: number,
-    priv: boolean,
-  ): boolean {
-    const writable = !bit(d, 7) && !below.readOnly;
-    if (s.single) {
-      if (need & WRITE && !writable) return false;
-      return !(need & EXEC) || (!bit(d, 54) && !below.uxn && !(s.wxn && writable));
-    }
-    const unprivReads = bit(d, 6) && !below.noUnpriv;
-    const unprivWrites = unprivReads && writable;
-    if (priv) {
-      if (s.pan && unprivReads && need & (READ | WRITE)) return false;
-      if (need & WRITE && !writable) return false;
-      return !(need & EXEC) || (!bit(d, 53) && !below.pxn && !unprivWrites && !(s.wxn && writable));
-    }
-    if (need & READ && !unprivReads) return false;
-    if (need & WRITE && !unprivWrites) return false;
-    return !(need & EXEC) || (!bit(d, 54) && !below.uxn && !(s.wxn && unprivWrites));
-  }
-
-  first(s1: Stage, s2: Stage | null, va: bigint, need: number, priv: boolean): Outcome {
-    let table = s1.base;
-    const below = { readOnly: false, noUnpriv: false, uxn: false, pxn: false };
-    for (let level = s1.start; ; level++) {
-      let at = table + this.index(s1, level, va) * 8n;
-      if (s2) {
-        const r = this.second(s2, at, READ, FOR_TABLE, false);
-        if (r.fault !== OK) return r;
-        at = r.out;
-      }
-      const d = this.fetch(at);
-      if (d === null) return this.end(EABT, 1, FOR_TABLE, at);
-      const fail = (f: number): Outcome => this.end(f, 1, FOR_INPUT, 0n);
-      const kind = this.kind(s1, level, d);
-      if (kind === 'invalid') return fail(TRANSLATION);
-      const address = d & 0xffffffffffffn & ~((1n << BigInt(s1.granule)) - 1n);
-      if (address >> BigInt(s1.outputBits) !== 0n) return fail(ADDR_SIZE);
-      if (kind === 'table') {
-        if (!s1.had) {
-          below.readOnly ||= bit(d, 62);
-          below.noUnpriv ||= bit(d, 61);
-          below.uxn ||= bit(d, 60);
-          below.pxn ||= bit(d, 59);
-        }
-        table = address;
-        continue;
-      }
-      if (!bit(d, 10) && !s1.affd) return fail(ACCESS);
-      if (!this.allows(s1, d, below, need, priv)) return fail(PERMISSION);
-      const mask = (1n << levelShift(s1, level)) - 1n;
-      const ipa = (address & ~mask) | (va & mask);
-      if (!s2) return this.end(OK, 0, FOR_INPUT, 0n, ipa);
-      return this.second(s2, ipa, need, FOR_INPUT, priv);
-    }
-  }
-}
+/** The walker against a second one, plain-walker.ts, which shares nothing with it but the tables in memory. */
 
 const config = (s: Stage): StageConfig =>
   stageConfig({
@@ -198,6 +34,9 @@ const config = (s: Stage): StageConfig =>
     single: s.single,
     ptw: s.ptw,
     xnx: s.xnx,
+    ha: s.ha,
+    hd: s.hd,
+    lpa: s.lpa,
   });
 
 /** A few pages that point at one another, so that random walks go deep. They lie granule by granule. */
@@ -214,10 +53,11 @@ const descriptor = (granule: number): fc.Arbitrary<bigint> =>
       arbitrary: fc
         .tuple(
           pagesAt(granule),
-          fc.constantFrom(0xf47n, 0x7ffn, 0xfc7n, 0x77fn, 0x7bfn, 0x6c7n, 0x407n, 0x347n, 0xf07n),
+          fc.constantFrom(0xf47n, 0x7ffn, 0xfc7n, 0x77fn, 0x7bfn, 0x6c7n, 0x407n, 0x347n, 0xf07n, 0xbc7n, 0x37fn),
           fc.constantFrom(0n, 0n, 1n, 2n, 3n),
+          fc.boolean(),
         )
-        .map(([a, low, xn]) => a | low | (xn << 53n)),
+        .map(([a, low, xn, dbm]) => a | low | (xn << 53n) | (dbm ? 1n << 51n : 0n)),
     },
     {
       weight: 2,
@@ -260,6 +100,9 @@ const stage = (granule: number, second: boolean): fc.Arbitrary<Stage> =>
       pan: fc.constantFrom(false, false, true),
       single: fc.constantFrom(false, false, false, true),
       xnx: fc.boolean(),
+      ha: fc.constantFrom(false, true, true),
+      hd: fc.boolean(),
+      lpa: fc.boolean(),
       outputBits: fc.constantFrom(48, 48, 44, 32),
     })
     .map(({ start, firstBits, ...s }) => {
@@ -268,12 +111,21 @@ const stage = (granule: number, second: boolean): fc.Arbitrary<Stage> =>
       const first = granule === 16 && start === 0 ? 1 : start;
       const below = granule + (3 - first) * stride;
       const most = Math.min(second ? stride + 4 : stride, 48 - below);
-      return { ...s, granule, base: BigInt(FIRST), start: first, inputBits: below + 1 + (firstBits % most) };
+      // A limit of 52 bits takes part now and then.
+      const outputBits = s.lpa && granule === 16 && s.outputBits === 44 ? 52 : s.outputBits;
+      return {
+        ...s,
+        outputBits,
+        granule,
+        base: BigInt(FIRST),
+        start: first,
+        inputBits: below + 1 + (firstBits % most),
+      };
     });
 
 const halves = (a: bigint): [number, number] => [Number((a >> 32n) & 0xffffffffn) | 0, Number(a & 0xffffffffn) | 0];
 
-function outcomeOf(w: Vmsav8Walker, r: number): Outcome {
+function outcomeOf(w: Vmsav8Walker, r: number, writes: Outcome['writes'] = []): Outcome {
   const out = (BigInt(w.outHi >>> 0) << 32n) | BigInt(w.outLo >>> 0);
   const at = (BigInt(w.faultHi >>> 0) << 32n) | BigInt(w.faultLo >>> 0);
   return {
@@ -283,7 +135,18 @@ function outcomeOf(w: Vmsav8Walker, r: number): Outcome {
     address: r === OK || (w.faultStage === 1 && r !== EABT) ? 0n : at,
     out: r === OK ? out : 0n,
     reads: w.reads,
+    writes,
   };
+}
+
+/** A walker that may change descriptors, and what it changed. */
+function updating(memory: Memory): { w: Vmsav8Walker; writes: [bigint, bigint][] } {
+  const w = new Vmsav8Walker(memory);
+  const writes: [bigint, bigint][] = [];
+  const whole = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+  w.updates = true;
+  w.updated = (_s, _l, hi, lo, valueHi, valueLo) => writes.push([whole(hi, lo), whole(valueHi, valueLo)]);
+  return { w, writes };
 }
 
 const needs = fc.constantFrom(0, READ, WRITE, READ | WRITE, EXEC, READ | EXEC);
@@ -314,6 +177,9 @@ describe('the hardware walker against a plain one', () => {
     ptw: fc.boolean(),
     affd: fc.boolean(),
     xnx: fc.boolean(),
+    ha: fc.boolean(),
+    hd: fc.boolean(),
+    dbm: fc.boolean(),
     outputBits: fc.constantFrom(48, 44, 32),
   });
   type Second = typeof second extends fc.Arbitrary<infer T> ? T : never;
@@ -328,7 +194,10 @@ describe('the hardware walker against a plain one', () => {
       for (let n = 0; n < 2 ** (granule - 12); n++) {
         const from = Number(pageAt(granule, p)) / 4096 + n;
         const leaf = pageAt(granule, s.to[p]!) + BigInt(n * 4096);
-        memory.writeWord(0x83000 + from * 8, leaf | s.low[p]! | (s.low[p] === 0n ? 0n : s.xn << 53n));
+        memory.writeWord(
+          0x83000 + from * 8,
+          leaf | s.low[p]! | (s.low[p] === 0n ? 0n : (s.xn << 53n) | (s.dbm ? 1n << 51n : 0n)),
+        );
       }
     return BigInt(root);
   };
@@ -338,6 +207,7 @@ describe('the hardware walker against a plain one', () => {
       it(`nested, granule 2^${granule}, ${visited ? 'with' : 'without'} a listener`, { timeout: 30_000 }, () => {
         let deep = 0;
         let good = 0;
+        let changed = 0;
         fc.assert(
           fc.property(
             image(granule),
@@ -349,14 +219,18 @@ describe('the hardware walker against a plain one', () => {
             (pages, s1, lower, va, need, priv) => {
               const memory = memoryOf(granule, pages);
               const root = putSecond(memory, granule, lower);
-              const s2: Stage = { ...s1, ...lower, granule: 12, base: root, start: 0, inputBits: 48 };
+              const s2: Stage = { ...s1, ...lower, granule: 12, base: root, start: 0, inputBits: 48, lpa: false };
               const input = va & ((1n << BigInt(s1.inputBits)) - 1n);
-              const plain = new PlainWalker(memory).first(s1, s2, input, need, priv);
-              const w = new Vmsav8Walker(memory);
+              const walker = new PlainWalker(memory);
+              const plain = walker.first(s1, s2, input, need, priv);
+              walker.undo();
+              const { w, writes } = updating(memory);
               let seen = 0;
               if (visited) w.visitor = () => seen++;
               const r = w.stage1(config(s1), config(s2), ...halves(input), need, priv);
-              expect(outcomeOf(w, r)).toEqual(plain);
+              expect(outcomeOf(w, r, writes)).toEqual(plain);
+              for (const [at, word] of writes) expect(memory.readWord(Number(at))).toBe(word);
+              if (writes.length > 0) changed++;
               if (visited) expect(seen).toBe(plain.reads);
               if (plain.reads >= 10) deep++;
               if (plain.fault === OK) good++;
@@ -365,6 +239,7 @@ describe('the hardware walker against a plain one', () => {
           { numRuns: granule === 12 ? 1500 : 800 },
         );
         expect(deep).toBeGreaterThan(20);
+        expect(changed).toBeGreaterThan(5);
         expect(good).toBeGreaterThan(2);
       });
 
@@ -380,15 +255,22 @@ describe('the hardware walker against a plain one', () => {
           needs,
           fc.boolean(),
           (pages, s1, s2, va, need, priv) => {
-            const memory = memoryOf(granule, pages);
             const input = va & ((1n << BigInt(s1.inputBits)) - 1n);
-            const one = new Vmsav8Walker(memory);
-            const plain = new PlainWalker(memory).first(s1, null, input, need, priv);
-            expect(outcomeOf(one, one.stage1(config(s1), null, ...halves(input), need, priv))).toEqual(plain);
-            const two = new Vmsav8Walker(memory);
-            expect(
-              outcomeOf(two, two.stage2(config(s2), ...halves(va), stage2Need(need, priv), FOR_INPUT, -1)),
-            ).toEqual(new PlainWalker(memory).second(s2, va, need, FOR_INPUT, priv));
+            const memory = memoryOf(granule, pages);
+            const plainly = (walk: (w: PlainWalker) => Outcome): Outcome => {
+              const w = new PlainWalker(memory);
+              const outcome = walk(w);
+              w.undo();
+              return outcome;
+            };
+            const plain = plainly((w) => w.first(s1, null, input, need, priv));
+            const second = plainly((w) => w.second(s2, va, need, FOR_INPUT, priv));
+            const two = updating(memory);
+            const r2 = two.w.stage2(config(s2), ...halves(va), stage2Need(need, priv), FOR_INPUT, -1);
+            expect(outcomeOf(two.w, r2, two.writes)).toEqual(second);
+            const one = updating(two.writes.length === 0 ? memory : memoryOf(granule, pages));
+            const r1 = one.w.stage1(config(s1), null, ...halves(input), need, priv);
+            expect(outcomeOf(one.w, r1, one.writes)).toEqual(plain);
             if (plain.fault === OK) good++;
           },
         ),
@@ -414,6 +296,9 @@ describe('the hardware walker against a plain one', () => {
       pan: false,
       single: false,
       xnx: true,
+      ha: false,
+      hd: false,
+      lpa: false,
     };
     // Privileged only: nothing for an unprivileged request.
     memory.writeWord(Number(page(3)), page(9) | 0xf07n);
@@ -440,6 +325,9 @@ describe('the common case has a path of its own', () => {
       pan: false,
       single: false,
       xnx: true,
+      ha: false,
+      hd: false,
+      lpa: false,
     });
     let fast = 0;
     fc.assert(

@@ -2,8 +2,6 @@
 export const responseCodes = { success: 0x0, 'invalid request': 0x1, failure: 0xf } as const;
 export type PageResponseCode = keyof typeof responseCodes;
 
-/** PRG indices are below this. */
-export const GROUPS = 512;
 /** Outstanding page request allocation that drivers commonly grant. */
 export const ALLOCATION = 32;
 

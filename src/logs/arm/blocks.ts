@@ -1,18 +1,19 @@
 import type { TextLine } from '../lines.ts';
 import type { Hint } from './hex-line.ts';
+import type { Kind } from './judge.ts';
 
 /** A run of words of one dump. */
 export interface Block {
   /** Each line with the number of its first word (of the block). */
   readonly lines: readonly { readonly line: TextLine; readonly word: number }[];
   readonly words: readonly bigint[];
-  /** The words, if the digits stand as the bytes lie. */
-  readonly straight: readonly bigint[];
   /** Address that the text gives for the first word, null for none or a mere offset. */
   readonly address: bigint | null;
   /** Physical address: that of the text, or what its linear map makes of it. Set by `link`. */
   pa: number | null;
   readonly hint: Hint;
+  /** What its label or its form says it is; null: undecided. */
+  readonly kind: Kind | null;
   /** StreamID that the heading names. */
   readonly sid: number | null;
   /** Words that the text does not give, added as zero: DW4 to DW7. */

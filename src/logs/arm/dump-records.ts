@@ -4,8 +4,8 @@ import type { Sink } from '../reader.ts';
 import type { Draft } from '../record.ts';
 import type { Block } from './blocks.ts';
 import { lineOf } from './blocks.ts';
-import { type Candidate, judge, type Kind } from './judge.ts';
-import { type Dump, kindOf, type Role } from './link.ts';
+import { type Candidate, decide, judge, type Kind } from './judge.ts';
+import type { Dump, Role } from './link.ts';
 import { cdRecord, descriptorRecord, l1Record, steRecord, tableRecord, undecidedRecord } from './table-records.ts';
 
 /** Records of one block at most; what lies behind is one entry of the list of unread text. */
@@ -89,9 +89,9 @@ export function dumpRecords(dump: Dump, sink: Sink, only: boolean): { block: Blo
       }
       if (linked && empty(words)) continue;
       const whole = parts.length === 1;
-      const all = judge(words);
-      const kind = whole ? kindOf(block) : (kindOf({ ...block, words }) as Kind | null);
+      const kind = whole ? block.kind : (decide(judge(words))?.kind ?? null);
       if (kind === null || (kind !== 'descriptors' && kind !== 'l1std' && kind !== 'l1cd' && p.count % 8 !== 0)) {
+        const all = judge(words);
         const any = all.some((c) => c.fit !== 'no');
         if (any || (only && p.count >= 8))
           sink.record(undecidedRecord(words, lineOf(block, p.first), block.address, all));

@@ -3,7 +3,7 @@
  * legal in each.
  */
 
-import { explain, fieldOf, getField, type Layout, reservedBits } from '../../engine/bits/index.ts';
+import { fieldOf, getField, type Layout, reservedBits } from '../../engine/bits/index.ts';
 import {
   cdLayout,
   commandLayout,
@@ -13,7 +13,7 @@ import {
   unknownCommandLayout,
 } from '../../engine/smmuv3/layout/index.ts';
 import type { Hint } from './hex-line.ts';
-import { cdBreaches, illegalAnyway, steBreaches } from './legality.ts';
+import { cdBreaches, getter, illegalAnyway, steBreaches } from './legality.ts';
 
 export type Kind =
   | 'event'
@@ -35,6 +35,8 @@ export interface Candidate {
   readonly natural: boolean;
   /** Why it fits or not. */
   readonly reason: string;
+  /** How many STEs or CDs it would be. */
+  readonly entries?: number;
 }
 
 const zero = (words: readonly bigint[]): boolean => words.every((w) => w === 0n);
@@ -61,8 +63,23 @@ export function plausibleCommand(words: readonly bigint[]): boolean {
 }
 
 /** Fields that do not apply and the implementation defined ones are zero. */
-const natural = (layout: Layout, words: readonly bigint[]): boolean =>
-  explain(layout, words).every((e) => e.value === 0n || (e.applies && !/^IMPDEF/.test(e.field.name)));
+function natural(layout: Layout, words: readonly bigint[]): boolean {
+  const get = getter(layout, words);
+  return layout.fields.every(
+    (f) =>
+      words[f.word] === 0n || getField(f, words) === 0n || (!f.name.startsWith('IMPDEF') && (f.when === undefined || f.when(get))),
+  );
+}
+
+const masks = new Map<Layout, readonly bigint[]>();
+
+/** First word with a reserved bit set, or -1. */
+function reservedWord(layout: Layout, words: readonly bigint[]): number {
+  let m = masks.get(layout);
+  // What of all ones no field describes.
+  if (!m) masks.set(layout, (m = reservedBits(layout, new Array<bigint>(layout.words).fill((1n << 64n) - 1n))));
+  return m.findIndex((mask, i) => ((words[i] ?? 0n) & mask) !== 0n);
+}
 
 interface Verdict {
   readonly fit: Fit;
@@ -72,7 +89,7 @@ interface Verdict {
 
 /** One STE. */
 export function judgeSte(words: readonly bigint[]): Verdict {
-  const reserved = reservedBits(steLayout, words).findIndex((w) => w !== 0n);
+  const reserved = reservedWord(steLayout, words);
   if (reserved >= 0) return { fit: 'no', natural: false, reason: `reserved bits are set in DW${reserved}` };
   const bad = illegalAnyway(steBreaches(words));
   const config = Number((words[0]! >> 1n) & 7n);
@@ -89,7 +106,7 @@ export function judgeSte(words: readonly bigint[]): Verdict {
 
 /** One CD. */
 export function judgeCd(words: readonly bigint[]): Verdict {
-  const reserved = reservedBits(cdLayout, words).findIndex((w) => w !== 0n);
+  const reserved = reservedWord(cdLayout, words);
   if (reserved >= 0) return { fit: 'no', natural: false, reason: `reserved bits are set in DW${reserved}` };
   const all = cdBreaches(words);
   const bad = illegalAnyway(all);
@@ -140,7 +157,10 @@ function records(kind: 'ste' | 'cd', words: readonly bigint[]): Candidate | null
     }
     if (v.fit === 'no') break;
   }
-  return any ? { kind, fit, natural: nat, reason } : { kind, fit: 'shaped', natural: true, reason: 'V is 0: not valid' };
+  const entries = words.length / 8;
+  return any
+    ? { kind, fit, natural: nat, reason, entries }
+    : { kind, fit: 'shaped', natural: true, reason: 'V is 0: not valid', entries };
 }
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
@@ -153,7 +173,8 @@ function singles(kind: Kind, words: readonly bigint[], ok: (w: bigint) => boolea
   return {
     kind,
     fit: used === 0 ? 'shaped' : 'legal',
-    natural: true,
+    // Linux makes every level-2 stream table of 256 STEs.
+    natural: kind !== 'l1std' || words.every((w) => w === 0n || low(w, 5) === 9),
     reason: used === 0 ? `every word is an invalid ${what}` : `${counted(used, what)}, the rest invalid`,
   };
 }
@@ -206,6 +227,9 @@ export function decide(candidates: readonly Candidate[]): Candidate | null {
     if (at.length === 1) return at[0]!;
     const nat = at.filter((c) => c.natural);
     if (nat.length === 1) return nat[0]!;
+    // Who shows exactly 64 bytes shows an STE or a CD rather than eight descriptors of a table.
+    const whole = nat.filter((c) => c.entries === 1 && (c.kind === 'ste' || c.kind === 'cd'));
+    if (whole.length === 1 && level === 'legal') return whole[0]!;
     if (at.length > 1) return null;
   }
   return null;

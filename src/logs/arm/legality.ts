@@ -3,7 +3,7 @@
  * Source: Arm IHI 0070, 5.2 and 5.2.2 (STE), 5.4 and 5.4.2 (CD).
  */
 
-import { fieldOf, getField } from '../../engine/bits/index.ts';
+import { type Field, getField, type Layout } from '../../engine/bits/index.ts';
 import { addressSizeBits, type SmmuFeatures } from '../../engine/smmuv3/hardware/features.ts';
 import { cdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
 
@@ -51,10 +51,18 @@ const tg1 = [0, 14, 12, 16] as const;
 /** Smallest output size with which stage 2 may start at the level of S2SL0 2. */
 const sizeForSl0Two: Readonly<Record<number, number>> = { 12: 44, 14: 42, 16: 44 };
 
-const getter =
-  (layout: typeof steLayout, words: readonly bigint[]): ((name: string) => bigint) =>
-  (name) =>
-    getField(fieldOf(layout, name), words);
+const fieldMaps = new Map<Layout, Map<string, Field>>();
+
+/** Reads fields by name; quicker than a search for each, as dumps hold many entries. */
+export function getter(layout: Layout, words: readonly bigint[]): (name: string) => bigint {
+  let map = fieldMaps.get(layout);
+  if (!map) fieldMaps.set(layout, (map = new Map(layout.fields.map((f) => [f.name, f]))));
+  const fields = map;
+  return (name) => {
+    const f = fields.get(name)!;
+    return words[f.word] === 0n ? 0n : getField(f, words);
+  };
+}
 
 /** Everything that makes an STE illegal, unconditional or for lack of a feature. `event` of all is C_BAD_STE. */
 export function steBreaches(words: readonly bigint[]): Breach[] {
@@ -102,7 +110,13 @@ function steStage1(config: number, get: Get, big: (n: string) => bigint, add: Ad
   const max = get('S1CDMax');
   if (max > 0) {
     const ok = (f: SmmuFeatures): boolean => f.ssidBits === 0 || f.ssidBits >= max;
-    if (max > 20) add(['S1CDMax'], `S1CDMax ${max} is more than the 20 bits that a SubstreamID can have`);
+    if (max > 20)
+      add(
+        ['S1CDMax'],
+        `S1CDMax ${max} is more than the 20 bits that a SubstreamID can have`,
+        needs('IDR1.SSIDSIZE = 0, where S1CDMax is ignored', (f) => f.ssidBits === 0),
+        true,
+      );
     else add(['S1CDMax'], `S1CDMax ${max}`, needs(`IDR1.SSIDSIZE >= ${max}`, ok, ['SSIDSIZE', max]));
     const fmt = get('S1Fmt');
     if (fmt === 1 || fmt === 2)

@@ -7,7 +7,8 @@ import { fieldOf, getField } from '../../engine/bits/index.ts';
 import { cdLayout, l1cdLayout, l1stdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
 import type { Block } from './blocks.ts';
 import { Image } from './image.ts';
-import { decide, judge, judgeCd, judgeSte, type Kind, kindOfHint } from './judge.ts';
+import { judgeCd, judgeSte } from './judge.ts';
+import { getter } from './legality.ts';
 import { explore, type FoundLeaf, type FoundTable, stage1Trees, stage2Tree, type ToPhysical, type Tree, walk } from './table-walk.ts';
 
 export interface SteFound {
@@ -57,26 +58,19 @@ export interface Dump {
   roleAt(address: number): Role | null;
 }
 
-const steGet = (w: readonly bigint[], n: string): bigint => getField(fieldOf(steLayout, n), w);
-const cdGet = (w: readonly bigint[], n: string): bigint => getField(fieldOf(cdLayout, n), w);
+const steGet = (w: readonly bigint[], n: string): bigint => getter(steLayout, w)(n);
+const cdGet = (w: readonly bigint[], n: string): bigint => getter(cdLayout, w)(n);
 
 /** Kernel virtual addresses: no physical address has bits from here up. */
 const VIRTUAL = 1n << 52n;
 
-/** Kind of a block by its label, else by its form; null: undecided. */
-export function kindOf(block: Block): Kind | null {
-  const kind = kindOfHint(block.hint) ?? decide(judge(block.words))?.kind ?? null;
-  if (kind !== null || block.words.length <= 8) return kind;
-  return null;
-}
-
 /** The distance of a linear map that lets the most pointers of the dump hit its blocks. */
-function linearMap(blocks: readonly Block[], kinds: ReadonlyMap<Block, Kind | null>): bigint | null {
+function linearMap(blocks: readonly Block[]): bigint | null {
   const virtual = blocks.filter((b) => b.address !== null && b.address >= VIRTUAL);
   if (virtual.length === 0) return null;
   const pointers: bigint[] = [];
   for (const b of blocks) {
-    const kind = kinds.get(b);
+    const { kind } = b;
     for (let i = 0; i + 8 <= b.words.length && pointers.length < 256; i += 8) {
       const w = b.words.slice(i, i + 8);
       if (kind === 'ste') pointers.push(steGet(w, 'S1ContextPtr'), steGet(w, 'S2TTB'));
@@ -147,8 +141,7 @@ function reachable(image: Image, ste: readonly bigint[] | null): ToPhysical {
 
 /** Puts the blocks of a text together. */
 export function link(blocks: readonly Block[]): Dump {
-  const kinds = new Map(blocks.map((b) => [b, kindOf(b)]));
-  const linear = linearMap(blocks, kinds);
+  const linear = linearMap(blocks);
   const image = new Image();
   for (const b of blocks) {
     b.pa = b.address === null ? null : b.address < VIRTUAL ? Number(b.address) : null;
@@ -169,10 +162,10 @@ export function link(blocks: readonly Block[]): Dump {
     stes.push({ words, address, sid, block });
   };
   for (const b of blocks) {
-    if (kinds.get(b) === 'ste')
+    if (b.kind === 'ste')
       for (let i = 0; i + 8 <= b.words.length; i += 8)
         addSte(b.words.slice(i, i + 8), b.pa === null ? null : b.pa + 8 * i, b.sid === null ? null : b.sid + i / 8, b);
-    if (kinds.get(b) === 'l1std')
+    if (b.kind === 'l1std')
       for (const [i, w] of b.words.entries()) {
         const span = Number(getField(fieldOf(l1stdLayout, 'Span'), [w]));
         if (span === 0 || span > 11) continue;
@@ -218,22 +211,22 @@ export function link(blocks: readonly Block[]): Dump {
     if ((config & 1) !== 0) findCds(image, ste, roles, addCd);
   }
   for (const b of blocks)
-    if (kinds.get(b) === 'cd')
+    if (b.kind === 'cd')
       for (let i = 0; i + 8 <= b.words.length; i += 8) {
         const words = b.words.slice(i, i + 8);
         if (words.some((w) => w !== 0n)) addCd(words, b.pa === null ? null : b.pa + 8 * i, i / 8, lonely(stes));
       }
-  const lone = stes.length === 0 && cds.length === 0 ? loneTree(blocks, kinds, image) : null;
+  const lone = stes.length === 0 && cds.length === 0 ? loneTree(blocks, image) : null;
   if (lone)
     for (const t of lone.tables) roles.add({ kind: 'table', at: t.pa, bytes: t.entries * 8, found: t });
   return { blocks, image, stes, cds, stage2, linear, lone, roleAt: (a) => roles.at(a) };
 }
 
 /** The tree of table pages alone: its root is the page that no other points to, its depth tells the level. */
-function loneTree(blocks: readonly Block[], kinds: ReadonlyMap<Block, Kind | null>, image: Image): TreeFound | null {
+function loneTree(blocks: readonly Block[], image: Image): TreeFound | null {
   const pages = new Set<number>();
   for (const b of blocks)
-    if (b.pa !== null && kinds.get(b) === 'descriptors')
+    if (b.pa !== null && b.kind === 'descriptors')
       for (let at = b.pa - (b.pa % 4096); at < b.pa + 8 * b.words.length; at += 4096) pages.add(at);
   if (pages.size < 2 || pages.size > 1024) return null;
   const next = (page: number): number[] => {

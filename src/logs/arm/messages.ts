@@ -293,6 +293,10 @@ function probe(c: Cursor): Message | null {
     }
     return done(c, { kind: 'probe', facts }, Object.keys(facts).length, facts.features !== undefined);
   }
+  if (c.lit('option mask ')) {
+    const mask = c.hex();
+    return mask === null ? null : done(c, { kind: 'probe', facts: { options: `0x${mask.toString(16)}` } }, 2, true);
+  }
   if (c.lit('allocated ')) {
     const n = c.dec();
     if (n === null || !c.lit('entries for ')) return null;

@@ -75,7 +75,7 @@ interface Open {
 /** A block of this many bytes is closed, so that none grows without end. */
 const LARGEST = 1 << 16;
 /** Bytes of dumps that are kept to be put together. */
-const MOST_KEPT = 1 << 24;
+const MOST_KEPT = 1 << 22;
 /** Smaller numbers in front of a dump are offsets. */
 const FIRST_ADDRESS = 0x1000n;
 
@@ -197,16 +197,7 @@ export class RawBlocks {
       return;
     }
     const block = this.#block(open);
-    const hinted = kindOfHint(block.hint);
-    let words = block.words;
-    let kind = hinted ?? decide(judge(words))?.kind ?? null;
-    if (hinted === null && !judge(words).some((c) => c.fit === 'legal')) {
-      const other = decide(judge(block.straight));
-      if (other?.fit === 'legal') {
-        kind = other.kind;
-        words = block.straight;
-      }
-    }
+    const { kind, words } = block;
     if (kind === 'event' || kind === 'command' || kind === 'page request') {
       const size = kind === 'event' ? 4 : 2;
       if (words.length % size === 0) {
@@ -217,24 +208,35 @@ export class RawBlocks {
       return;
     }
     this.#bytes += n;
-    this.#kept.push(words === block.words ? block : { ...block, words });
+    this.#kept.push(block);
   }
 
   #block(open: Open): Block {
-    const words = bytesToWords(Uint8Array.from(open.bytes));
-    const straight = bytesToWords(Uint8Array.from(open.straight));
-    const tables = open.hint === 'ste' || open.hint === 'cd';
+    let words = bytesToWords(Uint8Array.from(open.bytes));
+    const hinted = kindOfHint(open.hint);
+    let all = hinted === null ? judge(words) : [];
+    const legal = (): boolean => all.some((c) => c.fit === 'legal');
     const short = (8 - (words.length % 8)) % 8;
     // Linux prints and writes only the first words of an STE.
-    const padded = tables || (open.counted && !judge(words).some((c) => c.fit === 'legal')) ? short : 0;
+    const padded = hinted === 'ste' || hinted === 'cd' || (open.counted && hinted === null && !legal()) ? short : 0;
     for (let i = 0; i < padded; i++) words.push(0n);
+    if (padded > 0 && hinted === null) all = judge(words);
+    let kind = hinted ?? decide(all)?.kind ?? null;
+    if (hinted === null && !legal() && padded === 0 && open.straight.length === open.bytes.length) {
+      const straight = bytesToWords(Uint8Array.from(open.straight));
+      const other = straight.every((w, i) => w === words[i]) ? null : decide(judge(straight));
+      if (other?.fit === 'legal') {
+        kind = other.kind;
+        words = straight;
+      }
+    }
     return {
       lines: open.lines.map(({ line, byte }) => ({ line, word: Math.floor(byte / 8) })),
       words,
-      straight: straight.length === words.length ? straight : words,
       address: open.address,
       pa: null,
       hint: open.hint,
+      kind,
       sid: open.sid,
       padded,
     };

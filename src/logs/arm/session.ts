@@ -8,6 +8,7 @@ import type { LineReader, Sink } from '../reader.ts';
 import type { Message } from './messages.ts';
 import { findMessage, parseMessage } from './messages.ts';
 import { heading, hexLine } from './hex-line.ts';
+import { noticeRecord } from './notices.ts';
 import { RawBlocks } from './raw-blocks.ts';
 import { findV2, isV2Detail, isV2DetailRest, parseV2, v2Record } from './smmuv2.ts';
 import { Smmuv3Log } from './smmuv3.ts';
@@ -99,7 +100,9 @@ export class ArmSession implements LineReader {
     }
     const { text, taken, parsed } = this.#join(lines, part.body, ahead, (t) => parseMessage(t));
     const known = parsed ? this.#take(parsed, text, part.smmu, line) : false;
-    if (!known)
+    const notice = known ? null : noticeRecord(part.body, line.number, part.smmu, true);
+    if (notice) this.#sink.record(notice);
+    else if (!known)
       this.#sink.unread(
         line,
         part.body === ''
@@ -130,6 +133,12 @@ export class ArmSession implements LineReader {
       if (parsed?.content.kind === 'words' && this.#take(parsed, text, null, line)) return 1 + taken;
     }
     if (this.#log.policy(line.body)) return 1;
+    const notice = noticeRecord(line.body, line.number, null, false);
+    if (notice) {
+      this.#raw.close();
+      this.#sink.record(notice);
+      return 1;
+    }
     if (line.headed) {
       this.#raw.close();
       return 0;

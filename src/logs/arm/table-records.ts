@@ -1,6 +1,6 @@
 /** STEs, CDs and tables of a dump as records: every field, what is illegal, and one sentence. */
 
-import { decode, explain, fieldOf, getField, hexPlain, type Layout } from '../../engine/bits/index.ts';
+import { fieldOf, getField, hexPlain, type Layout } from '../../engine/bits/index.ts';
 import {
   cdLayout,
   descriptorLayout,
@@ -13,15 +13,14 @@ import {
 import type { Draft } from '../record.ts';
 import { word64 } from './event.ts';
 import type { Candidate } from './judge.ts';
-import { type Breach, cdBreaches, illegalAnyway, needsOf, steBreaches } from './legality.ts';
+import { type Breach, cdBreaches, getter, illegalAnyway, needsOf, steBreaches } from './legality.ts';
 import { type FoundTable, formOf, outputOf, shiftOf } from './table-walk.ts';
 
 /** All fields by name: addresses and ids as hexadecimal text, the rest as numbers. */
 export function fieldsOf(layout: Layout, words: readonly bigint[]): Record<string, string | number> {
-  const values = decode(layout, words);
   return Object.fromEntries(
     layout.fields.map((f) => {
-      const v = values[f.name] as bigint;
+      const v = words[f.word] === 0n ? 0n : getField(f, words);
       return [f.name, f.format === 'hex' || f.format === 'addr' ? hexPlain(v) : Number(v)];
     }),
   );
@@ -58,7 +57,7 @@ const granuleText = ['4 KiB', '64 KiB', '16 KiB', 'reserved'] as const;
 const granuleText1 = ['reserved', '16 KiB', '4 KiB', '64 KiB'] as const;
 
 function explainSte(words: readonly bigint[], all: readonly Breach[]): string {
-  const big = (n: string): bigint => getField(fieldOf(steLayout, n), words);
+  const big = getter(steLayout, words);
   const get = (n: string): number => Number(big(n));
   const bad = illegalAnyway(all);
   if (bad.length > 0)
@@ -95,7 +94,7 @@ export function steRecord(
     ...head('smmuv3_ste', line, more.address ?? null),
     ...sid,
     ...legality(all, 'C_BAD_STE'),
-    config_name: explain(steLayout, words).find((e) => e.field.name === 'Config')!.valueName,
+    config_name: fieldOf(steLayout, 'Config').values?.[Number((words[0]! >> 1n) & 7n)] ?? '',
     ...(more.padded ? { incomplete: `${8 - more.padded} of 8 words; the rest is taken as zero` } : {}),
     raw: words.map(word64),
     fields: fieldsOf(steLayout, words),
@@ -106,7 +105,7 @@ export function steRecord(
 }
 
 function explainCd(words: readonly bigint[], all: readonly Breach[]): string {
-  const big = (n: string): bigint => getField(fieldOf(cdLayout, n), words);
+  const big = getter(cdLayout, words);
   const get = (n: string): number => Number(big(n));
   const bad = illegalAnyway(all);
   if (bad.length > 0)

@@ -116,7 +116,8 @@ export class GuestDriver implements Kernel {
       this.state.units[u.index] = freshUnit(u.name);
       failures.push(`the guest's SMMU driver gives up${u.name ? ` on ${u.name}` : ''}: ${error}`);
     }
-    if (failures.length === this.units.length) return { ok: false, errno: 'ENXIO', text: failures.join('; ') };
+    if (failures.length > 0 && failures.length === this.units.length)
+      return { ok: false, errno: 'ENXIO', text: failures.join('; ') };
     for (const u of this.units)
       if (u.state.strtab) for (const d of u.devices) if (this.present(d.name)) yield* addMaster(u, d);
     this.state.booted = true;
@@ -212,7 +213,8 @@ export class GuestDriver implements Kernel {
 
   /** A held-back message of the injection point `guest.command` arrives. @param at scene id of the queue, the first without it */
   *deliver(words: Command, at?: string): Op<void> {
-    yield* deliver(this.units.find((u) => u.ids.cmdq === at) ?? this.units[0]!, words);
+    const u = this.units.find((x) => x.ids.cmdq === at) ?? this.units[0];
+    if (u) yield* deliver(u, words);
   }
 
   /** Serves the vSMMUs' interrupt lines. Call it after whatever may have raised one. */

@@ -53,10 +53,8 @@ export function target(k: Kernel, name: string): Domain | Process | string {
   const process = k.state.processes.find((p) => p.name === name);
   if (process) return process;
   if (!isPaging(name)) return `${name} has no page table`;
-  return (
-    k.state.domains.find((d) => d.name === name) ??
-    newDomain(k, name, k.units.find((u) => u.state.features) ?? k.units[0]!)
-  );
+  const u = k.units.find((x) => x.state.features);
+  return k.state.domains.find((d) => d.name === name) ?? (u ? newDomain(k, name, u) : 'the guest has no SMMU');
 }
 
 /** The DMA domain of that name for a device, made when there is none; or the refusal. */

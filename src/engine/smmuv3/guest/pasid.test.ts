@@ -61,43 +61,46 @@ describe('PASID domains (arm_smmu_set_pasid, arm_smmu_blocking_set_dev_pasid)', 
   it.each([
     ['bypass', 1n, [0x9n, 0n]],
     ['blocked', 0n, [0x1n, 0n]],
-  ] as const)('with a RID in %s the STE becomes a CD table with that S1DSS, and goes back after', (rid, s1dss, without) => {
-    const g = booted();
-    g.ok(g.driver.attach({ device: 'nic0', domain: rid }));
-    expect(g.sent(g.driver.attach({ device: 'nic0', domain: 'dma1', pasid: 5 }))).toEqual([
-      ...times(2, cd('0x8', 5)),
-      ...times(2, ste('0x8')),
-      'PREFETCH_CONFIG sid 0x8',
-      // ATS goes on with the first PASID: the whole ATC.
-      'ATC_INV sid 0x8 all',
-      'SYNC',
-    ]);
-    expect(g.dw(0) & 0xfn).toBe(0xbn);
-    expect(g.dw(1)).toBe(0x100000d4n | s1dss);
-    expect(g.dw(0) >> 59n).toBe(8n);
-    // The second PASID changes no STE.
-    expect(g.sent(g.driver.attach({ device: 'nic0', domain: 'dma1', pasid: 6 })).some((s) => /STE|PREFETCH/.test(s))).toBe(
-      false,
-    );
-    expect(g.sent(g.driver.detach({ device: 'nic0', pasid: 5 }))).toEqual([
-      ...times(2, cd('0x8', 5)),
-      'ATC_INV sid 0x8 ssid 0x5 all',
-      'SYNC',
-    ]);
-    expect(g.sent(g.driver.detach({ device: 'nic0', pasid: 6 }))).toEqual([
-      ...times(2, cd('0x8', 6)),
-      'ATC_INV sid 0x8 ssid 0x6 all',
-      'SYNC',
-      'TLBI_NH_ASID asid 1',
-      'SYNC',
-      ...times(2, ste('0x8')),
-      'PREFETCH_CONFIG sid 0x8',
-      'ATC_INV sid 0x8 all',
-      'SYNC',
-    ]);
-    expect([g.dw(0), g.dw(1)]).toEqual(without);
-    expect(g.view()).toMatchObject({ cdTable: null, atsEnabled: false });
-  });
+  ] as const)(
+    'with a RID in %s the STE becomes a CD table with that S1DSS, and goes back after',
+    (rid, s1dss, without) => {
+      const g = booted();
+      g.ok(g.driver.attach({ device: 'nic0', domain: rid }));
+      expect(g.sent(g.driver.attach({ device: 'nic0', domain: 'dma1', pasid: 5 }))).toEqual([
+        ...times(2, cd('0x8', 5)),
+        ...times(2, ste('0x8')),
+        'PREFETCH_CONFIG sid 0x8',
+        // ATS goes on with the first PASID: the whole ATC.
+        'ATC_INV sid 0x8 all',
+        'SYNC',
+      ]);
+      expect(g.dw(0) & 0xfn).toBe(0xbn);
+      expect(g.dw(1)).toBe(0x100000d4n | s1dss);
+      expect(g.dw(0) >> 59n).toBe(8n);
+      // The second PASID changes no STE.
+      expect(
+        g.sent(g.driver.attach({ device: 'nic0', domain: 'dma1', pasid: 6 })).some((s) => /STE|PREFETCH/.test(s)),
+      ).toBe(false);
+      expect(g.sent(g.driver.detach({ device: 'nic0', pasid: 5 }))).toEqual([
+        ...times(2, cd('0x8', 5)),
+        'ATC_INV sid 0x8 ssid 0x5 all',
+        'SYNC',
+      ]);
+      expect(g.sent(g.driver.detach({ device: 'nic0', pasid: 6 }))).toEqual([
+        ...times(2, cd('0x8', 6)),
+        'ATC_INV sid 0x8 ssid 0x6 all',
+        'SYNC',
+        'TLBI_NH_ASID asid 1',
+        'SYNC',
+        ...times(2, ste('0x8')),
+        'PREFETCH_CONFIG sid 0x8',
+        'ATC_INV sid 0x8 all',
+        'SYNC',
+      ]);
+      expect([g.dw(0), g.dw(1)]).toEqual(without);
+      expect(g.view()).toMatchObject({ cdTable: null, atsEnabled: false });
+    },
+  );
 
   it('the RID may move while PASIDs are attached: only S1DSS changes, ATS stays on', () => {
     const g = booted();
@@ -151,7 +154,8 @@ describe('PASID domains (arm_smmu_set_pasid, arm_smmu_blocking_set_dev_pasid)', 
     g.ok(g.driver.map({ domain: 'dma0', iova: 0x10000, gpa: 0x48300000, size: 4096 }));
     g.ok(g.driver.unmap({ domain: 'dma0', iova: 0x10000, size: 4096, flush: 'queued' }));
     expect(g.sent(g.driver.flush())).toEqual(['TLBI_NH_ASID asid 1', 'SYNC', ...atc('all')]);
-    for (const d of ['nic0', 'nic1']) for (const p of d === 'nic0' ? [3, 200] : [7]) g.ok(g.driver.detach({ device: d, pasid: p }));
+    for (const d of ['nic0', 'nic1'])
+      for (const p of d === 'nic0' ? [3, 200] : [7]) g.ok(g.driver.detach({ device: d, pasid: p }));
     expect(g.driver.views().domains[0]!.invalidations).toEqual([
       { type: 'S1_ASID', id: 1, ssid: 0, users: 1 },
       { type: 'ATS', id: 16, ssid: 0, users: 1 },
@@ -173,23 +177,30 @@ describe('PASID domains (arm_smmu_set_pasid, arm_smmu_blocking_set_dev_pasid)', 
 
   it('refuses what the kernel refuses', () => {
     const g = booted();
-    const attach = (pasid: number, domain = 'dma0', device = 'nic0') => g.run(g.driver.attach({ device, domain, pasid }));
+    const attach = (pasid: number, domain = 'dma0', device = 'nic0') =>
+      g.run(g.driver.attach({ device, domain, pasid }));
     expect(attach(256)).toMatchObject({ ok: false, errno: 'EINVAL' });
     expect(attach(0)).toMatchObject({ ok: false, errno: 'EINVAL' });
     expect(attach(255)).toMatchObject({ ok: true });
     expect(attach(3, 'bypass')).toMatchObject({ ok: false, errno: 'EOPNOTSUPP' });
     expect(g.run(g.driver.detach({ device: 'nic0', pasid: 9 }))).toMatchObject({ ok: false, errno: 'ENOENT' });
-    expect(g.run(g.driver.attach({ device: 'nic0', domain: 'x', pasid: 4, cdTable: 'nic1' }))).toMatchObject({ ok: false });
+    expect(g.run(g.driver.attach({ device: 'nic0', domain: 'x', pasid: 4, cdTable: 'nic1' }))).toMatchObject({
+      ok: false,
+    });
     expect(attach(255, 'blocked')).toMatchObject({ ok: true });
     // 2^16 PASIDs announced, but a linear table ends at 2^10.
     const wide = guestOnRecorder({ ssidBits: 16, devices: [{ ...nic0, pasidBits: 16 }] });
     wide.ok(wide.driver.boot());
-    expect(wide.run(wide.driver.attach({ device: 'nic0', domain: 'dma0', pasid: 1024 }))).toMatchObject({ errno: 'ENOMEM' });
+    expect(wide.run(wide.driver.attach({ device: 'nic0', domain: 'dma0', pasid: 1024 }))).toMatchObject({
+      errno: 'ENOMEM',
+    });
     expect(wide.run(wide.driver.attach({ device: 'nic0', domain: 'dma0', pasid: 1023 })).ok).toBe(true);
     // A device or an SMMU without PASIDs has one descriptor.
     const plain = guestOnRecorder({ devices: [nic0] });
     plain.ok(plain.driver.boot());
-    expect(plain.run(plain.driver.attach({ device: 'nic0', domain: 'dma0', pasid: 1 }))).toMatchObject({ errno: 'ENOMEM' });
+    expect(plain.run(plain.driver.attach({ device: 'nic0', domain: 'dma0', pasid: 1 }))).toMatchObject({
+      errno: 'ENOMEM',
+    });
   });
 });
 

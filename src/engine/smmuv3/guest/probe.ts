@@ -13,6 +13,8 @@ const CMDQ_MAX = 16;
 const EVTQ_MAX = 15;
 const PRIQ_MAX = 16;
 const BASE_HINT = 1n << 62n;
+/** IDR1.TABLES_PRESET, QUEUES_PRESET, REL. */
+const PRESET = 0x70000000;
 
 /**
  * arm_smmu_device_probe of the guest's kernel: reads the ID registers, allocates queues and the first-level stream table,
@@ -26,7 +28,13 @@ export function* probe(u: Unit): Op<string> {
   const iidr = yield* readRegister(u, 'IIDR');
   const f = decodeFeatures(idr, iidr);
   u.state.features = f;
+  const [idr0, idr1] = [idr[0]!, idr[1]!];
+  // IDR0.TTENDIAN: mixed or little.
+  if (((idr0 >>> 21) & 3) % 2 === 1) return 'unknown/unsupported TT endianness!';
   if (!f.s1p && !f.s2p) return 'no translation support!';
+  // IDR0.TTF: AArch64, alone or with AArch32.
+  if (((idr0 >>> 2) & 3) < 2) return 'AArch64 table format not supported!';
+  if (idr1 & PRESET) return 'embedded implementation not supported';
   if (f.cmdqsLog2 <= 6) return 'unsupported number of entries in the command queue';
   const s = u.state;
   s.cmdq = ring(u, 'cmdq', Math.min(f.cmdqsLog2, CMDQ_MAX), 16);

@@ -15,6 +15,10 @@ export class RecordingSmmu implements VirtualSmmu {
   doorbells = 0;
   /** Raw commands, `word0 word1` in hex. */
   readonly words: string[] = [];
+  /** Command errors to come: at the next command of that opcode consumption stops with that code. */
+  readonly errors: { readonly opcode: number; readonly code: number }[] = [];
+  /** Consumes nothing any more. */
+  stuck = false;
   private readonly memory: Bus;
 
   constructor(memory: Bus, idr: Record<string, bigint>) {
@@ -33,15 +37,28 @@ export class RecordingSmmu implements VirtualSmmu {
     else this.seen.push(`${reg}=0x${value.toString(16)}`);
     if (reg === 'CR0') this.registers['CR0ACK'] = value;
     if (reg === 'IRQ_CTRL') this.registers['IRQ_CTRLACK'] = value;
-    if (reg === 'CMDQ_PROD' && (this.registers['CR0'] ?? 0n) & 8n) this.consume(Number(value));
+    if ((reg === 'CMDQ_PROD' || reg === 'GERRORN') && (this.registers['CR0'] ?? 0n) & 8n)
+      this.consume(Number(this.registers['CMDQ_PROD'] ?? 0n));
   }
 
   private consume(prod: number): void {
+    if (this.stuck) return;
     const base = this.registers['CMDQ_BASE']!;
     const log2 = Number(base & 31n);
-    for (let at = Number(this.registers['CMDQ_CONS'] ?? 0n); at !== prod; at = (at + 1) % 2 ** (log2 + 1)) {
+    for (
+      let at = Number((this.registers['CMDQ_CONS'] ?? 0n) & 0xfffffn);
+      at !== prod;
+      at = (at + 1) % 2 ** (log2 + 1)
+    ) {
       const slot = Number(base & 0xfffffffffffe0n) + (at % 2 ** log2) * 16;
       const words = [this.memory.readWord(slot), this.memory.readWord(slot + 8)];
+      const i = this.errors.findIndex((e) => BigInt(e.opcode) === (words[0]! & 0xffn));
+      if (i >= 0) {
+        this.registers['CMDQ_CONS'] = BigInt(at) | (BigInt(this.errors.splice(i, 1)[0]!.code) << 24n);
+        this.registers['GERROR'] = (this.registers['GERROR'] ?? 0n) ^ 1n;
+        this.irq.gerror = true;
+        return;
+      }
       this.seen.push(words[0] === 0x0fc02046n ? 'SYNC' : commandText(words).text);
       this.words.push(words.map((w) => w.toString(16).padStart(16, '0')).join(' '));
       this.registers['CMDQ_CONS'] = BigInt((at + 1) % 2 ** (log2 + 1));

@@ -99,7 +99,7 @@ export function viewsOf(k: Kernel): GuestViews {
     invalidations: [...x.invs],
   });
   const units = k.units.map((u) => unitView(u.ids, u.state));
-  const { strtab, cmdq, evtq } = units[0]!;
+  const { strtab, cmdq, evtq } = units[0] ?? { strtab: null, cmdq: null, evtq: null };
   return {
     booted: s.booted,
     units,

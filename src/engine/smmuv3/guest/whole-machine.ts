@@ -20,6 +20,7 @@ export interface Options {
   readonly batch?: number;
   /** A second device: 0000:01:02.0, 0000:00:02.0. */
   readonly two?: boolean;
+  readonly pasidBits?: number;
 }
 
 /** For tests: all parts, wired as on a machine; nothing is started. */
@@ -28,7 +29,7 @@ export function machine(o: Options = {}) {
   const trace = new Trace();
   const injector = new Injector(trace);
   const device = (name: string, rid: number, vrid: number) =>
-    new PciDevice({ name, rid, vrid, pasidBits: 0, ats: o.ats ?? false, pri: false });
+    new PciDevice({ name, rid, vrid, pasidBits: o.pasidBits ?? 0, ats: o.ats ?? false, pri: false });
   const devices = [device('nic0', RID, VRID), ...(o.two ? [device('nic1', 0x110, 0x10)] : [])];
   const smmu = new Smmu(memory, physicalFeatures({}), devices, trace, injector);
   const hostPages = new PageAllocator(0x880000000000, 0x880400000000);
@@ -86,8 +87,8 @@ export function machine(o: Options = {}) {
     );
     return { guest: posts('virtual'), host: posts('physical'), ioctls };
   };
-  const dma = (iova: bigint, write = false, translated = false, d = devices[0]!) => {
-    const r = runToEnd(smmu.dma({ device: d, pasid: -1, iova, write, translated }));
+  const dma = (iova: bigint, write = false, translated = false, d = devices[0]!, pasid = -1) => {
+    const r = runToEnd(smmu.dma({ device: d, pasid, iova, write, translated }));
     settle();
     return r;
   };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { runToEnd } from '../../machine/index.ts';
-import { eventName } from '../layout/index.ts';
+import { encodeCommand, eventName } from '../layout/index.ts';
 import { CD, OFFSET, TestMachine, VA, withIdr } from './test-machine.ts';
 
 const EVTQ = 0x300_0000;
@@ -88,5 +88,20 @@ describe('errors of translated transactions, Arm IHI 0070 3.9.1.3', () => {
       expect(recorded(error, REC_CFG_ATS, true), error).toBe(error);
       expect(recorded(error, 0, true), error).toBe('');
     }
+  });
+});
+
+describe('an invalidation request to a device that is being reset', () => {
+  it('gets no answer, so that the next CMD_SYNC ends in an error, 3.9.1.4', () => {
+    const m = new TestMachine({ n1: 4, n2: 4, twoLevelSte: false, twoLevelCd: false });
+    const run = (name: string, fields: Record<string, number>): number => {
+      const w = encodeCommand(name, fields);
+      const half = (x: bigint, s: bigint): number => Number((x >> s) & 0xffffffffn) | 0;
+      return m.smmu.execute(half(w[0]!, 0n), half(w[0]!, 32n), half(w[1]!, 0n), half(w[1]!, 32n));
+    };
+    m.device.inReset = true;
+    expect([run('ATC_INV', { SID: 0x108, Size: 52 }), run('SYNC', {}), run('SYNC', {})]).toEqual([0, 3, 0]);
+    m.device.inReset = false;
+    expect([run('ATC_INV', { SID: 0x108, Size: 52 }), run('SYNC', {})]).toEqual([0, 0]);
   });
 });

@@ -16,25 +16,14 @@ import {
 } from '../../cache/index.ts';
 import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
-import { type ConfigCacheName, configCells, translationCells } from './cache-text.ts';
-import type { CdConfig, SteConfig } from './config.ts';
+import { translationCells } from './cache-text.ts';
+import { ConfigCaches, type ConfigSnapshot } from './config-caches.ts';
 import { type HardwareIds, hardwareIds } from './ids.ts';
+
+export { type L1Entry, l1cdIndex, l1cdKey } from './config-caches.ts';
 
 /** Tag `a` of translations of the EL2 stream world, which have no VMID. */
 export const EL2 = 0x10000;
-
-/** A cached level-1 descriptor (L1STD by its index, L1CD by SID and index). */
-export interface L1Entry {
-  readonly key: number;
-  readonly uid: number;
-  readonly sid: number;
-  readonly address: number;
-  readonly word: bigint;
-}
-
-/** Key of an L1CD: StreamID and level-1 index. */
-export const l1cdKey = (sid: number, index: number): number => sid * 16384 + index;
-export const l1cdIndex = (key: number): number => key % 16384;
 
 /** What renews an entry of a writable-clean page, in the words of the trace. */
 export const BY_UPDATE = 'dirty state update';
@@ -47,32 +36,16 @@ const PENDING = 64;
 /** Integers a pending fill takes. */
 const WIDTH = 13;
 
-/**
- * All caches of one SMMU. Translation caches are indexed; configuration caches are keyed by StreamID, as CFGI commands
- * name them.
- */
-export class SmmuCaches implements WalkCaches {
+/** All caches of one SMMU: the configuration caches, and the translation caches with what a walk asks of them. */
+export class SmmuCaches extends ConfigCaches implements WalkCaches {
   readonly iotlb: TranslationCache;
   /** Stage-1 walk steps: the table of a level for a VA prefix, already translated by stage 2. */
   readonly s1walk = new TranslationCache('S1 walk');
   /** Stage-2 leaves, tagged by VMID and IPA. */
   readonly s2tlb = new TranslationCache('S2 TLB');
   readonly s2walk = new TranslationCache('S2 walk');
-  readonly ste = new Map<number, SteConfig>();
-  /** By StreamID, then SSID. */
-  readonly cd = new Map<number, Map<number, CdConfig>>();
-  readonly l1std = new Map<number, L1Entry>();
-  readonly l1cd = new Map<number, L1Entry>();
-  private nextUid = 1;
-  private readonly trace: Trace;
-  /** Scene ids of this unit. */
-  readonly ids: HardwareIds;
-
-  /** What is removing entries now, for the trace. */
-  by = '';
   /** Asked only while somebody listens: would a fresh walk give this entry again? */
   stillValid: (cache: TranslationCache, index: number) => boolean = () => false;
-  configStillValid: (cache: ConfigCacheName, entry: SteConfig | CdConfig | L1Entry) => boolean = () => false;
 
   /** Context of the walk that is under way. */
   private vmid = 0;
@@ -83,8 +56,7 @@ export class SmmuCaches implements WalkCaches {
   private readonly pending = new Int32Array(PENDING * WIDTH);
 
   constructor(trace: Trace, iotlbEntries = 0, ids = hardwareIds()) {
-    this.trace = trace;
-    this.ids = ids;
+    super(trace, ids);
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
     for (const c of this.translation())
       c.onRemove = (i) => {
@@ -102,10 +74,6 @@ export class SmmuCaches implements WalkCaches {
 
   translation(): readonly TranslationCache[] {
     return [this.iotlb, this.s1walk, this.s2tlb, this.s2walk];
-  }
-
-  newUid(): number {
-    return this.nextUid++;
   }
 
   /** Starts a walk in the context of an STE and CD; granules are log2. */
@@ -275,113 +243,18 @@ export class SmmuCaches implements WalkCaches {
     this.push(S1_TABLE, vaHi, vaLo, level, shift, tableHi, tableLo, perms, tableIpaHi, tableIpaLo);
   }
 
-  // Configuration caches.
-
-  addSte(e: SteConfig): void {
-    this.ste.set(e.sid, e);
-    this.configEvent('cache.fill', 'STE', e);
-  }
-
-  addCd(e: CdConfig): void {
-    let of = this.cd.get(e.sid);
-    if (!of) this.cd.set(e.sid, (of = new Map()));
-    of.set(e.ssid, e);
-    this.configEvent('cache.fill', 'CD', e);
-  }
-
-  addL1(cache: 'L1STD' | 'L1CD', e: L1Entry): void {
-    (cache === 'L1STD' ? this.l1std : this.l1cd).set(e.key, e);
-    this.configEvent('cache.fill', cache, e);
-  }
-
-  configEvent(kind: 'cache.fill' | 'cache.hit', cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): void {
-    this.trace.listener?.({
-      kind,
-      actor: 'iommu',
-      at: this.ids.config,
-      entry: { cache, id: e.uid, cells: configCells(cache, e) },
-    });
-  }
-
-  private configRemoved(cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): void {
-    if (this.trace.listener)
-      this.trace.listener({
-        kind: 'cache.remove',
-        actor: 'iommu',
-        at: this.ids.config,
-        valid: this.configStillValid(cache, e),
-        by: this.by,
-        entry: { cache, id: e.uid, cells: configCells(cache, e) },
-      });
-  }
-
-  removeSte(sid: number): void {
-    const e = this.ste.get(sid);
-    if (!e) return;
-    this.configRemoved('STE', e);
-    this.ste.delete(sid);
-  }
-
-  removeCd(sid: number, ssid: number): void {
-    const of = this.cd.get(sid);
-    const e = of?.get(ssid);
-    if (!of || !e) return;
-    this.configRemoved('CD', e);
-    of.delete(ssid);
-    if (of.size === 0) this.cd.delete(sid);
-  }
-
-  removeCds(sid: number): void {
-    const of = this.cd.get(sid);
-    if (of) for (const ssid of of.keys()) this.removeCd(sid, ssid);
-    if (this.l1cd.size > 0) for (const e of this.l1cd.values()) if (e.sid === sid) this.removeL1('L1CD', e.key);
-  }
-
-  removeL1(cache: 'L1STD' | 'L1CD', key: number): void {
-    const of = cache === 'L1STD' ? this.l1std : this.l1cd;
-    const e = of.get(key);
-    if (!e) return;
-    this.configRemoved(cache, e);
-    of.delete(key);
-  }
-
   save(): unknown {
-    return {
-      translation: this.translation().map((c) => c.save()),
-      // Entries themselves never change, so the maps are copied and the entries shared.
-      ste: [...this.ste],
-      cd: [...this.cd].map(([sid, of]) => [sid, [...of]] as const),
-      l1std: [...this.l1std],
-      l1cd: [...this.l1cd],
-      nextUid: this.nextUid,
-    };
+    return { translation: this.translation().map((c) => c.save()), config: this.saveConfig() };
   }
 
   load(state: unknown): void {
-    const s = state as {
-      translation: CacheSnapshot[];
-      ste: [number, SteConfig][];
-      cd: [number, [number, CdConfig][]][];
-      l1std: [number, L1Entry][];
-      l1cd: [number, L1Entry][];
-      nextUid: number;
-    };
+    const s = state as { translation: CacheSnapshot[]; config: ConfigSnapshot };
     this.translation().forEach((c, i) => {
       c.load(s.translation[i]!);
     });
-    refill(this.ste, s.ste);
-    this.cd.clear();
-    for (const [sid, of] of s.cd) this.cd.set(sid, new Map(of));
-    refill(this.l1std, s.l1std);
-    refill(this.l1cd, s.l1cd);
-    this.nextUid = s.nextUid;
+    this.loadConfig(s.config);
     this.pendingCount = 0;
   }
-}
-
-function refill<K, V>(map: Map<K, V>, entries: readonly [K, V][]): void {
-  map.clear();
-  for (const [k, v] of entries) map.set(k, v);
 }
 
 /** Log2 of what one table of a level translates. */

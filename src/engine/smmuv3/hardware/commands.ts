@@ -179,7 +179,10 @@ export class CommandExecutor {
       case OP.TLBI_S2_IPA:
         return f.s2p ? this.byRange(this.caches.s2tlb, this.caches.s2walk, vmid, 0, w0, w2, w3 & 0xfffff) : CERROR_ILL;
       case OP.TLBI_NSNH_ALL:
-        for (const c of this.caches.translation()) c.removeAllBut(EL2);
+        this.caches.iotlb.removeAllBut(EL2);
+        this.caches.s1walk.removeAllBut(EL2);
+        this.caches.s2tlb.removeAllBut(EL2);
+        this.caches.s2walk.removeAllBut(EL2);
         return CERROR_NONE;
       case OP.ATC_INV:
         if (!f.ats) return CERROR_ILL;

@@ -89,6 +89,25 @@ describe('a contiguous range of stage 1', () => {
     expect(m.smmu.caches.iotlb.size).toBe(2);
   });
 
+  it('an address that fits in its low half only is none either', () => {
+    const t = tables(16);
+    const m = new GranuleMachine({ cd: cdOf(t) });
+    // The range has 16 GiB; bit 33 of the output does not agree with that of the input.
+    m.write(m.s1Entry(t, ROOT, 0n, 2), descriptor(16, 1n << 33n, 0xf45n) | CONTIGUOUS);
+    expect(m.access(0x123n).pa).toBe(2 ** 33 + 0x123);
+    const { iotlb } = m.smmu.caches;
+    for (const i of entriesOf(iotlb)) expect(iotlb.e[i + SHIFT]).toBe(29);
+  });
+
+  it('a block of 4 TiB has no hint', () => {
+    const t: Tables = { granule: 16, start: 1, bits: 52 };
+    const m = new GranuleMachine({ cd: cdOf(t) });
+    m.write(m.s1Entry(t, ROOT, 0n, 1), descriptor(16, 0n, 0xf45n) | CONTIGUOUS);
+    expect(m.access(0x123n).pa).toBe(0x123);
+    const { iotlb } = m.smmu.caches;
+    for (const i of entriesOf(iotlb)) expect(iotlb.e[i + SHIFT]).toBe(42);
+  });
+
   it('a hint that would leave the input size is ignored', () => {
     const t: Tables = { granule: 16, start: 2, bits: 30 };
     const m = new GranuleMachine({ cd: cdOf(t) });

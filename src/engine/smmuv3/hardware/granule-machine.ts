@@ -42,7 +42,7 @@ export class GranuleMachine {
   readonly smmu: Smmu;
   readonly cdIpa = 0x200_0000n;
   private next = 0x4000_0000n;
-  private nextIpa = 0x1000_0000n;
+  private nextIpa: bigint;
   private readonly s2: Tables | null;
   private readonly s2Root: bigint;
 
@@ -52,7 +52,10 @@ export class GranuleMachine {
     s2?: Tables | null;
     ste?: Fields;
     cd?: Fields;
+    /** From where stage-1 tables are allotted, an intermediate address. */
+    tables?: bigint;
   }) {
+    this.nextIpa = o.tables ?? 0x1000_0000n;
     const features = physicalFeatures({ OAS: 52, VAX: true, ...o.features });
     this.smmu = new Smmu(this.memory, features, [this.device], this.trace, new Injector(this.trace));
     this.s2 = o.s2 ?? null;

@@ -13,7 +13,6 @@ export {
   smmuFeatureNames,
 } from './features.ts';
 export { deviceId, type HardwareIds, hardwareIds } from './ids.ts';
-export { readMmio, writeMmio } from './mmio.ts';
 export type { PageAccess, PageRequestOutcome } from './page-requests.ts';
 export { RegisterFile } from './registers.ts';
 export type { DmaOutcome, DmaRequest } from './requests.ts';

@@ -39,6 +39,11 @@ describe('CMD_PREFETCH_CONFIG, Arm IHI 0070 4.2.1', () => {
     send(two, 'PREFETCH_CONFIG', { SSV: 1, SSID: 1 });
     send(two, 'PREFETCH_CONFIG', { SSV: 1, SSID: 2048 });
     expect([...two.smmu.caches.cd.get(SID)!.keys()]).toEqual([1]);
+    send(two, 'PREFETCH_CONFIG', { SSV: 0, SSID: 3 });
+    expect([...two.smmu.caches.cd.get(SID)!.keys()]).toEqual([1, 0]);
+    const linear = machine({ ste: { S1CDMax: 4 } });
+    send(linear, 'PREFETCH_CONFIG', { SSV: 1, SSID: 16 });
+    expect(linear.smmu.caches.cd.size).toBe(0);
   });
 
   it('does nothing for what does not exist or is switched off, without an event', () => {

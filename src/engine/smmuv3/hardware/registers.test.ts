@@ -100,6 +100,11 @@ describe('registers, Arm IHI 0070 6.3', () => {
     expect(r.get('GBPA')).toBe(0x10_0000n);
   });
 
+  it('IDR5.STALL_MAX is there only with the stall model', () => {
+    const max = (STALL_MODEL: number): number => file({ STALL_MODEL }).num('IDR5') >>> 16;
+    expect([max(0), max(1), max(2)]).toEqual([64, 0, 64]);
+  });
+
   it('have no other names', () => {
     expect(() => file().get('CR9')).toThrow('SMMUv3 has no register CR9');
     expect(() => file().set('CR9', 0n)).toThrow(RangeError);

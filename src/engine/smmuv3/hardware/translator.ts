@@ -1,4 +1,4 @@
-import { ATTR, alignHi, alignLo, GLOBAL, IPA_HI, IPA_LO, OUT_HI, OUT_LO, SHIFT } from '../../cache/index.ts';
+import { ATTR, alignHi, GLOBAL, IPA_HI, IPA_LO, OUT_HI, OUT_LO, SHIFT } from '../../cache/index.ts';
 import {
   ALL_S1,
   ANY_DATA,
@@ -65,9 +65,13 @@ export class Translator extends ConfigReader {
     this.ipaHi = hi;
     this.ipaLo = lo;
     w.caches = this.caches;
-    w.visitor = this.trace?.listener ? this.visit : this.observer;
-    w.updated = this.trace?.listener ? this.noteUpdate : null;
-    this.tableWrite = false;
+    if (this.trace?.listener) {
+      w.visitor = this.visit;
+      w.updated = this.noteUpdate;
+    } else {
+      w.visitor = this.observer;
+      w.updated = null;
+    }
     const status = this.run(sid, ssid, hi, lo, need, priv, kind);
     if (this.caches !== null) this.caches.commit();
     this.reads = this.fetched + w.reads;
@@ -149,7 +153,9 @@ export class Translator extends ConfigReader {
     if (caches !== null && !outside) {
       const i = caches.iotlb.lookup(vmid, asid, va, lo);
       if (i >= 0) {
-        if (!this.mustMark(caches.iotlb.e[i + ATTR]!, need, priv)) return this.iotlbHit(i, ste, cd, va, lo, need, priv);
+        const attr = caches.iotlb.e[i + ATTR]!;
+        if ((attr & (S1_CLEAN | S2_CLEAN)) === 0 || !mustMark(attr, need, priv))
+          return this.iotlbHit(i, ste, cd, va, lo, need, priv);
         caches.by = BY_UPDATE;
       }
     }
@@ -173,16 +179,6 @@ export class Translator extends ConfigReader {
     return this.done(w.outHi, w.outLo, w.perms, priv, w.leafShift);
   }
 
-  /**
-   * True when an access that a writable-clean entry allows must walk, to mark the descriptors dirty: a write, and a
-   * translation request that a write may follow. Source: Arm IHI 0070 3.13.3.1, 3.13.7.1.
-   */
-  private mustMark(attr: number, need: number, priv: boolean): boolean {
-    if ((attr & (S1_CLEAN | S2_CLEAN)) === 0) return false;
-    const wants = (need & ANY_DATA) !== 0 ? (need & NO_WRITE) === 0 : (need & WRITE) !== 0;
-    return wants && ((attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT)) & (attr >>> S2_SHIFT) & WRITE) !== 0;
-  }
-
   private iotlbHit(
     i: number,
     ste: SteConfig,
@@ -198,8 +194,8 @@ export class Translator extends ConfigReader {
     this.answeredBy = 1;
     const shift = c.e[i + SHIFT]!;
     const attr = c.e[i + ATTR]!;
-    const high = hi & ~alignHi(-1, shift);
-    const low = lo & ~alignLo(-1, shift);
+    const high = shift > 32 ? hi & ~alignHi(-1, shift) : 0;
+    const low = shift < 32 ? lo & ((1 << shift) - 1) : lo;
     this.ipaHi = c.e[i + IPA_HI]! | high;
     this.ipaLo = c.e[i + IPA_LO]! | low;
     const allowed = attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT);
@@ -261,4 +257,13 @@ export class Translator extends ConfigReader {
     this.leafShift = shift;
     return DONE;
   }
+}
+
+/**
+ * True when an access that a writable-clean entry allows must walk, to mark the descriptors dirty: a write, and a
+ * translation request that a write may follow. Source: Arm IHI 0070 3.13.3.1, 3.13.7.1.
+ */
+function mustMark(attr: number, need: number, priv: boolean): boolean {
+  const wants = (need & ANY_DATA) !== 0 ? (need & NO_WRITE) === 0 : (need & WRITE) !== 0;
+  return wants && ((attr >>> (priv ? PRIV_SHIFT : UNPRIV_SHIFT)) & (attr >>> S2_SHIFT) & WRITE) !== 0;
 }

@@ -6,7 +6,7 @@ import { hostRulesWith } from './deviations.ts';
 import { HostDriver } from './driver.ts';
 import { guestUnmap } from './guest-tables.ts';
 import { stale } from './stale.ts';
-import { bed, nest, vste } from './testbed.ts';
+import { bed, nest, UVA, vste } from './testbed.ts';
 
 /** For tests: the other half of `effects`. */
 export const otherEffects: Readonly<Record<string, Effect>> = {
@@ -78,6 +78,31 @@ export const otherEffects: Readonly<Record<string, Effect>> = {
     right: ['0', ['TLBI_NH_ALL vmid 1', 'SYNC']],
     wrong: ['0', ['TLBI_NH_ALL vmid 1']],
   },
+  'host.dirty-without-flush': {
+    seen: (d) => {
+      const b = bed({ devices: [ats], deviations: d });
+      const fd = b.iommufd.openDevice('nic0');
+      const dev = b.make('VFIO_DEVICE_BIND_IOMMUFD', { iommufd: 0 }, fd);
+      const ioas = b.make('IOMMU_IOAS_ALLOC');
+      b.make('IOMMU_IOAS_MAP', { flags: 7, ioas_id: ioas, user_va: UVA, length: 4096, iova: 0x10000 });
+      const hwpt = b.make('IOMMU_HWPT_ALLOC', { flags: 2, dev_id: dev, pt_id: ioas });
+      b.make('VFIO_DEVICE_ATTACH_IOMMUFD_PT', { pt_id: hwpt }, fd);
+      const write = (): void => {
+        const device = b.devices[0]!;
+        runToEnd(b.smmu.dma({ device, pasid: -1, iova: 0x10000n, write: true, translated: false }));
+      };
+      const read = (): unknown =>
+        b.ioctl('IOMMU_HWPT_GET_DIRTY_BITMAP', { hwpt_id: hwpt, iova: 0x10000, length: 4096, page_size: 4096 }).out[
+          'bitmap'
+        ];
+      write();
+      read();
+      write();
+      return read();
+    },
+    right: '01',
+    wrong: '00',
+  },
   'host.no-queue-repair': {
     seen: (d) => {
       const { b, n } = nested(d);
@@ -96,6 +121,23 @@ export const otherEffects: Readonly<Record<string, Effect>> = {
     },
     right: ['RESUME sid 0x108 stag 0x4 abort'],
     wrong: ['RESUME sid 0x108 stag 0x4 retry'],
+  },
+  'host.faults-left-behind': {
+    seen: (d) => {
+      const b = bed({ features: { STALL_MODEL: 0 }, devices: [{ ...ats, stall: true }], deviations: d });
+      const fd = b.iommufd.openDevice('nic0');
+      const dev_id = b.make('VFIO_DEVICE_BIND_IOMMUFD', { iommufd: 0 }, fd);
+      const pt_id = b.make('IOMMU_IOAS_ALLOC');
+      const fault_id = b.make('IOMMU_FAULT_QUEUE_ALLOC');
+      const hwpt = b.make('IOMMU_HWPT_ALLOC', { flags: 4, dev_id, pt_id, fault_id });
+      b.make('VFIO_DEVICE_ATTACH_IOMMUFD_PT', { pt_id: hwpt }, fd);
+      dma(b, 0x10000);
+      runToEnd(b.driver.interrupt());
+      b.make('VFIO_DEVICE_DETACH_IOMMUFD_PT', {}, fd);
+      return b.smmu.stalled().length;
+    },
+    right: 0,
+    wrong: 1,
   },
   'host.page-request-unanswered': {
     seen: (d) => {

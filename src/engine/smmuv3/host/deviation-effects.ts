@@ -88,9 +88,16 @@ export const effects: Readonly<Record<string, Effect>> = {
   'host.leaf-only-walk-flush': {
     seen: (d) => {
       const b = bed({ deviations: d, chunk: 4096 });
-      const n = nest(b);
+      const fd = b.iommufd.openDevice('nic0');
+      const dev_id = b.make('VFIO_DEVICE_BIND_IOMMUFD', { iommufd: 0 }, fd);
+      const pt_id = b.make('IOMMU_IOAS_ALLOC');
+      // A table of pages, which the unmap takes away as a whole.
+      const slot = { ioas_id: pt_id, iova: 0x40000000, length: 2 * MiB };
+      b.make('IOMMU_IOAS_MAP', { flags: 7, user_va: UVA, ...slot });
+      const parent = b.make('IOMMU_HWPT_ALLOC', { flags: 1, dev_id, pt_id });
+      b.make('VFIO_DEVICE_ATTACH_IOMMUFD_PT', { pt_id: parent }, fd);
       dma(b, 0x40001000);
-      b.make('IOMMU_IOAS_UNMAP', { ioas_id: n.ioas, iova: 0x40000000, length: GiB });
+      b.make('IOMMU_IOAS_UNMAP', slot);
       return stale(b);
     },
     right: [],

@@ -110,7 +110,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'leavesAs',
     about:
       'The device’s ATS flag is updated before the old domain is cleaned up (SMMU-02; Linux before v6.17, 685ca577b408): the ' +
-      'old domain goes on sending ATC_INV to a device whose ATS is off, which never answers.',
+      'old domain goes on sending ATC_INV for a device that has stopped using ATS.',
     instead: (_was, is) => is,
   },
   {
@@ -165,6 +165,15 @@ export const hostDeviations: readonly HostDeviation[] = [
     instead: (of) => of !== 'guest',
   },
   {
+    name: 'host.dirty-without-flush',
+    rule: 'flushesCleaned',
+    about:
+      'Dirty bits are read and cleared, and nothing is invalidated: a write through a cached translation that says dirty ' +
+      'leaves no mark, and a migration loses the page. As read in Linux 7.0: the walk gathers a range without a page size ' +
+      '(iommu_dirty_bitmap_record), and arm_smmu_iotlb_sync returns without one.',
+    instead: () => false,
+  },
+  {
     name: 'host.no-queue-repair',
     rule: 'skipsIllegal',
     about:
@@ -177,6 +186,14 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'faultAnswer',
     about: 'A stalled transaction that nobody can help is retried instead of aborted: it faults again, for ever.',
     instead: (sid, stag) => hostRules.faultAnswer(sid, stag, 'success'),
+  },
+  {
+    name: 'host.faults-left-behind',
+    rule: 'answersLeft',
+    about:
+      'A device leaves its fault-capable domain and what it still waits for is not answered: the transactions stay stalled ' +
+      'for ever. VT-d lost page requests in the same place (VTD-17).',
+    instead: () => false,
   },
   {
     name: 'host.page-request-unanswered',

@@ -1,4 +1,5 @@
 import {
+  type Dirty,
   type DomainHandle,
   type DomainInfo,
   type Errno,
@@ -9,7 +10,13 @@ import {
   type UserData,
 } from '../../iommufd/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
-import { type TableConfig, type TableStep, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
+import {
+  linuxTable,
+  readAndClearDirty,
+  type TableConfig,
+  type TableStep,
+  Vmsav8Table,
+} from '../../pagetable/vmsav8-table.ts';
 import { invalidateRange } from './flush.ts';
 import { allocateTag, featuresOf, type Host, type PagingDomain } from './state.ts';
 
@@ -28,13 +35,12 @@ export function allocPaging(h: Host, flags: number, data: UserData | null): Resu
   if (nestParent && !f.nesting) return fail('EOPNOTSUPP');
   if (flags & (DIRTY_TRACKING | PASID) && !f.stage1) return fail('EOPNOTSUPP');
   const stage = nestParent || !f.stage1 ? 2 : 1;
-  const outputBits = Math.min(f.oas, 48);
+  const dirty = (flags & DIRTY_TRACKING) !== 0;
   const cfg: TableConfig = {
-    stage,
-    inputBits: stage === 1 ? 48 : outputBits,
-    outputBits,
+    ...linuxTable(stage, f, h.page),
     coherent: f.coherent,
     fwb: stage === 2 && f.s2fwb && nestParent,
+    hd: dirty,
   };
   const tags = stage === 1 ? h.state.asids : h.state.vmids;
   const tag = allocateTag(tags, stage === 1 ? f.asidBits : f.vmidBits);
@@ -46,7 +52,6 @@ export function allocPaging(h: Host, flags: number, data: UserData | null): Resu
   }
   const handle = h.state.nextDomain++;
   h.tables.set(handle, table);
-  const dirty = (flags & DIRTY_TRACKING) !== 0;
   const d = { handle, stage, nestParent, tag, table: cfg, root: table.root, dirty, faults: false, invalidations: [] };
   h.state.paging.set(handle, d as PagingDomain);
   const aperture = { start: 0n, last: 2n ** BigInt(cfg.inputBits) - 1n };
@@ -94,6 +99,38 @@ function* follow<T>(h: Host, domain: DomainHandle, change: Generator<TableStep, 
       yield pause('driver', 'table.write');
     } else yield* invalidateRange(h, d, step);
   }
+}
+
+/**
+ * arm_smmu's read_and_clear_dirty over some stretches, and one flush from the first to the last leaf that became clean: a
+ * cached translation that says dirty would take further writes without a mark.
+ */
+export function* readDirty(
+  h: Host,
+  domain: DomainHandle,
+  stretches: readonly Dirty[],
+  clear: boolean,
+): Op<{ errno: Errno; dirty: readonly Dirty[] }> {
+  const table = h.tables.get(domain)!;
+  const dirty: Dirty[] = [];
+  let errno: Errno = '0';
+  for (const s of stretches) {
+    const r = yield* follow(h, domain, readAndClearDirty(table, h.memory, s.iova, s.size, clear));
+    dirty.push(...r.dirty);
+    errno = r.errno as Errno;
+    if (errno !== '0') break;
+  }
+  const [first, last] = [dirty[0], dirty.at(-1)];
+  if (clear && first && last && h.rules.flushesCleaned()) {
+    const size = last.iova + last.size - first.iova;
+    yield* invalidateRange(h, h.state.paging.get(domain)!, {
+      kind: 'leaf',
+      iova: first.iova,
+      size,
+      granule: table.geometry.granule,
+    });
+  }
+  return { errno, dirty };
 }
 
 /** Page tables after a snapshot came back: they are in memory. */

@@ -1,5 +1,6 @@
 import { bytesToWords, fieldOf, getField } from '../../bits/index.ts';
 import {
+  type Dirty,
   type DomainHandle,
   type DomainInfo,
   type DriverDevice,
@@ -21,7 +22,7 @@ import type { Op } from '../../machine/index.ts';
 import type { Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
 import { steLayout } from '../layout/index.ts';
 import { attachBlocked, attachDomain, attachIdentity } from './attach.ts';
-import { allocPaging, freeDomain, mapDomain, restoreTables, unmapDomain } from './domains.ts';
+import { allocPaging, freeDomain, mapDomain, readDirty, restoreTables, unmapDomain } from './domains.ts';
 import { readEntry } from './entry.ts';
 import { drainEvents } from './events.ts';
 import { handleGlobalError } from './gerror.ts';
@@ -107,7 +108,7 @@ export class HostDriver implements IommuDriver {
       iommu: h.unit,
       maxPasidLog2: m.ssidBits,
       atsSupported: atsSupported(h, m),
-      dirtyTracking: false,
+      dirtyTracking: featuresOf(h).dirty && featuresOf(h).coherent,
       reserved: [swMsi],
     };
   }
@@ -199,6 +200,18 @@ export class HostDriver implements IommuDriver {
 
   unmap(domain: DomainHandle, iova: number, size: number): Op<number> {
     return unmapDomain(this.host, domain, iova, size);
+  }
+
+  dirtyCapable(domain: DomainHandle): boolean {
+    return this.host.state.paging.get(domain)?.dirty ?? false;
+  }
+
+  readDirty(
+    domain: DomainHandle,
+    stretches: readonly Dirty[],
+    clear: boolean,
+  ): Op<{ errno: Errno; dirty: readonly Dirty[] }> {
+    return readDirty(this.host, domain, stretches, clear);
   }
 
   /** arm_smmu_get_viommu_size. Devices here never write around the caches (CANWBS), which nesting asks for. */

@@ -1,4 +1,5 @@
 import type {
+  Dirty,
   DomainHandle,
   DomainInfo,
   DriverDevice,
@@ -148,6 +149,18 @@ export class HostDrivers implements IommuDriver {
 
   unmap(domain: DomainHandle, iova: number, size: number): Op<number> {
     return this.ofDomain(domain).unmap(domain, iova, size);
+  }
+
+  dirtyCapable(domain: DomainHandle): boolean {
+    return this.ofDomain(domain).dirtyCapable(domain);
+  }
+
+  readDirty(
+    domain: DomainHandle,
+    stretches: readonly Dirty[],
+    clear: boolean,
+  ): Op<{ errno: Errno; dirty: readonly Dirty[] }> {
+    return this.ofDomain(domain).readDirty(domain, stretches, clear);
   }
 
   viommuSupported(device: string, type: number): boolean {

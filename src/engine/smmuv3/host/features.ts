@@ -33,6 +33,13 @@ export interface HostFeatures {
   readonly priqLog2: number;
   /** Output address size, 52 at most. */
   readonly oas: number;
+  /** 52-bit input addresses at stage 1. */
+  readonly vax: boolean;
+  /** log2 of the granules. */
+  readonly granules: readonly number[];
+  /** Hardware updates the access flag, and the dirty state (ARM_SMMU_FEAT_HA, _HD). */
+  readonly access: boolean;
+  readonly dirty: boolean;
 }
 
 /** Buffers of the queues: 1 MiB at most, what the page allocator of an arm64 kernel with CMA gives (Q_MAX_SZ_SHIFT). */
@@ -89,6 +96,10 @@ export function probeFeatures(idr: readonly number[]): { features: HostFeatures 
       evtqLog2: Math.min(field(1, 'EVENTQS'), QUEUE_BYTES_LOG2 - 5),
       priqLog2: Math.min(field(1, 'PRIQS'), QUEUE_BYTES_LOG2 - 4),
       oas: Math.min(addressSizeBits[field(5, 'OAS')]!, 52),
+      vax: on(5, 'VAX'),
+      granules: [12, 14, 16].filter((_, i) => on(5, ['GRAN4K', 'GRAN16K', 'GRAN64K'][i]!)),
+      access: field(0, 'HTTU') >= 1,
+      dirty: field(0, 'HTTU') === 2,
     },
   };
 }
@@ -110,10 +121,13 @@ export function featureWord(f: HostFeatures, littleAndBigEndian: boolean): numbe
     [f.stalls, 11],
     [f.hyp, 12],
     [f.stallForce, 13],
+    [f.vax, 14],
     [f.rangeInvalidation, 15],
     [f.e2h, 18],
     [f.nesting, 19],
     [f.attrTypesOverride, 20],
+    [f.access, 21],
+    [f.dirty, 22],
     [f.s2fwb, 23],
     [f.bbml2, 24],
   ];

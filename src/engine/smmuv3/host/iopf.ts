@@ -28,7 +28,7 @@ export function* disableIopf(h: Host, m: Master, domain: number): Op<void> {
   if (m.iopf.users > 0) return;
   const { faults } = m.iopf;
   m.iopf = null;
-  for (const r of faults) yield* respond(h, m, r, 'invalid');
+  if (h.rules.answersLeft()) for (const r of faults) yield* respond(h, m, r, 'invalid');
 }
 
 /**
@@ -49,7 +49,10 @@ export function* reportFault(h: Host, m: Master, r: PageRequest): Op<Errno> {
   const group = m.iopf.partial.filter((p) => p.group === r.group);
   m.iopf.partial = m.iopf.partial.filter((p) => p.group !== r.group);
   m.iopf.faults.push(r);
-  h.upcalls!.reportFault(m.name, as, [...group, r]);
+  if (h.upcalls!.reportFault(m.name, as, [...group, r]) !== '0') {
+    log(h, h.ids.driver, `${m.name}: iopf with pasid ${r.pasid ?? 0} aborted`);
+    yield* pageResponse(h, m, r, 'failure');
+  }
   return '0';
 }
 

@@ -90,12 +90,16 @@ export interface HostRules {
   leavesAs(was: boolean, is: boolean): boolean;
   /** ATS in the device's PCI capability: what it is set to at that point, or null. */
   switchAts(point: 'before entry' | 'after entry', was: boolean, is: boolean): boolean | null;
+  /** What became clean is flushed: iommu_iotlb_sync after read_and_clear_dirty. */
+  flushesCleaned(): boolean;
   /** After CERROR_ILL the failing command is overwritten, so that the queue goes on: arm_smmu_cmdq_skip_err. */
   skipsIllegal(): boolean;
   /** The device is blocked while it is reset, and its ATS is off: pci_dev_reset_iommu_prepare. */
   resetBlocks(ats: boolean): boolean;
   /** What ends a stalled transaction: arm_smmu_page_response. */
   faultAnswer(sid: number, stag: number, code: PageResponse): Command[];
+  /** Page requests that wait when the last handler goes are answered: iopf_queue_remove_device. */
+  answersLeft(): boolean;
   /** What a last PRI message gets: arm_smmu_handle_ppr. */
   denyPageRequest(sid: number, ssid: number | null, group: number): Command[];
   /** arm_smmu_validate_vste */
@@ -170,10 +174,12 @@ export const hostRules: HostRules = {
     if (point === 'before entry') return was && !is ? false : null;
     return is && !was ? true : null;
   },
+  flushesCleaned: () => true,
   skipsIllegal: () => true,
   // A function in reset may not answer invalidations; without ATS it gets none.
   resetBlocks: (ats) => ats,
   faultAnswer: (sid, stag, code) => [resume(sid, stag, code === 'success' ? 'retry' : 'abort')],
+  answersLeft: () => true,
   denyPageRequest: (sid, ssid, group) => [priResponse(sid, ssid, group, PRI_DENY)],
   validateVste,
   vsteWantsAts,

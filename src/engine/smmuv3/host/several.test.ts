@@ -42,6 +42,10 @@ describe('several SMMUs', () => {
     expect(iommufdEinval.errno).toBe('EINVAL');
     const nested = { dev_id: d2.dev, pt_id: n.viommu, data_type: 2, data_len: 16, data: { ste: [1n, 0n] } };
     expect(b.ioctl('IOMMU_HWPT_ALLOC', nested).errno).toBe('EINVAL');
+    // The driver refuses it by itself, too.
+    const foreign = [...b.drivers.units[0]!.state.paging.keys()][0]!;
+    expect(runToEnd(b.drivers.attach('nic2', foreign))).toBe('EINVAL');
+    expect(runToEnd(b.drivers.attachPasid('nic2', 1, foreign))).toBe('EINVAL');
     // VMIDs are those of each SMMU; handles are unique.
     const [a, c] = b.drivers.units.map((u) => [...u.state.paging.values()][0]!);
     expect([a!.tag, c!.tag]).toEqual([1, 1]);

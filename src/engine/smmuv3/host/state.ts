@@ -191,6 +191,8 @@ export const unitOfHandle = (handle: number): number => Math.floor(handle / 2 **
 export interface Host {
   /** Number of the SMMU among those of the machine. */
   readonly unit: number;
+  /** PAGE_SIZE of the kernel, which decides the granule of its tables. */
+  readonly page: number;
   readonly ids: SceneIds;
   state: HostState;
   readonly smmu: SmmuPort;
@@ -220,11 +222,14 @@ export interface HostOptions {
   readonly unit?: number;
   /** Scope of the scene ids; empty for the only SMMU. */
   readonly scope?: string;
+  /** Page size of the kernel in bytes, 4096 when left out. */
+  readonly page?: number;
 }
 
 export function createHost(o: HostOptions): Host {
   const unit = o.unit ?? 0;
-  return { ...o, unit, ids: sceneIds(o.scope ?? ''), state: newHostState(unit), tables: new Map(), upcalls: null };
+  const { scope = '', page = 4096 } = o;
+  return { ...o, unit, page, ids: sceneIds(scope), state: newHostState(unit), tables: new Map(), upcalls: null };
 }
 
 function newHostState(unit: number): HostState {

@@ -60,6 +60,8 @@ export function bed(
       stall?: boolean;
       unit?: number;
     }[];
+    /** Page size of the kernel. */
+    page?: number;
     /** Number of SMMUs. */
     units?: number;
     deviations?: string[];
@@ -89,14 +91,14 @@ export function bed(
     const smmu = new Smmu(memory, physicalFeatures(o.features ?? {}), behind, trace, injector, 0, scope);
     smmus.push(smmu);
     const common = { smmu, memory, pages, devices: behind, trace, injector };
-    units.push(new HostDriver({ ...common, rules, defaultDomain, unit, scope }));
+    units.push(new HostDriver({ ...common, rules, defaultDomain, unit, scope, page: o.page ?? 4096 }));
   }
   const smmu = smmus[0]!;
   const driver = units[0]!;
   const drivers = new HostDrivers(units);
   const process = new ProcessMemory();
   process.add({ uva: UVA, size: GiB, base: RAM, chunk: o.chunk ?? 2 * MiB });
-  const iommufd = new Iommufd({ driver: drivers, process, trace });
+  const iommufd = new Iommufd({ driver: drivers, process, trace, page: o.page ?? 4096 });
   runToEnd(drivers.probe());
   let seen = 0;
   const b: Bed = {

@@ -2,31 +2,36 @@ import { A, ATTR, B, GLOBAL, LEVEL, SHIFT, type TranslationCache } from '../../c
 import { NO_PASID } from '../../pci/index.ts';
 import { permText } from '../hardware/cache-text.ts';
 import { EL2, inputOf, outputOf, sizeText } from '../hardware/index.ts';
-import type { Parts } from './parts.ts';
+import type { Parts, Unit } from './parts.ts';
 
 type Entry = { readonly cache: string; readonly fields: Readonly<Record<string, bigint | string>> };
 
 /** Fields of each cache's entries, for `cached` and `notCached` of a document. */
 export const cachedFields: Readonly<Record<string, readonly string[]>> = {
-  IOTLB: ['vmid', 'asid', 'va', 'pa', 'size', 'perm'],
-  'S1 walk': ['vmid', 'asid', 'va', 'table', 'level'],
-  'S2 TLB': ['vmid', 'ipa', 'pa', 'size'],
-  'S2 walk': ['vmid', 'ipa', 'table', 'level'],
-  STE: ['sid', 'config', 'vmid'],
-  CD: ['sid', 'ssid', 'asid'],
-  L1STD: ['index'],
-  L1CD: ['sid', 'index'],
-  ATC: ['device', 'pasid', 'va', 'pa', 'size', 'perm'],
+  IOTLB: ['unit', 'vmid', 'asid', 'va', 'pa', 'size', 'perm'],
+  'S1 walk': ['unit', 'vmid', 'asid', 'va', 'table', 'level'],
+  'S2 TLB': ['unit', 'vmid', 'ipa', 'pa', 'size'],
+  'S2 walk': ['unit', 'vmid', 'ipa', 'table', 'level'],
+  STE: ['unit', 'sid', 'config', 'vmid'],
+  CD: ['unit', 'sid', 'ssid', 'asid'],
+  L1STD: ['unit', 'index'],
+  L1CD: ['unit', 'sid', 'index'],
+  ATC: ['unit', 'device', 'pasid', 'va', 'pa', 'size', 'perm'],
 };
 
 /** Every entry of every cache, by the fields above. */
-export function cachedEntries(p: Parts): Entry[] {
+export const cachedEntries = (p: Parts): Entry[] => p.units.flatMap(entriesOf);
+
+function entriesOf({ name, smmu, devices }: Unit): Entry[] {
   const out: Entry[] = [];
+  const add = (cache: string, fields: Entry['fields']): void => {
+    out.push({ cache, fields: { unit: name, ...fields } });
+  };
   const each = (c: TranslationCache, fields: (i: number) => Record<string, bigint | string>): void =>
     c.forEach((i) => {
-      out.push({ cache: c.name, fields: fields(i) });
+      add(c.name, fields(i));
     });
-  const { caches } = p.smmu;
+  const { caches } = smmu;
   const vmid = (c: TranslationCache, i: number): bigint | string => (c.e[i + A] === EL2 ? 'EL2' : BigInt(c.e[i + A]!));
   const asid = (c: TranslationCache, i: number): bigint | string =>
     c.e[i + B] === GLOBAL ? 'any' : BigInt(c.e[i + B]!);
@@ -59,14 +64,12 @@ export function cachedEntries(p: Parts): Entry[] {
     level: BigInt(s2walk.e[i + LEVEL]!),
   }));
   for (const e of caches.ste.values())
-    out.push({ cache: 'STE', fields: { sid: BigInt(e.sid), config: BigInt(e.config), vmid: BigInt(e.vmid) } });
+    add('STE', { sid: BigInt(e.sid), config: BigInt(e.config), vmid: BigInt(e.vmid) });
   for (const of of caches.cd.values())
-    for (const e of of.values())
-      out.push({ cache: 'CD', fields: { sid: BigInt(e.sid), ssid: BigInt(e.ssid), asid: BigInt(e.asid) } });
-  for (const e of caches.l1std.values()) out.push({ cache: 'L1STD', fields: { index: BigInt(e.key) } });
-  for (const e of caches.l1cd.values())
-    out.push({ cache: 'L1CD', fields: { sid: BigInt(e.sid), index: BigInt(e.key % 16384) } });
-  for (const d of p.devices)
+    for (const e of of.values()) add('CD', { sid: BigInt(e.sid), ssid: BigInt(e.ssid), asid: BigInt(e.asid) });
+  for (const e of caches.l1std.values()) add('L1STD', { index: BigInt(e.key) });
+  for (const e of caches.l1cd.values()) add('L1CD', { sid: BigInt(e.sid), index: BigInt(e.key % 16384) });
+  for (const d of devices)
     each(d.atc, (i) => ({
       device: d.name,
       pasid: d.atc.e[i + B] === NO_PASID ? 'none' : BigInt(d.atc.e[i + B]!),

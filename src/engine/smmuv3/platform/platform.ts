@@ -4,26 +4,24 @@ import { actionsFor } from './actions.ts';
 import { cachedEntries } from './cached.ts';
 import { hazardsOf } from './hazards.ts';
 import { inspect } from './inspect.ts';
-import { handlers, isProbed, probed, run } from './operations.ts';
-import type { Parts } from './parts.ts';
+import { interrupts } from './interrupts.ts';
+import { handlers, probed, run } from './operations.ts';
+import { guestAt, guestOfDevice, type Parts, unitAt } from './parts.ts';
 import { sceneOf } from './scene.ts';
+
+type Pages = ReturnType<Parts['hostPages']['save']>;
 
 interface Saved {
   readonly memory: MemorySnapshot;
-  readonly smmu: unknown;
-  readonly driver: unknown;
+  readonly smmus: readonly unknown[];
+  readonly drivers: unknown;
   readonly iommufd: unknown;
-  readonly vmm: unknown;
-  readonly guest: unknown;
+  readonly guests: readonly { readonly vmm: unknown; readonly linux: unknown; readonly pages: Pages }[];
   readonly injector: unknown;
-  readonly hostPages: ReturnType<Parts['hostPages']['save']>;
-  readonly guestPages: ReturnType<Parts['guestPages']['save']>;
+  readonly hostPages: Pages;
 }
 
-/** Interrupt rounds after an operation; an event that causes another ends here at the latest. */
-const ROUNDS = 8;
-
-/** The SMMUv3 machine behind the interface that every vendor has. */
+/** The machine with SMMUv3s behind the interface that every vendor has. */
 export class Smmuv3Platform implements Platform {
   readonly parts: Parts;
 
@@ -32,73 +30,74 @@ export class Smmuv3Platform implements Platform {
   }
 
   *setup(): Op<OpResult> {
-    const { setup } = this.parts.spec;
+    const { parts } = this;
+    const { setup } = parts.spec;
     if (setup === 'bare') return { ok: true, text: 'memory and registers as they are after reset' };
-    yield* probed(this.parts);
-    const started = yield* this.parts.vmm.start();
-    if (!started.ok) return started;
-    for (const d of this.parts.devices) {
-      const r = yield* this.parts.vmm.plug(d.name);
+    yield* probed(parts);
+    for (const g of parts.guests) {
+      const started = yield* g.vmm.start();
+      if (!started.ok) return started;
+    }
+    for (const d of parts.devices) {
+      const r = yield* guestOfDevice(parts, d).vmm.plug(d.name);
       if (!r.ok) return r;
     }
     // The machine reset that ends cold-plugging puts every device where GBPA says.
-    const reset = yield* this.parts.vmm.reset();
-    if (!reset.ok) return reset;
-    yield* this.interrupts();
-    const n = this.parts.devices.length;
-    const plugged = `${n} device${n === 1 ? '' : 's'} plugged`;
-    if (setup === 'plugged') return { ok: true, text: `the VMM runs, ${plugged}` };
-    const booted = yield* this.parts.guest.boot();
-    yield* this.interrupts();
-    return booted.ok ? { ok: true, text: `the VMM runs, ${plugged}, the guest has booted` } : booted;
+    for (const g of parts.guests) {
+      const reset = yield* g.vmm.reset();
+      if (!reset.ok) return reset;
+    }
+    yield* interrupts(parts);
+    const n = parts.devices.length;
+    const vmms = parts.guests.length > 1 ? `${parts.guests.length} VMMs run` : 'the VMM runs';
+    const plugged = `${vmms}, ${n} device${n === 1 ? '' : 's'} plugged`;
+    if (setup === 'plugged') return { ok: true, text: plugged };
+    for (const g of parts.guests) {
+      const booted = yield* g.linux.boot();
+      yield* interrupts(parts);
+      if (!booted.ok) return booted;
+    }
+    return { ok: true, text: `${plugged}, ${parts.guests.length > 1 ? 'the guests have' : 'the guest has'} booted` };
   }
 
   *operation(op: Operation): Op<OpResult> {
     const handler = handlers[op.do];
     if (!handler) throw new Error(`no operation ${op.do}`);
     const result = yield* run(handler(this.parts, op as never));
-    yield* this.interrupts();
+    yield* interrupts(this.parts);
     return result;
   }
 
-  /** Host driver, VMM and guest serve what is pending, in this order, until nothing is. */
-  private *interrupts(): Op<void> {
-    const { smmu, driver, vmm, guest } = this.parts;
-    for (let i = 0; i < ROUNDS; i++) {
-      const physical = smmu.irq.evtq || smmu.irq.gerror;
-      if (physical && isProbed(this.parts)) yield* driver.interrupt();
-      yield* vmm.pollEvents();
-      const virtual = vmm.irq.evtq || vmm.irq.gerror;
-      if (virtual) yield* guest.interrupt();
-      if (!virtual && !(physical && isProbed(this.parts))) return;
-    }
-  }
-
-  *deliver(held: readonly { readonly at: InjectPoint; readonly words: bigint[] }[]): Op<void> {
+  *deliver(held: readonly { readonly at: InjectPoint; readonly words: bigint[]; readonly where: string }[]): Op<void> {
     for (const h of held) {
+      const g = guestAt(this.parts, h.where);
+      const { smmu } = unitAt(this.parts, h.where);
       switch (h.at) {
         case 'guest.command':
-          yield* this.parts.guest.deliver([h.words[0] ?? 0n, h.words[1] ?? 0n]);
+          yield* g.linux.deliver([h.words[0] ?? 0n, h.words[1] ?? 0n], h.where);
           break;
         case 'vmm.forward':
-          yield* this.parts.vmm.deliver(h.words);
+          yield* g.vmm.deliver(
+            h.words,
+            g.vmm.units.find((u) => u.ids.vsmmu === h.where),
+          );
           break;
         case 'host.command':
-          this.parts.smmu.executeLate(h.words);
+          smmu.executeLate(h.words);
           break;
         case 'event.record':
-          this.parts.smmu.deliverEvent(h.words);
+          smmu.deliverEvent(h.words);
           break;
         case 'atc.invalidation':
-          this.parts.smmu.deliverAtc(h.words);
+          smmu.deliverAtc(h.words);
           break;
       }
     }
-    yield* this.interrupts();
+    yield* interrupts(this.parts);
   }
 
-  resolve(gpa: number): number {
-    return this.parts.guestMemory.resolve(gpa);
+  resolve(gpa: number, at: string): number {
+    return guestAt(this.parts, at).memory.resolve(gpa);
   }
 
   scene(hazards: readonly Hazard[]): Scene {
@@ -128,14 +127,12 @@ export class Smmuv3Platform implements Platform {
     const p = this.parts;
     return {
       memory: p.memory.save(),
-      smmu: p.smmu.save(),
-      driver: p.driver.save(),
+      smmus: p.units.map((u) => u.smmu.save()),
+      drivers: p.drivers.save(),
       iommufd: p.iommufd.save(),
-      vmm: p.vmm.save(),
-      guest: p.guest.save(),
+      guests: p.guests.map((g) => ({ vmm: g.vmm.save(), linux: g.linux.save(), pages: g.pages.save() })),
       injector: p.injector.save(),
       hostPages: p.hostPages.save(),
-      guestPages: p.guestPages.save(),
     };
   }
 
@@ -143,13 +140,15 @@ export class Smmuv3Platform implements Platform {
     const s = state as Saved;
     const p = this.parts;
     p.memory.load(s.memory);
-    p.smmu.load(s.smmu);
-    p.driver.load(s.driver);
+    for (const [i, u] of p.units.entries()) u.smmu.load(s.smmus[i]);
+    p.drivers.load(s.drivers);
     p.iommufd.load(s.iommufd);
-    p.vmm.load(s.vmm);
-    p.guest.load(s.guest);
+    for (const [i, g] of p.guests.entries()) {
+      g.vmm.load(s.guests[i]!.vmm);
+      g.linux.load(s.guests[i]!.linux);
+      g.pages.load(s.guests[i]!.pages);
+    }
     p.injector.load(s.injector);
     p.hostPages.load(s.hostPages);
-    p.guestPages.load(s.guestPages);
   }
 }

@@ -161,8 +161,12 @@ export function plainCd(
 ): PlainCd | null {
   const d = cd[0]!;
   if (!flag(d, 31)) return null;
-  if (!flag(d, 41) || flag(d, 15)) return null;
-  if (!f.asid16 && bits(d, 63, 56) !== 0n) return null;
+  if (!flag(d, 41)) return null;
+  const single = regime === 'EL2';
+  // The endianness counts where there is a table to walk.
+  if (flag(d, 15) && (single || !flag(d, 14) || !flag(d, 30))) return null;
+  // EL2 without E2H has no ASID.
+  if (!f.asid16 && regime !== 'EL2' && bits(d, 63, 56) !== 0n) return null;
   const a = flag(d, 46);
   if (!a && f.termModel) return null;
   const s = flag(d, 44);
@@ -171,7 +175,6 @@ export function plainCd(
   const hd = flag(d, 42);
   const ha = flag(d, 43);
   if ((ha && f.httu < 1) || (hd && f.httu < 2)) return null;
-  const single = regime === 'EL2';
   const half = (size: number, granule: number, base: bigint, had: boolean): PlainStage1 | null => {
     if (!f.granules.includes(granule)) return null;
     const smallest = granule === 16 && f.vax ? 12 : 16;

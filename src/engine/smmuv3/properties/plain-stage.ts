@@ -93,10 +93,11 @@ function descriptorAt(t: PlainTable, table: bigint, level: number, input: bigint
   return table + 8n * bits(input, high, low);
 }
 
-/** The first table is aligned to its size, at least to 64 bytes; address bits below do not count. */
+/** The first table is aligned to its size, with 52-bit addresses at least to 64 bytes; address bits below do not count. */
 function alignedBase(t: PlainTable): bigint {
   const size = 8n << BigInt(t.inputBits - lowestBit(t.granule, t.start));
-  return t.base & ~((size > 64n ? size : 64n) - 1n);
+  const least = t.outputBits > 48 ? 64n : 16n;
+  return t.base & ~((size > least ? size : least) - 1n);
 }
 
 type Kind = 'invalid' | 'table' | 'leaf';

@@ -1,29 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../trace/index.ts';
 import { encodeCommand } from '../layout/index.ts';
-import { vmmOnRecorder } from './recording-kernel.ts';
-
-type Options = Parameters<typeof vmmOnRecorder>[0];
-
-/** Started, nic0 plugged, queue on; `seen` starts empty. */
-function plugged(o: Options = {}) {
-  const v = vmmOnRecorder(o);
-  expect(v.run(v.vmm.start()).ok).toBe(true);
-  expect(v.run(v.vmm.plug('nic0')).ok).toBe(true);
-  v.enableQueue();
-  v.kernel.take();
-  return v;
-}
-
-/** As `plugged`, with the guest's SMMU on and an S1 STE installed for nic0. */
-function translating(o: Options = {}) {
-  const v = plugged(o);
-  v.write('CR0', 0xd);
-  v.ste(8, 0x4810000bn, 0xd6n);
-  v.post(encodeCommand('CFGI_STE', { SID: 8, Leaf: 1 }));
-  v.kernel.take();
-  return v;
-}
+import { plugged, translating, vmmOnRecorder } from './recording-kernel.ts';
 
 const words = (c: bigint[]): string => c.map((w) => w.toString(16).padStart(16, '0')).join(' ');
 
@@ -167,11 +145,21 @@ describe('policy batch', () => {
     ]);
   });
 
-  it('CONS ends at the entry that the kernel did not do', () => {
+  it('sends a refused batch again, command by command: CONS ends at the one that fails by itself', () => {
     const v = translating({ batch: 8 });
-    v.kernel.answers.set('IOMMU_HWPT_INVALIDATE', { errno: 'EIO', out: { entry_num: 2 } });
-    v.post(asid(1), asid(2), asid(3), asid(4), sync);
+    const bad = encodeCommand('CFGI_CD', { SID: 8, SSID: 3 });
+    v.kernel.refuse = (call, input) => {
+      const entries = (input['entries'] ?? []) as { cmd: bigint[] }[];
+      return call === 'IOMMU_HWPT_INVALIDATE' && entries.some((e) => e.cmd[0] === bad[0]) ? 'EIO' : null;
+    };
+    v.post(asid(1), asid(2), bad, asid(4), sync);
+    expect(v.kernel.invalidations).toEqual([[words(asid(1))], [words(asid(2))]]);
     expect(v.vmm.readVirtual('CMDQ_CONS')).toBe(0x01000003n);
+    expect(v.vmm.readVirtual('GERROR')).toBe(1n);
+    v.kernel.refuse = () => null;
+    v.write('GERRORN', 1);
+    expect(v.kernel.invalidations[2]).toEqual([words(bad), words(asid(4))]);
+    expect(v.vmm.readVirtual('CMDQ_CONS') & 0xffffffn).toBe(6n);
   });
 });
 

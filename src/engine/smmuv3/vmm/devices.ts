@@ -1,4 +1,5 @@
 import type { Op } from '../../machine/index.ts';
+import { allocFaultQueue, forgetFaults } from './faults.ts';
 import { CR0, finaliseAuto, GBPA, incompatibility, type Registers, ringOf } from './registers.ts';
 import { ioctl, outputOf, report, type UnitContext, type VmmDevice, type VmmDeviceSpec } from './state.ts';
 import { vfioAttach, vfioDetach } from './vfio.ts';
@@ -9,6 +10,8 @@ const VIOMMU_ARM_SMMUV3 = 1;
 const HWPT_DATA_ARM_SMMUV3 = 2;
 const VEVENTQ_ARM_SMMUV3 = 1;
 const HW_INFO_BYTES = 40;
+/** IOMMU_HWPT_FAULT_ID_VALID */
+const FAULT_ID_VALID = 4;
 
 /** '', or why the step failed: an errno or the model's message. */
 type Failure = string;
@@ -22,15 +25,17 @@ const DONE: Failure = '';
 export function* plug(u: UnitContext, spec: VmmDeviceSpec): Op<Failure> {
   const attached = yield* vfioAttach(u.vmm, spec.name);
   if ('failure' in attached) return attached.failure;
+  const hw = yield* checkHardware(u, attached.devid);
   const d: VmmDevice = {
     name: spec.name,
     vsid: spec.vrid % 65536,
+    maxPasidLog2: hw.maxPasidLog2,
     ...attached,
     hwpt: attached.parent,
     s1Hwpt: 0,
     vdevice: 0,
   };
-  const failure = (yield* checkHardware(u, d)) || (u.state.viommu ? DONE : yield* makeViommu(u, d));
+  const failure = hw.failure || (u.state.viommu ? DONE : yield* makeViommu(u, d));
   if (failure) {
     yield* vfioDetach(u.vmm, d);
     return failure;
@@ -42,7 +47,10 @@ export function* plug(u: UnitContext, spec: VmmDeviceSpec): Op<Failure> {
 /** VFIO_DEVICE_ATTACH_IOMMUFD_PT: replace what is attached. @returns the errno */
 export function* attach(u: UnitContext, d: VmmDevice, hwpt: number): Op<string> {
   const r = yield* ioctl(u, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT', { flags: 0, pt_id: hwpt }, d.fd);
-  if (r.errno === '0') d.hwpt = hwpt;
+  if (r.errno === '0') {
+    if (d.hwpt !== hwpt) forgetFaults(u, d.name);
+    d.hwpt = hwpt;
+  }
   return r.errno;
 }
 
@@ -52,17 +60,19 @@ function* destroy(u: UnitContext, id: number): Op<void> {
 }
 
 /** smmuv3_accel_hw_compatible: GET_HW_INFO, settle the automatic properties, compare. */
-function* checkHardware(u: UnitContext, d: VmmDevice): Op<Failure> {
-  const r = yield* ioctl(u, 'IOMMU_GET_HW_INFO', { flags: 0, dev_id: d.devid, data_len: HW_INFO_BYTES });
-  if (r.errno !== '0') return `IOMMU_GET_HW_INFO: ${r.errno}`;
+function* checkHardware(u: UnitContext, devid: number): Op<{ failure: Failure; maxPasidLog2: number }> {
+  const r = yield* ioctl(u, 'IOMMU_GET_HW_INFO', { flags: 0, dev_id: devid, data_len: HW_INFO_BYTES });
+  const maxPasidLog2 = outputOf(r.out, 'out_max_pasid_log2');
+  if (r.errno !== '0') return { failure: `IOMMU_GET_HW_INFO: ${r.errno}`, maxPasidLog2 };
   const type = outputOf(r.out, 'out_data_type');
-  if (type !== HW_INFO_ARM_SMMUV3) return `Wrong data type (${type}) for Host SMMUv3 device info`;
+  if (type !== HW_INFO_ARM_SMMUV3)
+    return { failure: `Wrong data type (${type}) for Host SMMUv3 device info`, maxPasidLog2 };
   const host = hostRegisters(String(r.out['data'] ?? ''));
   if (!u.state.finalised) {
-    finaliseAuto(u.state.registers, host);
+    finaliseAuto(u.state.registers, host, u.vmm.properties, u.vmm.forwardsFaults);
     u.state.finalised = true;
   }
-  return incompatibility(u.state.registers, host);
+  return { failure: incompatibility(u.state.registers, host), maxPasidLog2 };
 }
 
 /** struct iommu_hw_info_arm_smmuv3 from its bytes as hex: flags, reserved, idr[6], iidr, aidr. */
@@ -87,7 +97,8 @@ function* makeViommu(u: UnitContext, d: VmmDevice): Op<Failure> {
   });
   if (viommu.errno !== '0') return `IOMMU_VIOMMU_ALLOC: ${viommu.errno}`;
   s.viommu = outputOf(viommu.out, 'out_viommu_id');
-  let failure = yield* allocFixed(u, d, 'abortHwpt', [1n, 0n]);
+  let failure = yield* makeFaultQueue(u);
+  if (!failure) failure = yield* allocFixed(u, d, 'abortHwpt', [1n, 0n]);
   if (!failure) failure = yield* allocFixed(u, d, 'bypassHwpt', [9n, 0n]);
   if (!failure) failure = yield* makeVeventq(u);
   if (!failure) {
@@ -96,6 +107,15 @@ function* makeViommu(u: UnitContext, d: VmmDevice): Op<Failure> {
   }
   if (failure) yield* freeViommu(u);
   return failure;
+}
+
+/** With the vIOMMU, when page faults are forwarded; QEMU has none. */
+function* makeFaultQueue(u: UnitContext): Op<Failure> {
+  if (!u.vmm.forwardsFaults) return DONE;
+  const q = yield* allocFaultQueue(u);
+  if (typeof q === 'string') return `IOMMU_FAULT_QUEUE_ALLOC: ${q}`;
+  u.state.faultQueue = q;
+  return DONE;
 }
 
 function* allocFixed(
@@ -110,15 +130,25 @@ function* allocFixed(
   return DONE;
 }
 
-/** A nested HWPT on the vIOMMU from the first two words of an STE. */
-export function* allocNested(u: UnitContext, d: VmmDevice, ste: readonly bigint[]): Op<{ errno: string; id: number }> {
+/**
+ * A nested HWPT on the vIOMMU from the first two words of an STE.
+ * @param faults whether it takes the fault queue, if there is one
+ */
+export function* allocNested(
+  u: UnitContext,
+  d: VmmDevice,
+  ste: readonly bigint[],
+  faults = false,
+): Op<{ errno: string; id: number }> {
+  const q = faults ? u.state.faultQueue : null;
   const r = yield* ioctl(u, 'IOMMU_HWPT_ALLOC', {
-    flags: 0,
+    flags: q ? FAULT_ID_VALID : 0,
     dev_id: d.devid,
     pt_id: u.state.viommu,
     data_type: HWPT_DATA_ARM_SMMUV3,
     data_len: 16,
     data: { ste: [ste[0], ste[1]] },
+    ...(q ? { fault_id: q.id } : {}),
   });
   return { errno: r.errno, id: outputOf(r.out, 'out_hwpt_id') };
 }
@@ -175,13 +205,13 @@ export function* freeNested(u: UnitContext, d: VmmDevice): Op<void> {
 export function* unplug(u: UnitContext, d: VmmDevice): Op<void> {
   if ((yield* attach(u, d, d.parent)) !== '0') report(u, `Unable to attach the default HW pagetable: ${d.name}`);
   yield* freeNested(u, d);
-  if (d.vdevice) yield* destroy(u, d.vdevice);
+  if (d.vdevice && u.vmm.rules.freesVdevice()) yield* destroy(u, d.vdevice);
   u.state.devices = u.state.devices.filter((x) => x !== d);
   if (u.state.devices.length === 0) yield* freeViommu(u);
   yield* vfioDetach(u.vmm, d);
 }
 
-/** smmuv3_accel_free_viommu: event queue, bypass, abort, vIOMMU. */
+/** smmuv3_accel_free_viommu: event queue, bypass, abort, vIOMMU. A fault queue goes after the HWPTs that hold it. */
 function* freeViommu(u: UnitContext): Op<void> {
   const s = u.state;
   if (s.veventq) {
@@ -189,6 +219,11 @@ function* freeViommu(u: UnitContext): Op<void> {
     yield* destroy(u, s.veventq.id);
   }
   for (const id of [s.bypassHwpt, s.abortHwpt, s.viommu]) if (id) yield* destroy(u, id);
-  s.veventq = null;
+  if (s.faultQueue) {
+    yield* u.vmm.kernel.close(s.faultQueue.fd);
+    yield* destroy(u, s.faultQueue.id);
+  }
+  s.veventq = s.faultQueue = null;
+  s.faults = [];
   s.bypassHwpt = s.abortHwpt = s.viommu = 0;
 }

@@ -1,8 +1,8 @@
 import { type Op, pause } from '../../machine/index.ts';
 import { eventLayout, eventName, eventText } from '../layout/index.ts';
-import { raiseGerror } from './consume.ts';
-import { CR0, GERROR, IRQ, ringOf } from './registers.ts';
-import { report, type UnitContext } from './state.ts';
+import { raiseEvtq, raiseGerror } from './interrupts.ts';
+import { CR0, GERROR, ringOf } from './registers.ts';
+import { reportOnce, type UnitContext } from './state.ts';
 
 const ENTRY = 32;
 /** struct iommufd_vevent_header and the event. */
@@ -14,16 +14,23 @@ export function* pollEvents(u: UnitContext): Op<void> {
   for (;;) {
     const q = u.state.veventq;
     if (!q) return;
-    const record = u.vmm.kernel.read(q.fd, RECORD).out.records[0];
-    if (!record) return;
+    const name = `vEVENTQ(type 1 id ${q.id})`;
+    const { errno, out } = u.vmm.kernel.read(q.fd, RECORD);
+    const record = out.records[0];
+    if (!record) {
+      if (errno !== '0') reportOnce(u, 'read failed', `${name}: read failed (${errno})`);
+      const words = u.vmm.rules.emptyRead();
+      if (words) propagate(u, words);
+      return;
+    }
     const sequence = Number(record['sequence']);
     if (Number(record['flags']) & LOST_EVENTS) {
-      report(u, `vEVENTQ(type 1 id ${q.id}): overflowed`);
+      reportOnce(u, 'overflowed', `${name}: overflowed`);
       q.started = false;
       continue;
     }
     if (q.started && sequence - q.lastSequence !== 1)
-      report(u, `vEVENTQ(type 1 id ${q.id}): lost ${sequence - q.lastSequence - 1} event(s)`);
+      reportOnce(u, 'lost', `${name}: lost ${(sequence - q.lastSequence - 1) >>> 0} event(s)`);
     q.lastSequence = sequence;
     q.started = true;
     propagate(u, ((record['evt'] ?? []) as (bigint | number | string)[]).map(BigInt));
@@ -36,20 +43,23 @@ export function* pollEvents(u: UnitContext): Op<void> {
  * outside guest memory loses it, and GERROR says so; the model knows no overflow flag.
  */
 export function propagate(u: UnitContext, words: readonly bigint[]): void {
+  if (!writeEvent(u, words)) raiseGerror(u, GERROR.evtqAbort);
+}
+
+/** smmuv3_write_eventq. @returns false when the queue is off, full or outside guest memory */
+export function writeEvent(u: UnitContext, words: readonly bigint[]): boolean {
   const r = u.state.registers;
   const q = ringOf(r, 'EVENTQ');
   const size = 2 ** q.log2size;
   const prod = Number(r['EVENTQ_PROD'] ?? 0n) % (2 * size);
   const cons = Number(r['EVENTQ_CONS'] ?? 0n) % (2 * size);
   const address = q.base + (prod % size) * ENTRY;
+  // Full is the same index with the other wrap bit; a CONS that says nonsense is never full.
   const full = (prod - cons + 2 * size) % (2 * size) === size;
-  if (!((r['CR0'] ?? 0n) & CR0.eventqen) || full || !u.vmm.memory.contains(address, ENTRY)) {
-    raiseGerror(u, GERROR.evtqAbort);
-    return;
-  }
+  if (!((r['CR0'] ?? 0n) & CR0.eventqen) || full || !u.vmm.memory.contains(address, ENTRY)) return false;
   for (let i = 0; i < 4; i++) u.vmm.memory.writeWord(address + i * 8, words[i] ?? 0n);
   r['EVENTQ_PROD'] = ((r['EVENTQ_PROD'] ?? 0n) & ~BigInt(2 * size - 1)) | BigInt((prod + 1) % (2 * size));
-  if ((r['IRQ_CTRL'] ?? 0n) & IRQ.evtq) u.irq.evtq = true;
+  raiseEvtq(u);
   u.vmm.trace.listener?.({
     kind: 'guest.event',
     actor: 'vmm',
@@ -59,4 +69,5 @@ export function propagate(u: UnitContext, words: readonly bigint[]): void {
     layout: eventLayout(words).id,
     text: eventText(words),
   });
+  return true;
 }

@@ -1,8 +1,8 @@
 import { hexPlain } from '../../bits/index.ts';
 import type { Op } from '../../machine/index.ts';
-import { readSte } from '../hardware/stream-table.ts';
 import { steLayout } from '../layout/index.ts';
 import { allocNested, attach, freeNested, gbpaHwpt, makeVdevice } from './devices.ts';
+import { findSte } from './find-ste.ts';
 import { CR0 } from './registers.ts';
 import { ioctl, report, type UnitContext, type VmmDevice } from './state.ts';
 
@@ -17,11 +17,11 @@ export function* installSte(u: UnitContext, d: VmmDevice): Op<boolean> {
   const failure = yield* makeVdevice(u, d);
   if (failure) return refuse(u, failure);
   const r = s.registers;
-  const found = readSte(u.vmm.memory, r['STRTAB_BASE'] ?? 0n, r['STRTAB_BASE_CFG'] ?? 0n, d.vsid);
-  if ('error' in found) return true;
+  const found = findSte(u, d.vsid);
+  if (!found) return true;
 
   const enabled = ((r['CR0'] ?? 0n) & CR0.smmuen) !== 0n;
-  const action = enabled ? u.vmm.rules.steAction(found.words) : 'gbpa';
+  const action = enabled ? u.vmm.rules.steAction(found) : 'gbpa';
   let nested = 0;
   let target: number;
   switch (action) {
@@ -37,22 +37,24 @@ export function* installSte(u: UnitContext, d: VmmDevice): Op<boolean> {
     case 'invalid':
       return refuse(u, `Invalid STE config for sid ${hexPlain(d.vsid)}`);
     case 'translate': {
-      const words = u.vmm.rules.nestedWords(found.words);
-      const made = yield* allocNested(u, d, words);
+      const words = u.vmm.rules.nestedWords(found);
+      const made = yield* allocNested(u, d, words, true);
       if (made.errno !== '0') return refuse(u, `IOMMU_HWPT_ALLOC: ${made.errno}`);
       nested = made.id;
       target = nested;
-      showRewrite(u, d, found.words, words, nested);
+      showRewrite(u, d, found, words, nested);
       break;
     }
   }
+  const destroyFirst = u.vmm.rules.replaceOrder() === 'destroy-first';
+  if (destroyFirst) yield* freeNested(u, d);
   const errno = yield* attach(u, d, target);
   if (errno !== '0') {
     // The HWPT that nobody uses goes again; the device keeps the one it had.
     if (nested) yield* ioctl(u, 'IOMMU_DESTROY', { id: nested });
     return refuse(u, `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`);
   }
-  yield* freeNested(u, d);
+  if (!destroyFirst) yield* freeNested(u, d);
   d.s1Hwpt = nested;
   return true;
 }

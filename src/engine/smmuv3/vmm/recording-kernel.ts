@@ -2,8 +2,13 @@ import { Injector, type Op, pause, runToEnd } from '../../machine/index.ts';
 import { GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { physicalFeatures } from '../hardware/features.ts';
+import { encodeCommand } from '../layout/index.ts';
 import type { HostKernel } from './state.ts';
 import { Vmm, type VmmParts } from './vmm.ts';
+
+/** File descriptors of the event queue and of the fault queue. */
+const EVENTS = 99;
+const FAULTS = 98;
 
 type Answer = { errno: string; out?: Record<string, unknown> };
 
@@ -15,8 +20,15 @@ export class RecordingKernel implements HostKernel {
   readonly invalidations: string[][] = [];
   /** Answers to give instead, by call; each is used once. */
   readonly answers = new Map<string, Answer>();
+  /** An errno to answer with, asked for each call; null: no objection. */
+  refuse: (call: string, input: Readonly<Record<string, unknown>>, fd: number) => string | null = () => null;
   /** Records that the next reads of the event queue return. */
   readonly events: Record<string, unknown>[] = [];
+  /** The same for the fault queue. */
+  readonly faults: Record<string, unknown>[] = [];
+  /** What was written to the fault queue. */
+  readonly responses: unknown[] = [];
+  maxPasidLog2 = 0;
   /** IDR0..IDR5 of the physical SMMU: ATS, RIL, 48-bit output, 16-bit SubstreamIDs. */
   idr = [...physicalFeatures({}).idr];
   private nextId = 1;
@@ -33,22 +45,25 @@ export class RecordingKernel implements HostKernel {
       this.answers.delete(c.call);
       return { errno: answer.errno, out: answer.out ?? {} };
     }
+    const refused = this.refuse(c.call, input, c.fd);
+    if (refused) return { errno: refused, out: {} };
     if (c.call === 'IOMMU_HWPT_INVALIDATE') {
       const entries = input['entries'] as { cmd: bigint[] }[];
       this.invalidations.push(entries.map((e) => e.cmd.map((w) => w.toString(16).padStart(16, '0')).join(' ')));
       return { errno: '0', out: { entry_num: entries.length } };
     }
-    if (c.call === 'IOMMU_GET_HW_INFO') return { errno: '0', out: { out_data_type: 2, data: this.hwInfo() } };
+    if (c.call === 'IOMMU_GET_HW_INFO') return this.info();
     const names: Record<string, string> = {
       IOMMU_IOAS_ALLOC: 'out_ioas_id',
       IOMMU_HWPT_ALLOC: 'out_hwpt_id',
       IOMMU_VIOMMU_ALLOC: 'out_viommu_id',
       IOMMU_VDEVICE_ALLOC: 'out_vdevice_id',
       IOMMU_VEVENTQ_ALLOC: 'out_veventq_id',
+      IOMMU_FAULT_QUEUE_ALLOC: 'out_fault_id',
       VFIO_DEVICE_BIND_IOMMUFD: 'out_devid',
     };
     const out = names[c.call];
-    return { errno: '0', out: out ? { [out]: this.nextId++, out_veventq_fd: 99 } : {} };
+    return { errno: '0', out: out ? { [out]: this.nextId++, out_veventq_fd: EVENTS, out_fault_fd: FAULTS } : {} };
   }
 
   openDevice(): number {
@@ -61,19 +76,26 @@ export class RecordingKernel implements HostKernel {
     return { errno: '0' };
   }
 
-  read(): { errno: string; out: { records: Record<string, unknown>[] } } {
-    const record = this.events.shift();
+  read(fd: number): { errno: string; out: { records: Record<string, unknown>[] } } {
+    const record = (fd === FAULTS ? this.faults : this.events).shift();
     return { errno: '0', out: { records: record ? [record] : [] } };
   }
 
   *write(fd: number, records: readonly unknown[]): Op<{ errno: string }> {
     yield pause('iommufd', 'write');
-    this.seen.push(`write ${fd} ${records.length}`);
-    return { errno: '0' };
+    this.responses.push(...records);
+    return { errno: this.refuse('write', {}, fd) ?? '0' };
   }
 
   take(): string[] {
     return this.seen.splice(0);
+  }
+
+  private info(): { errno: string; out: Record<string, unknown> } {
+    return {
+      errno: '0',
+      out: { out_data_type: 2, out_max_pasid_log2: this.maxPasidLog2, data: this.hwInfo() },
+    };
   }
 
   private hwInfo(): string {
@@ -94,8 +116,32 @@ function describe(input: Readonly<Record<string, unknown>>): string {
   return parts.map((p) => ` ${p}`).join('');
 }
 
+export type RecorderOptions = Parameters<typeof vmmOnRecorder>[0];
+
+/** For tests: started, nic0 plugged, queue on; `seen` starts empty. */
+export function plugged(o: RecorderOptions = {}) {
+  const v = vmmOnRecorder(o);
+  const ok = [v.run(v.vmm.start()), v.run(v.vmm.plug('nic0'))].every((r) => r.ok);
+  if (!ok) throw new Error('nic0 cannot be plugged');
+  v.enableQueue();
+  v.kernel.take();
+  return v;
+}
+
+/** For tests: as `plugged`, with the guest's SMMU on and an S1 STE installed for nic0. */
+export function translating(o: RecorderOptions = {}) {
+  const v = plugged(o);
+  v.write('CR0', 0xd);
+  v.ste(8, 0x4810000bn, 0xd6n);
+  v.post(encodeCommand('CFGI_STE', { SID: 8, Leaf: 1 }));
+  v.kernel.take();
+  return v;
+}
+
 /** For tests: a VMM with 256 MiB of guest memory at 0x4000_0000, a command queue at its start and the recording kernel. */
-export function vmmOnRecorder(o: Partial<Pick<VmmParts, 'deviations' | 'batch' | 'devices'>> = {}) {
+export function vmmOnRecorder(
+  o: Partial<Pick<VmmParts, 'deviations' | 'batch' | 'devices' | 'units' | 'properties' | 'pageFaults' | 'scope'>> = {},
+) {
   const host = new Memory(2 ** 34);
   const process = new ProcessMemory();
   process.add({ uva: 0x7f0000000000, size: 2 ** 28, base: 0x80000000, chunk: 4096 });
@@ -104,19 +150,19 @@ export function vmmOnRecorder(o: Partial<Pick<VmmParts, 'deviations' | 'batch' |
   const kernel = new RecordingKernel();
   const trace = new Trace();
   const injector = new Injector(trace);
+  const devices = o.devices ?? [
+    { name: 'nic0', vrid: 8 },
+    { name: 'nic1', vrid: 0x10 },
+  ];
   const vmm = new Vmm({
     kernel,
     memory,
     process,
     hostPages: new PageAllocator(0x100000000, 0x200000000),
-    devices: o.devices ?? [
-      { name: 'nic0', vrid: 8 },
-      { name: 'nic1', vrid: 0x10 },
-    ],
     trace,
     injector,
-    ...(o.deviations ? { deviations: o.deviations } : {}),
-    ...(o.batch ? { batch: o.batch } : {}),
+    ...o,
+    devices,
   });
   const run = <T>(op: Op<T>): T => runToEnd(op);
   const write = (reg: string, value: number | bigint): void => run(vmm.writeVirtual(reg, BigInt(value)));

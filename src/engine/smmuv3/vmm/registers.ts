@@ -40,18 +40,32 @@ const writable = new Set([
 
 export const isWritable = (reg: string): boolean => writable.has(reg);
 
+/** Properties of `-device arm-smmuv3,accel=on`; `auto` takes what the first device's SMMU has. */
+export interface VmmProperties {
+  readonly ats?: 'auto' | 'on' | 'off';
+  readonly ril?: 'auto' | 'on' | 'off';
+  /** Output address bits. */
+  readonly oas?: 'auto' | 44 | 48;
+  /** SubstreamID bits, 0 to 20. */
+  readonly ssidsize?: 'auto' | number;
+}
+
+const OAS_44 = 4n;
+const OAS_48 = 5n;
+
 /**
  * ID registers of QEMU's stage-1 model before a device has settled the `auto` properties (hw/arm/smmuv3.c
- * smmuv3_init_id_regs): RIL on, ATS and SubstreamIDs off, 44-bit output.
+ * smmuv3_init_id_regs, smmuv3_accel_idr_override): RIL on, ATS and SubstreamIDs off, 44-bit output unless a property says so.
  */
-export function idRegisters(): Registers {
+export function idRegisters(p: VmmProperties = {}): Registers {
+  const ssid = typeof p.ssidsize === 'number' ? BigInt(p.ssidsize) : 0n;
   return {
-    IDR0: 0x0d44101an,
-    IDR1: 0x02730000n | 0x10n,
+    IDR0: 0x0d44101an | (p.ats === 'on' ? 1n << 10n : 0n),
+    IDR1: 0x02730000n | (ssid << 6n) | 0x10n,
     IDR2: 0n,
-    IDR3: 0x1404n,
+    IDR3: p.ril === 'off' ? 0x1004n : 0x1404n,
     IDR4: 0n,
-    IDR5: 0x74n,
+    IDR5: 0x70n | (p.oas === 48 ? OAS_48 : OAS_44),
     IIDR: 0n,
     AIDR: 1n,
   };
@@ -69,6 +83,9 @@ export function resetRegisters(r: Registers): void {
 export function readRegister(r: Registers, reg: string): bigint {
   return r[reg === 'IRQ_CTRLACK' ? 'IRQ_CTRL' : reg] ?? 0n;
 }
+
+/** IDR1.SSIDSIZE: bits of a SubstreamID that the guest may use. */
+export const ssidBits = (r: Registers): number => field(r, 'IDR1', 'SSIDSIZE');
 
 /** Stores a written value with the register's width; the side effects are the caller's. */
 export function storeRegister(r: Registers, reg: string, value: bigint): void {
@@ -94,11 +111,16 @@ function copyField(to: Registers, from: Registers, reg: string, name: string): v
   to[reg] = words[0]!;
 }
 
-/** Takes the `auto` properties ATS, RIL and SSIDSIZE from the first device's SMMU (smmuv3_accel_auto_finalise). */
-export function finaliseAuto(r: Registers, host: Registers): void {
-  copyField(r, host, 'IDR0', 'ATS');
-  copyField(r, host, 'IDR3', 'RIL');
-  copyField(r, host, 'IDR1', 'SSIDSIZE');
+/**
+ * Takes the `auto` properties from the first device's SMMU (smmuv3_accel_auto_finalise).
+ * @param stalls policy `pageFaults: forwarded`: the vSMMU stalls as the SMMU does (QEMU: never, STALL_MODEL stays 1)
+ */
+export function finaliseAuto(r: Registers, host: Registers, p: VmmProperties = {}, stalls = false): void {
+  if ((p.ats ?? 'auto') === 'auto') copyField(r, host, 'IDR0', 'ATS');
+  if ((p.ril ?? 'auto') === 'auto') copyField(r, host, 'IDR3', 'RIL');
+  if ((p.ssidsize ?? 'auto') === 'auto') copyField(r, host, 'IDR1', 'SSIDSIZE');
+  if (p.oas === 'auto') r['IDR5'] = (r['IDR5']! & ~7n) | (field(host, 'IDR5', 'OAS') >= 5 ? OAS_48 : OAS_44);
+  if (stalls) copyField(r, host, 'IDR0', 'STALL_MODEL');
 }
 
 /**

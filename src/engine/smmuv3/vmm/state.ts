@@ -1,7 +1,7 @@
 import type { Injector, Op } from '../../machine/index.ts';
 import type { GuestMemory, MemorySlot, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import type { Trace } from '../../trace/index.ts';
-import { idRegisters, type Registers, resetRegisters } from './registers.ts';
+import { idRegisters, type Registers, resetRegisters, type VmmProperties } from './registers.ts';
 import type { VmmRules } from './rules.ts';
 
 /** The host kernel as one process reaches it; a `KernelProcess` is one. */
@@ -37,6 +37,8 @@ export interface VmmDevice {
   /** Its vfio cdev. */
   readonly fd: number;
   readonly devid: number;
+  /** log2 of the PASIDs that the host lets it use. */
+  readonly maxPasidLog2: number;
   /** Nesting parent that VFIO attached it to. */
   readonly parent: number;
   /** HWPT attached now. */
@@ -54,6 +56,33 @@ export interface Veventq {
   started: boolean;
 }
 
+/** IOMMUFD_OBJ_FAULT of a vSMMU. */
+export interface FaultQueue {
+  readonly id: number;
+  readonly fd: number;
+}
+
+/** A stalled transaction that the guest has to answer. */
+export interface PendingFault {
+  /** Virtual tag, in the guest's record and in its CMD_RESUME. */
+  readonly stag: number;
+  /** The kernel's, for the page response. */
+  readonly cookie: number;
+  readonly device: string;
+  readonly vsid: number;
+  /** The guest's event record. */
+  readonly words: readonly bigint[];
+  /** False while the guest's event queue has no room for it. */
+  delivered: boolean;
+}
+
+/** A command on its way into IOMMU_HWPT_INVALIDATE. */
+export interface Pending {
+  /** Position of the guest command in the queue. */
+  readonly at: number;
+  readonly words: readonly bigint[];
+}
+
 /** A page table of VFIO's list: a nesting parent on the IOAS, for one physical SMMU. */
 export interface ParentHwpt {
   readonly id: number;
@@ -69,9 +98,11 @@ export interface MachineState {
   parents: ParentHwpt[];
   /** Errors that the VMM reported since the operation began. */
   errors: string[];
+  /** Messages of error_report_once that have been printed, by place. */
+  reported: string[];
 }
 
-export const freshMachine = (): MachineState => ({ started: false, ioas: 0, parents: [], errors: [] });
+export const freshMachine = (): MachineState => ({ started: false, ioas: 0, parents: [], errors: [], reported: [] });
 
 /** One vSMMU's state between operations: plain data. */
 export interface UnitState {
@@ -84,12 +115,23 @@ export interface UnitState {
   /** The `auto` properties are settled. */
   finalised: boolean;
   registers: Registers;
+  /** STRTAB_BASE_CFG.FMT has been 1 since reset: SPLIT of that write. */
+  twoLevel: { split: number } | null;
   /** The command loop is running; a doorbell meanwhile is seen by it. */
   consuming: boolean;
+  /** Machine resets so far. */
+  resets: number;
+  /** Commands that wait for the batch to be sent; only a broken rule leaves any here between two doorbells. */
+  batch: Pending[];
+  /** Policy `pageFaults: forwarded`. */
+  faultQueue: FaultQueue | null;
+  /** Oldest first. */
+  faults: PendingFault[];
+  lastStag: number;
 }
 
-export function freshUnit(): UnitState {
-  const registers = idRegisters();
+export function freshUnit(properties: VmmProperties = {}): UnitState {
+  const registers = idRegisters(properties);
   resetRegisters(registers);
   return {
     viommu: 0,
@@ -99,7 +141,13 @@ export function freshUnit(): UnitState {
     devices: [],
     finalised: false,
     registers,
+    twoLevel: null,
     consuming: false,
+    resets: 0,
+    batch: [],
+    faultQueue: null,
+    faults: [],
+    lastStag: -1,
   };
 }
 
@@ -115,6 +163,9 @@ export interface MachineContext {
   readonly rules: VmmRules;
   /** Commands that one ioctl carries at most. */
   readonly batch: number;
+  readonly properties: VmmProperties;
+  /** Policy `pageFaults: forwarded`. */
+  readonly forwardsFaults: boolean;
   readonly state: MachineState;
   readonly ids: { readonly devices: string; readonly kernelObject: (id: number) => string };
 }
@@ -136,6 +187,14 @@ export function report(u: UnitContext, text: string): void {
   u.vmm.trace.listener?.({ kind: 'note', actor: 'vmm', at: u.ids.vsmmu, text: `VMM log: ${text}` });
 }
 
+/** error_report_once: the first time only, for each place. */
+export function reportOnce(u: UnitContext, place: string, text: string): void {
+  const { reported } = u.vmm.state;
+  if (reported.includes(place)) return;
+  reported.push(place);
+  report(u, text);
+}
+
 type Ioctl = Op<{ errno: string; out: Record<string, unknown> }>;
 
 /** An ioctl of a vSMMU's model, on /dev/iommu unless another fd is named. */
@@ -152,6 +211,10 @@ export function* machineIoctl(
 ): Ioctl {
   return yield* m.kernel.ioctl({ call, fd, input, at: m.ids.devices });
 }
+
+/** The plugged device that has the StreamID. */
+export const deviceOf = (u: UnitContext, sid: number): VmmDevice | undefined =>
+  u.state.devices.find((d) => d.vsid === sid);
 
 /** A numeric output. */
 export const outputOf = (out: Readonly<Record<string, unknown>>, name: string): number => Number(out[name] ?? 0);

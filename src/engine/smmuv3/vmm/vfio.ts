@@ -43,10 +43,10 @@ export function* vfioAttach(m: MachineContext, device: string): Op<Attached | Vf
  * one is made. @returns the parent that the device is attached to, or why there is none
  */
 function* findParent(m: MachineContext, fd: number, devid: number): Op<ParentHwpt | string> {
-  for (const p of m.state.parents) {
+  for (const p of m.rules.sharesParents() ? m.state.parents : []) {
     const errno = yield* attachTo(m, fd, p.id);
     if (errno === '0') return p;
-    if (errno !== 'EINVAL') return `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`;
+    if (m.rules.parentRefused(errno) === 'fail') return `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`;
   }
   const made = yield* machineIoctl(m, 'IOMMU_HWPT_ALLOC', { flags: NEST_PARENT, dev_id: devid, pt_id: m.state.ioas });
   if (made.errno !== '0') return `IOMMU_HWPT_ALLOC: ${made.errno}`;

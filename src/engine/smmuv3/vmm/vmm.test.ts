@@ -1,28 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { encodeCommand } from '../layout/index.ts';
-import { vmmOnRecorder } from './recording-kernel.ts';
-
-type Options = Parameters<typeof vmmOnRecorder>[0];
-
-/** Started, nic0 plugged, queue on; `seen` starts empty. */
-function plugged(o: Options = {}) {
-  const v = vmmOnRecorder(o);
-  expect(v.run(v.vmm.start()).ok).toBe(true);
-  expect(v.run(v.vmm.plug('nic0')).ok).toBe(true);
-  v.enableQueue();
-  v.kernel.take();
-  return v;
-}
-
-/** As `plugged`, with the guest's SMMU on and an S1 STE installed for nic0. */
-function translating(o: Options = {}) {
-  const v = plugged(o);
-  v.write('CR0', 0xd);
-  v.ste(8, 0x4810000bn, 0xd6n);
-  v.post(encodeCommand('CFGI_STE', { SID: 8, Leaf: 1 }));
-  v.kernel.take();
-  return v;
-}
+import { plugged, translating, vmmOnRecorder } from './recording-kernel.ts';
 
 describe('objects, arm-smmuv3.md 8.2', () => {
   it('start and the first device', () => {

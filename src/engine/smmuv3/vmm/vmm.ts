@@ -1,10 +1,10 @@
-import type { Injector, Op, OpResult } from '../../machine/index.ts';
-import { scoped, scopeOf } from '../../machine/scope.ts';
+import { type Injector, type Op, type OpResult, pause, scoped, scopeOf } from '../../machine/index.ts';
 import type { Backing, GuestMemory, MemorySlot, PageAllocator, ProcessMemory } from '../../memory/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { vmmRulesWith } from './deviations.ts';
 import { plug, unplug } from './devices.ts';
 import { addRam, mapSlot, removeRam } from './ram.ts';
+import { ssidBits, type VmmProperties } from './registers.ts';
 import type { VmmRules } from './rules.ts';
 import {
   freshMachine,
@@ -35,6 +35,10 @@ export interface VmmParts {
   readonly deviations?: readonly string[];
   /** Policy `batch`: guest commands that one ioctl carries at most. QEMU as read: 1. */
   readonly batch?: number;
+  /** Properties of the vSMMUs. */
+  readonly properties?: VmmProperties;
+  /** Policy `pageFaults`. */
+  readonly pageFaults?: 'terminated' | 'forwarded';
   /** Size of a physically contiguous piece of added memory. */
   readonly chunk?: number;
   /** The guest's name when there are several, for scene ids. */
@@ -56,6 +60,8 @@ export class Vmm implements MachineContext {
   readonly injector: Injector;
   readonly rules: VmmRules;
   readonly batch: number;
+  readonly properties: VmmProperties;
+  readonly forwardsFaults: boolean;
   readonly ids: MachineContext['ids'];
   /** At least one, in the order of the command line. */
   readonly units: readonly VSmmu[];
@@ -75,6 +81,8 @@ export class Vmm implements MachineContext {
     this.specs = p.devices;
     this.rules = vmmRulesWith(p.deviations ?? []);
     this.batch = Math.max(1, p.batch ?? 1);
+    this.properties = p.properties ?? {};
+    this.forwardsFaults = p.pageFaults === 'forwarded';
     this.chunk = p.chunk ?? 4096;
     const scope = p.scope ?? '';
     const objects = p.kernelObjects ?? 'kernel.obj';
@@ -140,6 +148,36 @@ export class Vmm implements MachineContext {
     this.begin();
     yield* unplug(this.unitOf(device), d);
     return this.result(`${device} is unplugged`);
+  }
+
+  /**
+   * What the guest finds in the device's configuration space (vfio-pci's PASID capability): none unless the vSMMU has
+   * SubstreamIDs and the host lets the device use PASIDs.
+   */
+  pasidBits(device: string): number {
+    const d = this.deviceOf(device);
+    if (!d) return 0;
+    return ssidBits(this.unitOf(device).state.registers) > 0 ? d.maxPasidLog2 : 0;
+  }
+
+  /**
+   * The guest starts a function-level reset: the write to the PCI Express capability traps, VFIO passes it to the kernel, and
+   * the kernel resets the function. vSMMU, vDEVICE and HWPTs are not touched; the kernel puts the attachment back.
+   * @param kernelReset what the kernel does meanwhile
+   */
+  *deviceReset(device: string, kernelReset: () => Op<void>): Op<OpResult> {
+    if (!this.isPlugged(device)) return refused(`${device} is not plugged`);
+    this.begin();
+    this.trace.exits++;
+    this.trace.listener?.({
+      kind: 'trap',
+      actor: 'vmm',
+      at: this.ids.devices,
+      text: `${device}: configuration write, Initiate Function Level Reset`,
+    });
+    yield pause('vmm', 'trap');
+    yield* kernelReset();
+    return this.result(`${device} is reset`);
   }
 
   isPlugged(device: string): boolean {

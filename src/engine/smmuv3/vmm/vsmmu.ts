@@ -1,9 +1,11 @@
 import { hexPlain } from '../../bits/index.ts';
-import { type Op, pause } from '../../machine/index.ts';
-import { scoped } from '../../machine/scope.ts';
-import { consume, deliverForward } from './consume.ts';
+import { type Op, pause, scoped } from '../../machine/index.ts';
+import { consume } from './consume.ts';
 import { attachGbpa, makeVeventq } from './devices.ts';
 import { pollEvents } from './events.ts';
+import { deliverFaults, pollFaults } from './faults.ts';
+import { noteTableFormat } from './find-ste.ts';
+import { deliverForward } from './forward.ts';
 import { installRange } from './install.ts';
 import { CR0, GBPA, isWritable, readRegister, resetRegisters, storeRegister } from './registers.ts';
 import { freshUnit, type MachineContext, report, type UnitContext, type UnitState, type VmmDevice } from './state.ts';
@@ -17,12 +19,13 @@ export class VSmmu implements UnitContext {
   readonly vmm: MachineContext;
   readonly ids: UnitContext['ids'];
   readonly irq = { evtq: false, gerror: false };
-  state: UnitState = freshUnit();
+  state: UnitState;
 
   /** @param scope of its scene objects */
   constructor(name: string, vmm: MachineContext, scope: string) {
     this.name = name;
     this.vmm = vmm;
+    this.state = freshUnit(vmm.properties);
     this.ids = { vsmmu: scoped('vmm', scope, 'vsmmu'), evtq: scoped('guest', scope, 'evtq') };
   }
 
@@ -44,6 +47,7 @@ export class VSmmu implements UnitContext {
     if (!isWritable(reg)) return;
     if (reg === 'GBPA') return yield* this.writeGbpa(value);
     const was = this.state.registers['CR0'] ?? 0n;
+    if (reg === 'CMDQ_CONS' && !(was & CR0.cmdqen) && !this.vmm.rules.consWritable()) return;
     storeRegister(this.state.registers, reg, value);
     switch (reg) {
       case 'CR0': {
@@ -51,8 +55,16 @@ export class VSmmu implements UnitContext {
         const failure = yield* makeVeventq(this);
         if (failure) report(this, failure);
         if ((was ^ value) & CR0.smmuen && this.vmm.rules.smmuenMovesDevices()) yield* this.followSmmuen();
+        yield* deliverFaults(this);
         break;
       }
+      case 'EVENTQ_CONS':
+        // The guest has made room: stalled events that waited for it go out now.
+        yield* deliverFaults(this);
+        break;
+      case 'STRTAB_BASE_CFG':
+        noteTableFormat(this, this.state.registers[reg]!);
+        break;
       case 'CMDQ_PROD':
       case 'GERRORN':
         yield* consume(this);
@@ -62,13 +74,22 @@ export class VSmmu implements UnitContext {
 
   /** Registers, then every device to what GBPA says. */
   *reset(): Op<void> {
-    resetRegisters(this.state.registers);
-    yield* attachGbpa(this);
+    const { rules } = this.vmm;
+    if (rules.resetsRegisters()) {
+      resetRegisters(this.state.registers);
+      this.state.twoLevel = null;
+    }
+    this.state.resets++;
+    this.state.consuming = false;
+    this.state.batch = [];
+    this.irq.evtq = this.irq.gerror = false;
+    if (rules.resetMovesDevices()) yield* attachGbpa(this);
   }
 
   /** Forwards what the kernel reports to the guest. */
   *pollEvents(): Op<void> {
     yield* pollEvents(this);
+    yield* pollFaults(this);
   }
 
   /** A held-back message of the injection point `vmm.forward` arrives. */

@@ -1,0 +1,147 @@
+import { hex, hexPlain } from '../../bits/index.ts';
+import { type TranslationCache, UID } from '../../cache/index.ts';
+import { type Hazard, type SceneCache, type SceneObject, scoped } from '../../machine/index.ts';
+import { ridText } from '../../pci/index.ts';
+import { cacheColumns, cerrorNames, configCells, deviceId, ring, translationCells } from '../hardware/index.ts';
+import type { Parts, Unit } from './parts.ts';
+import { entryWords, queueView, type RingKind, readWords } from './scene-queue.ts';
+import { steText } from './ste-text.ts';
+
+type Draft = Omit<SceneObject, 'band' | 'refs'> & { refs?: SceneObject['refs'] };
+
+/** Scene id of the physical STE of a StreamID. */
+export const physicalSteId = (u: Unit, sid: number): string => scoped('hw', u.scope, `ste.${hexPlain(sid)}`);
+
+const entries = (n: number): string[] => [n === 0 ? 'empty' : n === 1 ? '1 entry' : `${n} entries`];
+
+const queues = {
+  cmdq: { prefix: 'CMDQ', bit: 8, title: 'CMDQ' },
+  evtq: { prefix: 'EVENTQ', bit: 4, title: 'EVTQ' },
+  priq: { prefix: 'PRIQ', bit: 2, title: 'PRIQ' },
+} as const;
+
+/** Where a queue lies and how far it is, from the registers; `on`: it is enabled. */
+export function queueAt(u: Unit, kind: RingKind) {
+  const { smmu } = u;
+  const { prefix, bit } = queues[kind];
+  const { cmdqsLog2, eventqsLog2, priqsLog2 } = smmu.features;
+  const most = kind === 'cmdq' ? cmdqsLog2 : kind === 'evtq' ? eventqsLog2 : priqsLog2;
+  const bytes = entryWords[kind] * 8;
+  const q = ring(smmu.readRegister(`${prefix}_BASE`), most, bytes);
+  const size = 2 ** q.log2;
+  const prod = smmu.regs.num(`${prefix}_PROD`) & (2 * size - 1);
+  const cons = smmu.regs.num(`${prefix}_CONS`) & (2 * size - 1);
+  return { prefix, base: q.base, size, bytes, prod, cons, on: (smmu.regs.num('CR0') & bit) !== 0 };
+}
+
+function queueObject(p: Parts, u: Unit, kind: RingKind): Draft {
+  const q = queueAt(u, kind);
+  const err = kind === 'cmdq' ? (u.smmu.regs.num('CMDQ_CONS') >>> 24) & 0x7f : 0;
+  const { title } = queues[kind];
+  const position =
+    kind === 'cmdq'
+      ? `prod ${q.prod & (q.size - 1)} cons ${q.cons & (q.size - 1)}`
+      : q.prod === q.cons
+        ? 'empty'
+        : `prod ${q.prod} cons ${q.cons}`;
+  return {
+    id: u.smmu.ids[kind],
+    type: title,
+    title,
+    lines: q.on ? [position, ...(err ? [cerrorNames[err] ?? `error ${err}`] : [])] : ['off'],
+    ...(q.on && p.memory.contains(q.base, q.size * q.bytes) ? { queue: queueView(p.memory, kind, q, err !== 0) } : {}),
+  };
+}
+
+function cacheOf(c: TranslationCache, stale: ReadonlySet<number>): SceneCache {
+  const rows: SceneCache['rows'][number][] = [];
+  c.forEach((i) => {
+    rows.push({ id: c.e[i + UID]!, cells: translationCells(c, i), stale: stale.has(c.e[i + UID]!) });
+  });
+  return { columns: cacheColumns[c.name]!, rows };
+}
+
+/** What is to be seen of one physical SMMU and the devices behind it. */
+export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): SceneObject[] {
+  const { smmu } = u;
+  const { ids, caches } = smmu;
+  const out: SceneObject[] = [];
+  const section = p.units.length > 1 ? { section: u.name } : {};
+  const add = (o: Draft): void => {
+    out.push({ band: 'hardware', refs: [], ...section, ...o });
+  };
+  const staleIn = (at: string): ReadonlySet<number> => new Set(hazards.filter((x) => x.at === at).map((x) => x.entry));
+  const enabled = (smmu.regs.num('CR0') & 1) !== 0;
+  add({
+    id: ids.smmu,
+    type: 'SMMU',
+    title: p.units.length > 1 ? `SMMUv3 ${u.name}` : 'SMMUv3',
+    lines: [enabled ? 'enabled' : 'disabled', `OAS ${smmu.features.oas}`],
+    refs: enabled ? [{ to: ids.strtab }] : [],
+  });
+  add(queueObject(p, u, 'cmdq'));
+  add(queueObject(p, u, 'evtq'));
+  // Without a device that sends page requests the queue stays empty for ever.
+  if (u.devices.some((d) => d.priCapable) || smmu.regs.num('PRIQ_PROD') !== 0) add(queueObject(p, u, 'priq'));
+  const strtab = smmu.readRegister('STRTAB_BASE');
+  add({
+    id: ids.strtab,
+    type: 'Stream table',
+    title: 'Stream table',
+    lines: [strtab === 0n ? 'none' : hex(strtab & 0xfffffffffffc0n)],
+  });
+  const probed = u.driver.state.features !== null;
+  if (probed)
+    for (const m of u.driver.masters())
+      add({
+        id: physicalSteId(u, m.sid),
+        type: 'STE',
+        title: `STE ${hex(m.sid)}`,
+        device: m.name,
+        lines: [steText(readWords(p.memory, m.steAddress, 8))],
+      });
+
+  const config: SceneCache['rows'][number][] = [];
+  const stale = staleIn(ids.config);
+  const row = (name: 'STE' | 'CD' | 'L1STD' | 'L1CD', e: Parameters<typeof configCells>[1]): void => {
+    config.push({ id: e.uid, cells: configCells(name, e), stale: stale.has(e.uid) });
+  };
+  for (const e of caches.l1std.values()) row('L1STD', e);
+  for (const e of caches.ste.values()) row('STE', e);
+  for (const e of caches.l1cd.values()) row('L1CD', e);
+  for (const of of caches.cd.values()) for (const e of of.values()) row('CD', e);
+  const cache = (id: string, type: string, title: string, c: TranslationCache): void =>
+    add({ id, type, title, lines: entries(c.size), cache: cacheOf(c, staleIn(id)) });
+  cache(ids.iotlb, 'IOTLB', 'IOTLB', caches.iotlb);
+  add({
+    id: ids.config,
+    type: 'config cache',
+    title: 'STE and CD cache',
+    lines: entries(config.length),
+    cache: { columns: cacheColumns.config!, rows: config.sort((a, b) => a.id - b.id) },
+  });
+  cache(ids.s1walk, 'walk cache', 'S1 walk cache', caches.s1walk);
+  cache(ids.s2tlb, 'S2 TLB', 'S2 TLB', caches.s2tlb);
+  cache(ids.s2walk, 'walk cache', 'S2 walk cache', caches.s2walk);
+  const waiting = smmu.stalled();
+  for (const d of u.devices) {
+    const id = deviceId(d);
+    const stalls = waiting.filter((s) => s.device === d.name);
+    const groups = d.pri.waiting();
+    add({
+      id,
+      type: 'device',
+      title: d.name,
+      device: d.name,
+      lines: [
+        ridText(d.rid),
+        d.atsCapable ? (d.atsEnabled ? 'ATS on' : 'ATS off') : 'no ATS',
+        ...stalls.map((s) => `stalled STAG ${s.stag} ${s.access} 0x${s.iova.toString(16)}`),
+        ...(groups.length ? [`waits for page group ${groups.map((g) => g.group).join(', ')}`] : []),
+      ],
+      refs: probed ? [{ to: physicalSteId(u, d.rid) }] : [],
+      ...(d.atsCapable ? { cache: cacheOf(d.atc, staleIn(id)) } : {}),
+    });
+  }
+  return out;
+}
