@@ -45,7 +45,8 @@ const impureGlobals = new Set(
 );
 const impureMembers = new Set(['Math.random']);
 
-const isTest = (file) => /\.test\.tsx?$/.test(file);
+/** Tests, and the folders that only tests use. */
+const isTest = (file) => /\.test\.tsx?$/.test(file) || file.includes('/properties/');
 const isSource = (file) => /\.(ts|tsx)$/.test(file);
 const roomOf = (file) => (file.startsWith('src/') ? (file.split('/').length > 2 ? file.split('/')[1] : '') : undefined);
 const engineRoomOf = (file) => (file.startsWith('src/engine/') ? file.split('/')[2] : undefined);

@@ -39,14 +39,15 @@ export function deliverFault(k: Kernel, ctx: Context, id: number, group: FaultGr
   const fault = mustFind(ctx, id, 'FAULT');
   fault.deliver.push(group);
   const r = group.requests.at(-1)!;
-  const pasid = r.pasid === null ? '' : ` pasid ${r.pasid}`;
   k.trace.listener?.({
     kind: 'note',
     actor: 'iommufd',
     at: sceneId(ctx, fault.id),
-    text: `page request of ${mustFind(ctx, group.device, 'DEVICE').device}${pasid} at 0x${r.address.toString(16)} waits in FAULT ${fault.id}`,
+    text: `page request of ${mustFind(ctx, group.device, 'DEVICE').device}${pasidText(r)} at 0x${r.address.toString(16)} waits in FAULT ${fault.id}`,
   });
 }
+
+const pasidText = (r: PageRequest): string => (r.pasid === null ? '' : ` pasid ${r.pasid}`);
 
 export type FaultRecord = Readonly<Record<string, unknown>>;
 
@@ -107,13 +108,22 @@ export function* writeResponses(
     const group = fault.response.get(key);
     if (!group) return stop('EINVAL');
     fault.response.delete(key);
-    yield* answer(k, ctx, group, response);
+    yield* answer(k, ctx, fault, group, response);
   }
   return { errno: '0', bytes };
 }
 
-function* answer(k: Kernel, ctx: Context, group: FaultGroup, code: 'success' | 'invalid'): Op<void> {
-  yield* k.driver.pageResponse(mustFind(ctx, group.device, 'DEVICE').device, group.requests.at(-1)!, code);
+function* answer(k: Kernel, ctx: Context, fault: Fault, group: FaultGroup, code: 'success' | 'invalid'): Op<void> {
+  const { device } = mustFind(ctx, group.device, 'DEVICE');
+  const r = group.requests.at(-1)!;
+  k.trace.listener?.({
+    kind: 'note',
+    actor: 'iommufd',
+    at: sceneId(ctx, fault.id),
+    to: k.driver.sceneId?.(device) ?? 'kernel.driver',
+    text: `page request of ${device}${pasidText(r)} at 0x${r.address.toString(16)} is answered: ${code}`,
+  });
+  yield* k.driver.pageResponse(device, r, code);
   yield pause('iommufd', 'fault.response');
 }
 
@@ -136,7 +146,7 @@ function* invalidate(k: Kernel, ctx: Context, fault: Fault, mine: (g: FaultGroup
     groups.push(fault.response.get(c)!);
     fault.response.delete(c);
   }
-  for (const g of groups) yield* answer(k, ctx, g, 'invalid');
+  for (const g of groups) yield* answer(k, ctx, fault, g, 'invalid');
 }
 
 /** iommufd_fault_destroy */

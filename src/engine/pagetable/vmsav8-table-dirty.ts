@@ -7,7 +7,7 @@ import type { TableWrite } from './vmsav8-table-steps.ts';
 const AP_READ_ONLY = 1n << 7n;
 const DBM = 1n << 51n;
 
-export interface DirtyResult {
+interface DirtyResult {
   /** EINVAL: not a stage-1 table, or a hole in the range. What came before is reported all the same. */
   readonly errno: string;
   /** Leaves that were written to, in ascending order. */

@@ -13,7 +13,7 @@ import {
 } from './vmsav8-table-format.ts';
 import { FIRST_WORDS, Gather, RunOfWrites, type TableStep, type TableWrite } from './vmsav8-table-steps.ts';
 
-export { type DirtyResult, readAndClearDirty } from './vmsav8-table-dirty.ts';
+export { readAndClearDirty } from './vmsav8-table-dirty.ts';
 export * from './vmsav8-table-format.ts';
 export type { TableFlush, TableStep, TableWrite } from './vmsav8-table-steps.ts';
 

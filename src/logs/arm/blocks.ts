@@ -14,6 +14,8 @@ export interface Block {
   readonly hint: Hint;
   /** What its label or its form says it is; null: undecided. */
   readonly kind: Kind | null;
+  /** It can be tables as well, by its form alone. */
+  readonly also: boolean;
   /** StreamID that the heading names. */
   readonly sid: number | null;
   /** Words that the text does not give, added as zero: DW4 to DW7. */

@@ -73,9 +73,15 @@ function kindRecords(block: Block, kind: Kind, p: Piece): Draft[] {
 /**
  * Puts the records of a dump out.
  * @param only the text holds nothing else, so that what cannot be decided is still shown
+ * @param entries takes a block of queue entries
  * @returns the blocks that are nothing that is known
  */
-export function dumpRecords(dump: Dump, sink: Sink, only: boolean): { block: Block; why: string }[] {
+export function dumpRecords(
+  dump: Dump,
+  sink: Sink,
+  only: boolean,
+  entries: (block: Block, kind: 'event' | 'command') => void,
+): { block: Block; why: string }[] {
   const unread: { block: Block; why: string }[] = [];
   for (const block of dump.blocks) {
     const parts = pieces(dump, block);
@@ -90,6 +96,10 @@ export function dumpRecords(dump: Dump, sink: Sink, only: boolean): { block: Blo
       if (linked && empty(words)) continue;
       const whole = parts.length === 1;
       const kind = whole ? block.kind : (decide(judge(words))?.kind ?? null);
+      if (whole && (kind === 'event' || kind === 'command')) {
+        entries(block, kind);
+        continue;
+      }
       if (kind === null || (kind !== 'descriptors' && kind !== 'l1std' && kind !== 'l1cd' && p.count % 8 !== 0)) {
         const all = judge(words);
         const any = all.some((c) => c.fit !== 'no');

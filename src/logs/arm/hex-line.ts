@@ -100,6 +100,13 @@ export function hexLine(text: string, open = 0): HexLine | null {
     hint = hintOfLabel(label[1] as string);
     s = s.slice(label[0].length);
   }
+  // What gdb and C print in front of an array: `ste = {data = {`, `.data = {`.
+  const assigned = /^(?:[\w.$>[\]-]{1,40}\s*=\s*)?\{[{\s]*(?:\.?[\w]{1,20}\s*=\s*\{[{\s]*)?/.exec(s);
+  if (assigned) {
+    const name = /\b(ste|cd)s?\b/i.exec(assigned[0]);
+    if (name) hint = (name[1] as string).toLowerCase() as Hint;
+    s = s.slice(assigned[0].length);
+  }
   if (s.length < 16 && !within && hint === null) return null;
   if (!/^[0-9a-fx]/i.test(s) && !/^[{[(]/.test(s)) return null;
   s = s.replace(/\s+\|.{0,32}\|$/, '');

@@ -34,7 +34,7 @@ const needs = (text: string, met: (f: SmmuFeatures) => boolean, feature?: Need['
 });
 const oas = (bits: number): Need => {
   const size = addressSizeBits.find((b) => b >= bits) ?? 64;
-  return needs(`IDR5.OAS of ${size} bits`, (f) => f.oas >= bits, ['OAS', size]);
+  return needs(`IDR5.OAS of ${size} bits`, (f) => f.oas >= bits, size <= 52 ? ['OAS', size] : undefined);
 };
 const granuleNeed = (shift: number): Need => {
   const name = `GRAN${2 ** (shift - 10)}K`;
@@ -94,11 +94,14 @@ export function steBreaches(words: readonly bigint[]): Breach[] {
       add(['EATS', 'S2S'], 'split-stage ATS and stalling stage-2 faults exclude each other', noAts, true);
     if (eats === 2 && config === 7)
       add(['EATS'], 'split-stage ATS', needs('IDR0.NS1ATS = 0', (f) => !f.ats || !f.ns1ats));
-    const ownsVmid = config !== 5 || get('STRW') === 0;
-    if (ownsVmid && get('S2VMID') > 0xff)
-      add(['S2VMID'], `S2VMID ${get('S2VMID')} has more than 8 bits`, {
-        ...needs('IDR0.VMID16 = 1', (f) => f.vmid16 || !f.s2p, ['VMID16', true]),
-      });
+    // An EL2 stream world has no VMID.
+    const el2 = config === 5 && get('STRW') !== 0;
+    if (get('S2VMID') > 0xff)
+      add(
+        ['S2VMID'],
+        `S2VMID ${get('S2VMID')} has more than 8 bits`,
+        needs('IDR0.VMID16 = 1', (f) => f.vmid16 || !f.s2p || (el2 && f.hyp), ['VMID16', true]),
+      );
   }
   return out;
 }

@@ -9,7 +9,7 @@ import type { Block } from './blocks.ts';
 import { Image } from './image.ts';
 import { judgeCd, judgeSte } from './judge.ts';
 import { getter } from './legality.ts';
-import { explore, type FoundLeaf, type FoundTable, stage1Trees, stage2Tree, type ToPhysical, type Tree, walk } from './table-walk.ts';
+import { explore, type FoundLeaf, type FoundTable, stage1Trees, stage2Tree, type ToPhysical, type Tree, type WalkEnd, walk } from './table-walk.ts';
 
 export interface SteFound {
   readonly words: readonly bigint[];
@@ -132,10 +132,13 @@ function reachable(image: Image, ste: readonly bigint[] | null): ToPhysical {
   if (!ste || (steGet(ste, 'Config') & 7n) !== 7n) return to;
   return (a) => {
     const end = to(a);
-    const found = end.kind === 'mapped' && image.word(end.out - (end.out % 8)) !== null;
-    return !found && image.word(a - (a % 8)) !== null
-      ? { kind: 'mapped', out: a, word: 0n, shift: 12, guest: true }
-      : end;
+    const there = end.kind === 'mapped';
+    const guest: WalkEnd = { kind: 'mapped', out: a, word: 0n, shift: 12, guest: true };
+    if (there && image.word(end.out - (end.out % 8)) !== null) return end;
+    if (image.word(a - (a % 8)) !== null) return guest;
+    // Of a table that the text gives in part, any word tells where it lies.
+    if (there && image.touches(end.out)) return end;
+    return image.touches(a) ? guest : end;
   };
 }
 

@@ -102,7 +102,8 @@ export class RawBlocks {
 
   /** A line above a dump that says what it is. */
   head(heading: Heading, line: number): void {
-    this.close();
+    // A prompt does not part what its address joins.
+    if (heading.hint !== null) this.close();
     const known = this.#heading;
     // A prompt below a heading does not hide it: `CD at 0x1000:` and then `(qemu) xp /8gx 0x1000`.
     if (known && heading.hint === null && line - known.line <= 2) this.#heading = { heading: known.heading, line };
@@ -149,7 +150,7 @@ export class RawBlocks {
       open.star = true;
       return true;
     }
-    if (!/^[0-9a-f]{7,8}$/i.test(text) || !(open.star || BigInt(`0x${text}`) === open.printed + BigInt(open.bytes.length)))
+    if (!/^[0-9a-f]{6,16}$/i.test(text) || !(open.star || BigInt(`0x${text}`) === open.printed + BigInt(open.bytes.length)))
       return false;
     this.#fill(open, BigInt(`0x${text}`));
     this.close();
@@ -198,7 +199,9 @@ export class RawBlocks {
     }
     const block = this.#block(open);
     const { kind, words } = block;
-    if (kind === 'event' || kind === 'command' || kind === 'page request') {
+    // What can be a table too waits for what points to it.
+    const pending = block.address !== null && block.hint === null && block.also;
+    if (!pending && (kind === 'event' || kind === 'command' || kind === 'page request')) {
       const size = kind === 'event' ? 4 : 2;
       if (words.length % size === 0) {
         this.#emit(block, cut(kind, words));
@@ -237,6 +240,7 @@ export class RawBlocks {
       pa: null,
       hint: open.hint,
       kind,
+      also: all.some((c) => c.fit === 'legal' && c.kind !== 'event' && c.kind !== 'command'),
       sid: open.sid,
       padded,
     };
@@ -247,7 +251,7 @@ export class RawBlocks {
     if (this.#kept.length === 0) return;
     const dump = link(this.#kept);
     const only = alone && this.#decoded === 0 && this.#kept.length === 1;
-    const unread = dumpRecords(dump, this.#sink, only);
+    const unread = dumpRecords(dump, this.#sink, only, (block, kind) => this.#emit(block, cut(kind, block.words)));
     for (const { block, why } of unread) {
       // Two words are a command, four an event record, if the text holds nothing else.
       const n = block.words.length;

@@ -18,10 +18,6 @@ import { abortSte, bypassSte, cdTableSte, S1DSS, writeSte } from './stream-table
 const pagingOf = (k: Kernel, name: string): Domain | null =>
   isPaging(name) ? (k.state.domains.find((d) => d.name === name) ?? null) : null;
 
-/** Somebody uses an SSID other than 0 of the table (arm_smmu_ssids_in_use). */
-export const ssidsInUse = (u: Unit, t: CdTable | null): boolean =>
-  t !== null && usersOf(u, t).some((m) => m.pasids.length > 0);
-
 /**
  * arm_smmu_attach_dev for a DMA domain (arm-smmuv3.md 7.2). First the CD, then the STE, then ATS, then the domain that was left.
  * @param table the CD table that the STE shall point to: the device's own as in Linux, or another's for comparing
@@ -34,11 +30,14 @@ export function* attachStage1(u: Unit, m: Master, domain: Domain, table: CdTable
   const left = pagingOf(k, m.domain);
   const was = m.atsEnabled;
   // Both domains invalidate the device until hardware has moved.
-  join(domain, m, 0, m.ats);
-  const moved = usersOf(u, table).filter((o) => o !== m && o.domain !== domain.name);
+  const first = k.rules.joinsFirst();
+  if (first) join(domain, m, 0, m.ats);
+  // CD 0 is what RIDs with a DMA domain use.
+  const moved = usersOf(u, table).filter((o) => o !== m && isPaging(o.domain) && o.domain !== domain.name);
   for (const o of moved) join(domain, o, 0, o.atsEnabled);
   yield* writeCd(u, m, table, 0, domainCd(m, domain));
   yield* writeSte(u, m, cdTableSte(u, m, table, m.ats, S1DSS.ssid0));
+  if (!first) join(domain, m, 0, m.ats);
   m.cdTable = table;
   m.domain = domain.name;
   yield* commit(u, m, 0, m.ats, left, was);

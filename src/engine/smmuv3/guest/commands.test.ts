@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { wordsToBytes } from '../../bits/index.ts';
-import { encodeCommand } from '../layout/index.ts';
 import {
   atcInv,
   type Command,
@@ -11,6 +10,8 @@ import {
   nhVa,
   nsnhAll,
   prefetchConfig,
+  priDeny,
+  resume,
   sync,
 } from './commands.ts';
 import { splitRange } from './range.ts';
@@ -58,9 +59,14 @@ describe('commands of a guest, arm-smmuv3.md 10.2', () => {
   it('C15 and C16: four pages, and everything of one PASID', () => {
     expect(words(atcInv(8, 8 * 4096, 4 * 4096))).toBe('0000000800000040 0000000000008002');
     expect(words(atcInv(8, 0, 0))).toBe('0000000800000040 0000000000000034');
-    // Linux sends the PASID form for SVA only; the encoding is checked here as the guest could post it by hand.
-    expect(words(encodeCommand('ATC_INV', { SID: 8, SSV: 1, SSID: 5, Size: 52 }))).toBe(
-      '0000000800005840 0000000000000034',
-    );
+    expect(words(atcInv(8, 0, 0, 5))).toBe('0000000800005840 0000000000000034');
+  });
+
+  it('answers, with the guest’s StreamID in H5 and H6', () => {
+    expect(words(resume(8, 0x1234, 'retry'))).toBe('0000000800001044 0000000000001234');
+    expect(words(resume(8, 0x1234, 'abort'))).toBe('0000000800002044 0000000000001234');
+    expect(words(priDeny(8, null, 5))).toBe('0000000800000041 0000000000000005');
+    expect(words(priDeny(8, 5, 511))).toBe('0000000800005841 00000000000001ff');
+    expect(words(cfgiCd(8, 5, false))).toBe('0000000800005005 0000000000000000');
   });
 });

@@ -193,6 +193,23 @@ const scenarios: Record<string, Scenario> = {
     },
     stale: ['ATC'],
   },
+  'guest.joins-late': {
+    features: { CD2L: false },
+    run: (m) => {
+      attach(m, 'dma0');
+      map(m, 'dma1');
+      const asid = 2n;
+      let raced = false;
+      for (const op = m.driver.attach({ device: 'nic0', domain: 'dma1' }); !op.next().done; ) {
+        const cd = m.memory.readWord(m.driver.views().devices[0]!.cdTable!.address);
+        // Hardware has the new CD, the attach is not over: another CPU unmaps what a device has just used.
+        if (raced || cd >> 48n !== asid || !m.dma(0x10000).ok) continue;
+        raced = true;
+        unmap(m, 'dma1');
+      }
+    },
+    stale: ['IOTLB'],
+  },
   'guest.no-atc-inv-on-pasid-detach': {
     devices: [ats],
     run: (m) => {

@@ -228,6 +228,14 @@ export const guestDeviations: readonly GuestDeviation[] = [
     instead: (sids, ssid) => sids.map((sid) => cfgiCd(sid, ssid)),
   },
   {
+    name: 'guest.joins-late',
+    rule: 'joinsFirst',
+    about:
+      'A domain hears of a new device only when hardware uses its page table already: an unmap that another CPU makes in between is ' +
+      'told to nobody.',
+    instead: () => false,
+  },
+  {
     name: 'guest.no-atc-inv-on-pasid-detach',
     rule: 'pasidAtc',
     about: 'A PASID is taken from a device, which keeps the PASID’s translations in its ATC.',

@@ -1,5 +1,4 @@
 export { guestDeviations } from './deviations.ts';
-export { GuestDriver, type GuestParts, type GuestUnit } from './driver.ts';
-export { cdTableId, steId, tableId, type UnitIds, unitIds } from './ids.ts';
-export type { GuestCpu, GuestDevice, VirtualSmmu } from './state.ts';
-export type { DeviceView, DomainView, GuestViews, ProcessView, RingView, UnitView } from './views.ts';
+export { GuestDriver } from './driver.ts';
+export { cdTableId } from './ids.ts';
+export type { DeviceView, GuestViews, UnitView } from './views.ts';

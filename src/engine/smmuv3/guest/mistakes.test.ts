@@ -254,4 +254,40 @@ describe('through the whole machine', () => {
     for (const device of ['nic0', 'nic1']) m.step(m.guest.unbind({ device, process: 'app' }));
     expect(m.guest.views().processes).toEqual([]);
   });
+
+  it('a stalled access of a process goes up to the guest and comes back with its page', () => {
+    const m = booted({ pasidBits: 8, stall: true });
+    m.step(m.guest.attach({ device: 'nic0', domain: 'dma0' }));
+    m.step(m.guest.bind({ device: 'nic0', process: 'app' }));
+    m.step(m.guest.map({ domain: 'app', iova: IOVA, gpa: GPA, size: 8192, present: false }));
+    const dma = (iova: number, write: boolean) => m.dma(BigInt(iova), write, false, m.devices[0]!, 1);
+    m.events.length = 0;
+    expect(dma(IOVA, false)).toMatchObject({ ok: true, pa: m.guestMemory.resolve(GPA) });
+    expect(
+      m.events.flatMap((e) => (e.kind === 'command.post' && e.command.name === 'RESUME' ? [e.queue] : [])),
+    ).toEqual(['virtual', 'physical']);
+    // Clean after the read: the write stalls once more. Then an address without an area: aborted.
+    expect(dma(IOVA, true)).toMatchObject({ ok: true, pa: m.guestMemory.resolve(GPA) });
+    expect(dma(0x40000, true)).toMatchObject({ ok: false });
+    m.step(m.guest.exit({ process: 'app' }));
+    m.events.length = 0;
+    expect(dma(IOVA + 4096, true)).toMatchObject({ ok: false });
+    expect(m.events.some((e) => e.kind === 'guest.event')).toBe(false);
+  });
+
+  it.each([16384, 65536] as const)('a guest with pages of %i bytes on a host with 4 KiB', (page) => {
+    const m = booted({ pasidBits: 8, page });
+    m.step(m.guest.attach({ device: 'nic0', domain: 'dma0' }));
+    m.step(m.guest.bind({ device: 'nic0', process: 'app' }));
+    for (const [domain, pasid] of [
+      ['dma0', -1],
+      ['app', 1],
+    ] as const) {
+      m.step(m.guest.map({ domain, iova: 4 * page, gpa: 0x48400000, size: 2 * page }));
+      const dma = (iova: number) => m.dma(BigInt(iova), true, false, m.devices[0]!, pasid);
+      expect(dma(6 * page - 8)).toMatchObject({ ok: true, pa: m.guestMemory.resolve(0x48400000 + 2 * page - 8) });
+      m.step(m.guest.unmap({ domain, iova: 5 * page, size: page }));
+      expect([dma(5 * page).ok, dma(4 * page).ok]).toEqual([false, true]);
+    }
+  });
 });

@@ -35,7 +35,8 @@ export function* setPasid(u: Unit, m: Master, pasid: number, target: PasidTarget
   const old = m.pasids.find((a) => a.pasid === pasid);
   const left = old ? spaceOfPasid(u.kernel, u, old) : null;
   const was = m.atsEnabled;
-  join(space, m, pasid, m.ats);
+  const first = u.kernel.rules.joinsFirst();
+  if (first) join(space, m, pasid, m.ats);
   const cd =
     target.kind === 'domain' ? domainCd(m, target.domain) : processCd(u, m, space.asid, target.process, 'walks');
   yield* writeCd(u, m, table, pasid, cd);
@@ -48,6 +49,7 @@ export function* setPasid(u: Unit, m: Master, pasid: number, target: PasidTarget
     const dss = m.domain === 'bypass' ? S1DSS.bypass : S1DSS.terminate;
     yield* writeSte(u, m, cdTableSte(u, m, table, m.ats, dss));
   }
+  if (!first) join(space, m, pasid, m.ats);
   yield* commit(u, m, pasid, m.ats, left, was);
   return '0';
 }

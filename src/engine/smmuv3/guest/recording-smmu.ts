@@ -159,5 +159,3 @@ export function guestOnRecorder(o: RecorderOptions = {}) {
   };
   return { driver, smmu, smmu1, memory, pages, trace, events, run, ok, sent };
 }
-
-export type Recorded = ReturnType<typeof guestOnRecorder>;

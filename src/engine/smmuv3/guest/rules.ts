@@ -67,6 +67,8 @@ export interface GuestRules {
   steSync(sid: number): Command[];
   /** A hint after a whole stream table entry was written; without CMD_SYNC. */
   stePrefetch(sid: number): Command[];
+  /** A domain takes on a device before hardware is told, so that no unmap in between is lost. */
+  joinsFirst(): boolean;
   /** When what a device's RID (`ssid` 0) or PASID reaches has changed and its ATC may hold the old. */
   attachAtc(sid: number, ssid: number): Command[];
   /** When a PASID is taken from a device. */
@@ -124,6 +126,8 @@ export const guestRules: GuestRules = {
   steSync: (sid) => [cfgiSte(sid)],
   // arm_smmu_write_ste
   stePrefetch: (sid) => [prefetchConfig(sid)],
+  // arm_smmu_attach_prepare, arm_smmu_install_new_domain_invs
+  joinsFirst: () => true,
   // arm_smmu_attach_commit
   attachAtc: (sid, ssid) => [atcInv(sid, 0, 0, ssid)],
   // arm_smmu_blocking_set_dev_pasid

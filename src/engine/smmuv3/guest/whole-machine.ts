@@ -21,6 +21,10 @@ export interface Options {
   /** A second device: 0000:01:02.0, 0000:00:02.0. */
   readonly two?: boolean;
   readonly pasidBits?: number;
+  /** The SMMU and the devices can stall, and the VMM passes stalls on. */
+  readonly stall?: boolean;
+  /** PAGE_SIZE of the guest's kernel. */
+  readonly page?: 4096 | 16384 | 65536;
 }
 
 /** For tests: all parts, wired as on a machine; nothing is started. */
@@ -29,9 +33,9 @@ export function machine(o: Options = {}) {
   const trace = new Trace();
   const injector = new Injector(trace);
   const device = (name: string, rid: number, vrid: number) =>
-    new PciDevice({ name, rid, vrid, pasidBits: o.pasidBits ?? 0, ats: o.ats ?? false, pri: false });
+    new PciDevice({ name, rid, vrid, pasidBits: o.pasidBits ?? 0, ats: o.ats ?? false, pri: false, stall: o.stall });
   const devices = [device('nic0', RID, VRID), ...(o.two ? [device('nic1', 0x110, 0x10)] : [])];
-  const smmu = new Smmu(memory, physicalFeatures({}), devices, trace, injector);
+  const smmu = new Smmu(memory, physicalFeatures(o.stall ? { STALL_MODEL: 0 } : {}), devices, trace, injector);
   const hostPages = new PageAllocator(0x880000000000, 0x880400000000);
   const rules = hostRulesWith(o.deviations ?? []);
   const host = new HostDriver({ smmu, memory, pages: hostPages, devices, trace, injector, rules });
@@ -51,6 +55,7 @@ export function machine(o: Options = {}) {
     injector,
     deviations,
     batch: o.batch ?? 1,
+    pageFaults: o.stall ? 'forwarded' : 'terminated',
   });
   const guest = new GuestDriver({
     memory: guestMemory,
@@ -61,6 +66,7 @@ export function machine(o: Options = {}) {
     trace,
     injector,
     deviations,
+    ...(o.page ? { page: o.page } : {}),
   });
   const events: TraceEvent[] = [];
   trace.listener = (e) => events.push(e);
@@ -90,7 +96,7 @@ export function machine(o: Options = {}) {
   const dma = (iova: bigint, write = false, translated = false, d = devices[0]!, pasid = -1) => {
     const r = runToEnd(smmu.dma({ device: d, pasid, iova, write, translated }));
     settle();
-    return r;
+    return r.stag === undefined ? r : (smmu.outcomeOf(r.stag) ?? r);
   };
   const listen = (f: (e: TraceEvent) => void): void => {
     trace.listener = f;

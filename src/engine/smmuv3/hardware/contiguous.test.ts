@@ -30,11 +30,14 @@ const cdOf = (t: Tables): Record<string, number | bigint> => ({
   TTB0: ROOT,
 });
 
-function tlbi(m: GranuleMachine, va: bigint): void {
-  const w = encodeCommand('TLBI_NH_VA', { ASID: 1, VMID: 1, Leaf: 1, Address: va & ~0xfffn });
-  const half = (x: bigint): number => Number(x & 0xffffffffn) | 0;
+const half = (x: bigint): number => Number(x & 0xffffffffn) | 0;
+
+function execute(m: GranuleMachine, w: readonly bigint[]): void {
   m.smmu.execute(half(w[0]!), half(w[0]! >> 32n), half(w[1]!), half(w[1]! >> 32n));
 }
+
+const tlbi = (m: GranuleMachine, va: bigint): void =>
+  execute(m, encodeCommand('TLBI_NH_VA', { ASID: 1, VMID: 1, Leaf: 1, Address: va & ~0xfffn }));
 
 /** Maps a whole range of stage 1 with the hint. @returns addresses of its first descriptor */
 function mapRange(m: GranuleMachine, t: Tables, level: number, count: number, va: bigint, pa: bigint): bigint {
@@ -150,6 +153,10 @@ describe('nested', () => {
       if (kind === 'hint') {
         m.write(m.s2Entry(ipa + 0xf000n, 3), 0n);
         expect(staleCaches(m.smmu)).toEqual(['IOTLB', 'S2 TLB']);
+        // A stage-2 invalidation of any of its pages takes the entry of stage 2, and nothing combined.
+        const w = encodeCommand('TLBI_S2_IPA', { VMID: 1, Leaf: 1, Address: ipa + 0x5000n });
+        execute(m, w);
+        expect(staleCaches(m.smmu)).toEqual(['IOTLB']);
       }
     }
   });

@@ -33,7 +33,7 @@ describe('PRI queue', () => {
   });
 
   it('says when requests were lost, and lets the queue go on', () => {
-    const b = bed({ devices: [device] });
+    const b = bed({ features: { PRIQS: 4 }, devices: [device] });
     const q = b.driver.state.priq!;
     const size = 2 ** q.log2;
     // Full but for nothing: the next request is lost.

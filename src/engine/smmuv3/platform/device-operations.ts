@@ -109,7 +109,7 @@ export function* pri(p: Parts, o: Access & { readonly group: number; readonly la
  */
 export function* reset(p: Parts, o: { readonly device: string }): Op<OpResult> {
   const device = deviceNamed(p, o.device);
-  const { linux } = guestOfDevice(p, device);
+  const { linux, vmm } = guestOfDevice(p, device);
   const known = linux.views().devices.some((d) => d.name === device.name);
   const host = isProbed(p);
   const errors: string[] = [];
@@ -117,14 +117,19 @@ export function* reset(p: Parts, o: { readonly device: string }): Op<OpResult> {
     if (!r.ok) errors.push(`${who}: ${r.text}`);
   };
   if (known) failed('guest', yield* linux.resetPrepare({ device: device.name }));
-  if (host) {
-    const errno = yield* p.drivers.resetPrepare(device.name);
-    if (errno !== '0') return { ok: false, errno, text: `reset of ${device.name}: ${errno}` };
-  }
-  p.trace.listener?.({ kind: 'note', actor: 'device', at: deviceId(device), text: 'function-level reset' });
-  device.reset();
-  yield pause('device', 'reset');
-  if (host) yield* p.drivers.resetDone(device.name);
+  let errno = '0';
+  const kernelReset = function* (): Op<void> {
+    if (host) errno = yield* p.drivers.resetPrepare(device.name);
+    if (errno !== '0') return;
+    p.trace.listener?.({ kind: 'note', actor: 'device', at: deviceId(device), text: 'function-level reset' });
+    device.reset();
+    yield pause('device', 'reset');
+    if (host) yield* p.drivers.resetDone(device.name);
+  };
+  // The guest's write of the FLR bit is one that the VMM traps.
+  if (vmm.isPlugged(device.name)) yield* vmm.deviceReset(device.name, kernelReset);
+  else yield* kernelReset();
+  if (errno !== '0') return { ok: false, errno, text: `reset of ${device.name}: ${errno}` };
   if (known) failed('guest', yield* linux.resetDone({ device: device.name }));
   const text = `${device.name} is reset`;
   return errors.length ? { ok: false, text: `${text}; ${errors.join('; ')}` } : { ok: true, text };

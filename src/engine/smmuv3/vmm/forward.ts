@@ -34,12 +34,12 @@ export const forwardable: ReadonlySet<number | undefined> = new Set(
   ].map((n) => opcodes[n]),
 );
 
-/** A guest command that may go to the host: judged, then added to the batch, which is sent when it is full. */
+/** A guest command that may go to the host: judged, then added to the batch, which is sent when it is full or the loop stops. */
 export function* forward(u: UnitContext, opcode: number, words: bigint[], at: number): Op<Stop | null> {
   const { registers, viommu, batch } = u.state;
   const { rules, injector } = u.vmm;
   const cfgi = opcode === opcodes['CFGI_CD'] || opcode === opcodes['CFGI_CD_ALL'];
-  if (cfgi && words[0]! & SSEC) return (yield* flush(u)) ?? { at, error: ILL };
+  if (cfgi && words[0]! & SSEC) return { at, error: ILL };
   // With stage 2 the model handles NH_ALL itself; without it the command goes the way of NSNH_ALL.
   if (opcode === opcodes['TLBI_NH_ALL'] && (registers['IDR0'] ?? 0n) & IDR0_S2P) return null;
   if (!viommu) return null;
@@ -51,7 +51,7 @@ export function* forward(u: UnitContext, opcode: number, words: bigint[], at: nu
     known: d !== undefined,
     vdevice: (d?.vdevice ?? 0) !== 0,
   });
-  if (what === 'illegal') return (yield* flush(u)) ?? { at, error: ILL };
+  if (what === 'illegal') return { at, error: ILL };
   if (what === 'consume') return null;
   for (const c of rules.hostCommands(words))
     for (const w of injector.pass('vmm.forward', [...c], u.ids.vsmmu)) batch.push({ at, words: w });

@@ -239,6 +239,26 @@ describe('the command queue', () => {
   });
 });
 
+describe('a batch', () => {
+  it('CONS never passes a command that has not been sent', () => {
+    const v = translating({ batch: 2 });
+    v.write('CR0', 1);
+    v.post(asid(1), asid(2), asid(3), encodeCommand('PREFETCH_CONFIG', { SID: 8 }), asid(4));
+    const op = v.vmm.writeVirtual('CR0', 9n);
+    const seen = new Set<string>();
+    while (!op.next().done) seen.add(`${cons(v)} ${v.kernel.invalidations.flat().length}`);
+    expect([...seen]).toEqual(['1 0', '3 2', '5 3']);
+    expect(cons(v)).toBe(6n);
+  });
+
+  it('an illegal command stops the queue after what came before it has been sent', () => {
+    const v = translating({ batch: 8 });
+    v.post(asid(1), encodeCommand('CFGI_CD', { SID: 8, SSec: 1 }));
+    expect(v.kernel.invalidations).toHaveLength(1);
+    expect([cons(v), error(v)]).toEqual([2n, CERROR_ILL]);
+  });
+});
+
 describe('the event queue', () => {
   const record = { flags: 0, sequence: 0, evt: [0x0000000800000010n, 0n, 0n, 0n] };
   const event = (v: V): void => {
