@@ -1,9 +1,15 @@
 import { expect, test } from 'vitest';
+import { parseDocument } from '../engine/document/authoring.ts';
 import { decodeCommand } from './decode.ts';
+import { InputError } from './io.ts';
 
-async function run(args: string[], text: string): Promise<{ status: number; out: string; err: string }> {
+async function run(
+  args: string[],
+  text: string,
+): Promise<{ status: number; out: string; err: string; files: Map<string, string> }> {
   let out = '';
   let err = '';
+  const files = new Map<string, string>();
   const status = await decodeCommand(args, {
     stdin: async () => text,
     out: (s) => {
@@ -12,8 +18,12 @@ async function run(args: string[], text: string): Promise<{ status: number; out:
     err: (s) => {
       err += s;
     },
+    writeFile: async (path, data) => {
+      if (path.startsWith('/nowhere/')) throw new InputError('cannot be written (ENOENT)');
+      files.set(path, data);
+    },
   });
-  return { status, out, err };
+  return { status, out, err, files };
 }
 
 test('one line of JSON a record, the repeating lines last, the rest on standard error', async () => {
@@ -41,7 +51,7 @@ test('one line of JSON a record, the repeating lines last, the rest on standard 
 });
 
 test('an empty text is no error', async () => {
-  expect(await run([], '')).toEqual({ status: 0, out: '', err: '' });
+  expect(await run([], '')).toMatchObject({ status: 0, out: '', err: '' });
 });
 
 test('help, and a wrong use', async () => {
@@ -52,4 +62,39 @@ test('help, and a wrong use', async () => {
   expect(wrong.status).toBe(2);
   expect(wrong.err).toContain('"log.txt"');
   expect(wrong.out).toBe('');
+});
+
+const dump = `0000000048000200: 0x000000004900000b 0x0000000000000000
+0000000048000210: 0x0000000000000000 0x0000000000000000
+0000000048000220: 0x0000000000000000 0x0000000000000000
+0000000048000230: 0x0000000000000000 0x0000000000000000
+`;
+
+test('--scenario writes a document beside the records, and says what is missing', async () => {
+  const { status, out, err, files } = await run(['--scenario', 'mine.json'], dump);
+  expect(status).toBe(0);
+  expect(
+    out
+      .trimEnd()
+      .split('\n')
+      .map((l) => (JSON.parse(l) as { type: string }).type),
+  ).toEqual(['smmuv3_ste']);
+  const parsed = parseDocument(files.get('mine.json') ?? '');
+  expect(parsed.ok).toBe(true);
+  expect(err).toContain('scenario: not in the text: the address of the context descriptor; 64 bytes at 0x49000000');
+  const only = await run(['--scenario', '-'], dump);
+  expect(only.out).toBe(files.get('mine.json'));
+});
+
+test('--scenario without tables, without a file name, or where nothing can be written', async () => {
+  expect(await run(['--scenario', 'x.json'], 'hello')).toMatchObject({
+    status: 2,
+    err: expect.stringContaining('no scenario: The text holds no stream table entry'),
+  });
+  expect(await run(['--scenario'], dump)).toMatchObject({ status: 2, err: expect.stringContaining('needs the name') });
+  expect(await run(['--scenario', '/nowhere/x.json'], dump)).toMatchObject({
+    status: 2,
+    err: expect.stringContaining('/nowhere/x.json cannot be written'),
+  });
+  expect(await run(['--scenario', 'x', 'y'], dump)).toMatchObject({ status: 2, err: expect.stringContaining('"y"') });
 });

@@ -63,10 +63,7 @@ async function writeScenario(log: DecodedLog, file: string, io: DecodeIo): Promi
  * Runs `iommuscope decode`.
  * @returns the exit status: 0, or 2 for a wrong use
  */
-export async function decodeCommand(
-  args: string[],
-  io: DecodeIo,
-): Promise<number> {
+export async function decodeCommand(args: string[], io: DecodeIo): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
     io.out(HELP);
     return 0;
@@ -84,8 +81,7 @@ export async function decodeCommand(
   }
   const log = decodeLog(await io.stdin());
   const { records, unread } = log;
-  if (file !== '-')
-    for (const r of [...records].sort((a, b) => rank(a) - rank(b))) io.out(`${JSON.stringify(r)}\n`);
+  if (file !== '-') for (const r of [...records].sort((a, b) => rank(a) - rank(b))) io.out(`${JSON.stringify(r)}\n`);
   for (const u of unread) {
     const place = u.lines ? `lines ${u.line}-${u.line + u.lines - 1}` : `line ${u.line}`;
     io.err(`${place}: ${u.why}: ${u.text}\n`);

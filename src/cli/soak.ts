@@ -37,9 +37,14 @@ function main(args: readonly string[]): number {
   process.stdout.write(`soak: ${runs} runs, seed ${seed}\n`);
   const told = (t: Tally): string =>
     `  succeeded ${t.succeeded}  with something stale ${t.stale}  slowest ${Math.round(t.slowest)} ms`;
-  const t = soakOperations(new Random(seed), runs, () => performance.now(), (x) => {
-    if (x.done % EVERY === 0) line('operations', x.done, told(x));
-  });
+  const t = soakOperations(
+    new Random(seed),
+    runs,
+    () => performance.now(),
+    (x) => {
+      if (x.done % EVERY === 0) line('operations', x.done, told(x));
+    },
+  );
   if (runs % EVERY !== 0) line('operations', t.done, told(t));
   const steady = grown(heaps.splice(0));
   const arrived = soakBytes(new Random(seed + 1), runs, (n) => {
@@ -62,7 +67,9 @@ function grown(used: readonly number[]): string | null {
   const most = (list: readonly number[]): number => Math.max(...list);
   const early = most(used.slice(0, third));
   const late = most(used.slice(-third));
-  return late > 1.5 * early + 64 * MiB ? `${Math.round(early / MiB)} MiB early, ${Math.round(late / MiB)} MiB late` : null;
+  return late > 1.5 * early + 64 * MiB
+    ? `${Math.round(early / MiB)} MiB early, ${Math.round(late / MiB)} MiB late`
+    : null;
 }
 
 process.exitCode = main(process.argv.slice(2));

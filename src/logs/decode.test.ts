@@ -538,10 +538,7 @@ arm_smmu_context_fault: 12 callbacks suppressed`;
         'ixgbe 0000:25:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x0010 address=0xbdcb70c0 flags=0x0070]',
         /AMD-Vi/,
       ],
-      [
-        'vtd_dmar_enable enable 1',
-        /QEMU/,
-      ],
+      ['vtd_dmar_enable enable 1', /QEMU/],
       ['qemu-system-x86_64: vtd_iommu_translate: detected translation failure (dev=01:00:00, iova=0xfffff002)', /QEMU/],
       ['  map: IOMMU: iova=0x0000000ffff36000 paddr=0x00000001164d8000 size=4096', /trace event/],
       ['rk_iommu ff900800.iommu: Page fault at 0x00000000 of type read', /does not know/],

@@ -70,5 +70,8 @@ export function decodeLog(text: string): DecodedLog {
   flush();
   records.sort((a, b) => a.line - b.line);
   unread.sort((a, b) => a.line - b.line);
-  return dump ? { records, unread, dump } : { records, unread };
+  const log: DecodedLog = { records, unread };
+  // Not enumerable: a log is printed and compared by what it says.
+  if (dump) Object.defineProperty(log, 'dump', { value: dump });
+  return log;
 }

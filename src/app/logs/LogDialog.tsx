@@ -6,15 +6,22 @@ import { useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
 import { takeFile } from '../files.ts';
 import { RecordView } from '../inspector/RecordView.tsx';
+import { cardsOf, titleOf } from './cards.ts';
 import { OpenAsScenario } from './OpenAsScenario.tsx';
 import { TableEntries } from './TableEntries.tsx';
-import { cardsOf, titleOf } from './cards.ts';
 
 /** Facts that are shown in other ways than as a line of the list. */
 const apart = new Set(
-  ['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw', 'layout', 'fields', 'entries', 'candidates'].concat(
-    ['illegal', 'needs', 'part_of', 'lines', 'model', 'event', 'failed', 'words'],
-  ),
+  ['type', 'vendor', 'arch', 'line', 'explain', 'where', 'raw', 'layout', 'fields', 'entries', 'candidates'].concat([
+    'illegal',
+    'needs',
+    'part_of',
+    'lines',
+    'model',
+    'event',
+    'failed',
+    'words',
+  ]),
 );
 const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
 [ 6542.670630] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00007d1200000010
@@ -166,8 +173,8 @@ export function LogDialog({ text: given }: { text: string }) {
         <div aria-live="polite" className="min-w-0">
           {text.trim() === '' ? (
             <p className="text-ink-2">
-              Paste what the kernel or QEMU printed, or a dump of tables as gdb, crash, QEMU’s xp, hexdump or xxd show it.
-              Each SMMUv3 event, error, command, STE, CD and page table is decoded field by field, and a dump can be
+              Paste what the kernel or QEMU printed, or a dump of tables as gdb, crash, QEMU’s xp, hexdump or xxd show
+              it. Each SMMUv3 event, error, command, STE, CD and page table is decoded field by field, and a dump can be
               walked. Lines of other IOMMUs are named as such.
             </p>
           ) : (

@@ -126,7 +126,17 @@ export function soakBytes(r: Random, n: number, progress: (done: number) => void
     else if (r.once(200)) {
       // Otherwise all that is left after a while is wreckage.
       build(m.memory);
-      for (const [name, value] of [['GERRORN', m.smmu.readRegister('GERROR')], ['CR0', 0n], ['STRTAB_BASE', 0n], ['STRTAB_BASE_CFG', 3n], ['CMDQ_BASE', 0x1_8002n], ['EVENTQ_BASE', 0x1_9002n], ['CMDQ_PROD', 0n], ['CMDQ_CONS', 0n], ['CR0', 0x1fn]] as const)
+      for (const [name, value] of [
+        ['GERRORN', m.smmu.readRegister('GERROR')],
+        ['CR0', 0n],
+        ['STRTAB_BASE', 0n],
+        ['STRTAB_BASE_CFG', 3n],
+        ['CMDQ_BASE', 0x1_8002n],
+        ['EVENTQ_BASE', 0x1_9002n],
+        ['CMDQ_PROD', 0n],
+        ['CMDQ_CONS', 0n],
+        ['CR0', 0x1fn],
+      ] as const)
         runToEnd(m.smmu.writeRegister(name, value));
       m.smmu.executeLate(encodeCommand('CFGI_ALL', {}));
       m.smmu.executeLate(encodeCommand('TLBI_NSNH_ALL', {}));

@@ -76,7 +76,11 @@ function machine(r: Random, deviations: readonly string[]): Machine {
 const bytes = (r: Random, n: number): string =>
   Array.from({ length: n / 8 }, () => {
     const w = r.word();
-    return Array.from({ length: 8 }, (_, i) => Number((w >> BigInt(8 * i)) & 0xffn).toString(16).padStart(2, '0')).join('');
+    return Array.from({ length: 8 }, (_, i) =>
+      Number((w >> BigInt(8 * i)) & 0xffn)
+        .toString(16)
+        .padStart(2, '0'),
+    ).join('');
   }).join('');
 
 /** One step, as a person or a fuzzer would write it. */
@@ -95,7 +99,13 @@ function step(r: Random, m: Machine): object {
   switch (r.below(30)) {
     case 0:
     case 1:
-      return { do: 'guest.attach', device, domain: r.pick(['dma0', 'dma0', 'dma1', 'bypass', 'blocked']), ...with_, ...g };
+      return {
+        do: 'guest.attach',
+        device,
+        domain: r.pick(['dma0', 'dma0', 'dma1', 'bypass', 'blocked']),
+        ...with_,
+        ...g,
+      };
     case 2:
       return { do: 'guest.detach', device, ...with_, ...g };
     case 3:
@@ -104,7 +114,14 @@ function step(r: Random, m: Machine): object {
       return { do: 'guest.map', domain: r.once(3) ? process : domain, iova, gpa, size, ...g };
     case 6:
     case 7:
-      return { do: 'guest.unmap', domain: r.once(3) ? process : domain, iova, size, flush: r.pick(['strict', 'strict', 'queued', 'none']), ...g };
+      return {
+        do: 'guest.unmap',
+        domain: r.once(3) ? process : domain,
+        iova,
+        size,
+        flush: r.pick(['strict', 'strict', 'queued', 'none']),
+        ...g,
+      };
     case 8:
       return { do: 'guest.flush', ...g };
     case 9:
@@ -120,13 +137,43 @@ function step(r: Random, m: Machine): object {
     case 14:
       return r.once(2) ? { do: r.pick(['vmm.plug', 'vmm.unplug']), device, ...g } : { do: 'vmm.start', ...g };
     case 15:
-      return { do: 'memory.write', space: r.pick(['guest', 'host']), at: hex(r.pick([0x4100_0000, 0x4101_0000, 0x1000_0000, 0x1001_0000]) + 8 * r.below(4096)), hex: bytes(r, 8), ...g };
+      return {
+        do: 'memory.write',
+        space: r.pick(['guest', 'host']),
+        at: hex(r.pick([0x4100_0000, 0x4101_0000, 0x1000_0000, 0x1001_0000]) + 8 * r.below(4096)),
+        hex: bytes(r, 8),
+        ...g,
+      };
     case 16:
       return r.once(4)
-        ? { do: 'register.write', iommu: r.pick(['physical', 'virtual']), reg: r.pick(['CR0', 'CMDQ_PROD', 'CMDQ_CONS', 'EVENTQ_CONS', 'GERRORN', 'GBPA', 'IRQ_CTRL', 'CR2', 'STRTAB_BASE_CFG', 'PRIQ_CONS']), value: hex(r.word() & 0xffff_ffffn) }
-        : { do: 'register.read', iommu: r.pick(['physical', 'virtual']), reg: r.pick(['CR0ACK', 'GERROR', 'EVENTQ_PROD']) };
+        ? {
+            do: 'register.write',
+            iommu: r.pick(['physical', 'virtual']),
+            reg: r.pick([
+              'CR0',
+              'CMDQ_PROD',
+              'CMDQ_CONS',
+              'EVENTQ_CONS',
+              'GERRORN',
+              'GBPA',
+              'IRQ_CTRL',
+              'CR2',
+              'STRTAB_BASE_CFG',
+              'PRIQ_CONS',
+            ]),
+            value: hex(r.word() & 0xffff_ffffn),
+          }
+        : {
+            do: 'register.read',
+            iommu: r.pick(['physical', 'virtual']),
+            reg: r.pick(['CR0ACK', 'GERROR', 'EVENTQ_PROD']),
+          };
     case 17:
-      return { do: 'inject', at: r.pick(['guest.command', 'vmm.forward', 'host.command', 'atc.invalidation', 'event.record']), action: r.pick(['drop', 'delay', 'reorder', 'corrupt']) };
+      return {
+        do: 'inject',
+        at: r.pick(['guest.command', 'vmm.forward', 'host.command', 'atc.invalidation', 'event.record']),
+        action: r.pick(['drop', 'delay', 'reorder', 'corrupt']),
+      };
     case 18:
       return { do: 'device.pri', device, ...with_, iova, access, group: r.below(3), last: r.once(2) };
     case 19:
@@ -139,11 +186,32 @@ function step(r: Random, m: Machine): object {
       return {
         do: 'ioctl',
         ...r.pick<object>([
-          { call: 'IOMMU_HWPT_INVALIDATE', in: { hwpt_id: r.below(9), data_type: 1, entry_len: 16, entry_num: 1, entries: [{ cmd: [hex(r.word()), hex(r.word())] }] } },
+          {
+            call: 'IOMMU_HWPT_INVALIDATE',
+            in: {
+              hwpt_id: r.below(9),
+              data_type: 1,
+              entry_len: 16,
+              entry_num: 1,
+              entries: [{ cmd: [hex(r.word()), hex(r.word())] }],
+            },
+          },
           { call: 'IOMMU_DESTROY', in: { id: r.below(12) } },
           { call: 'IOMMU_IOAS_ALLOC' },
-          { call: 'IOMMU_IOAS_UNMAP', in: { ioas_id: r.below(4), iova: hex(0x4000_0000 + 4096 * r.below(64)), length: hex(4096 * r.below(9)) } },
-          { call: 'IOMMU_HWPT_ALLOC', in: { dev_id: r.below(6), pt_id: r.below(9), data_type: 2, data_len: 16, data: { ste: [hex(r.word()), hex(r.word())] } } },
+          {
+            call: 'IOMMU_IOAS_UNMAP',
+            in: { ioas_id: r.below(4), iova: hex(0x4000_0000 + 4096 * r.below(64)), length: hex(4096 * r.below(9)) },
+          },
+          {
+            call: 'IOMMU_HWPT_ALLOC',
+            in: {
+              dev_id: r.below(6),
+              pt_id: r.below(9),
+              data_type: 2,
+              data_len: 16,
+              data: { ste: [hex(r.word()), hex(r.word())] },
+            },
+          },
         ]),
       };
     default:

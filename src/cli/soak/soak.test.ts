@@ -7,7 +7,12 @@ import { Random } from './random.ts';
 describe('soak', () => {
   it('random operations break no promise', () => {
     let clock = 0;
-    const t = soakOperations(new Random(7), 1000, () => clock++, () => {});
+    const t = soakOperations(
+      new Random(7),
+      1000,
+      () => clock++,
+      () => {},
+    );
     expect(t.crashes).toEqual([]);
     expect(t.done).toBe(1000);
     expect(t.succeeded).toBeGreaterThan(300);

@@ -31,7 +31,19 @@ const ste = fc
       MEV: r.MEV,
       ...(Config !== 6 ? { S1ContextPtr: ptr, S1CDMax, S1CIR: 1, S1COR: 1, S1CSH: 3 } : {}),
       ...(Config !== 5
-        ? { S2VMID, S2R: r.S2R, S2T0SZ: 16, S2SL0: 2, S2IR0: 1, S2OR0: 1, S2SH0: 3, S2PS: 5, S2AA64: 1, S2PTW: 1, S2TTB: ttb }
+        ? {
+            S2VMID,
+            S2R: r.S2R,
+            S2T0SZ: 16,
+            S2SL0: 2,
+            S2IR0: 1,
+            S2OR0: 1,
+            S2SH0: 3,
+            S2PS: 5,
+            S2AA64: 1,
+            S2PTW: 1,
+            S2TTB: ttb,
+          }
         : {}),
     }),
   );
@@ -39,7 +51,20 @@ const ste = fc
 const cd = fc
   .record({ ttb: page, ASID: fc.integer({ min: 1, max: 65535 }), T0SZ: fc.constantFrom(16, 25, 32), R: fc.nat(1) })
   .map(({ ttb, ...r }) =>
-    encode(cdLayout, { ...r, IR0: 1, OR0: 1, SH0: 3, EPD1: 1, V: 1, IPS: 5, AA64: 1, A: 1, ASET: 1, TTB0: ttb, MAIR: 0xf404ff44n }),
+    encode(cdLayout, {
+      ...r,
+      IR0: 1,
+      OR0: 1,
+      SH0: 3,
+      EPD1: 1,
+      V: 1,
+      IPS: 5,
+      AA64: 1,
+      A: 1,
+      ASET: 1,
+      TTB0: ttb,
+      MAIR: 0xf404ff44n,
+    }),
   );
 
 const forms: readonly [string, Form, boolean][] = [
@@ -100,7 +125,12 @@ describe('what it is', () => {
   });
 
   test('what an SMMU must have is a need, not a fault', () => {
-    const r = one(bare['a line of words']!(0n, encode(steLayout, { V: 1, Config: 5, S1Fmt: 2, S1CDMax: 16, S1ContextPtr: 0x4000n })));
+    const r = one(
+      bare['a line of words']!(
+        0n,
+        encode(steLayout, { V: 1, Config: 5, S1Fmt: 2, S1CDMax: 16, S1ContextPtr: 0x4000n }),
+      ),
+    );
     expect(r.legal).toBe(true);
     expect(r.needs).toEqual(['IDR1.SSIDSIZE >= 16: S1CDMax 16', 'IDR0.CD2L = 1: a two-level CD table']);
   });
@@ -170,9 +200,13 @@ describe('size', () => {
     ['digits', '0123456789abcdef'],
     ['repeat counts', '0x0 <repeats 9999 times>, '],
   ];
-  test.each(lines)('a megabyte of %s is read in seconds', (_, unit) => {
-    const start = performance.now();
-    decodeLog(unit.repeat(Math.ceil(1_000_000 / unit.length)));
-    expect(performance.now() - start).toBeLessThan(20_000);
-  }, 40_000);
+  test.each(lines)(
+    'a megabyte of %s is read in seconds',
+    (_, unit) => {
+      const start = performance.now();
+      decodeLog(unit.repeat(Math.ceil(1_000_000 / unit.length)));
+      expect(performance.now() - start).toBeLessThan(20_000);
+    },
+    40_000,
+  );
 });

@@ -118,7 +118,8 @@ export function hexLine(text: string, open = 0): HexLine | null {
   const address = place ? BigInt(`0x${place[1]}`) : null;
   // The characters that xxd and debuggers print behind two blanks are not hexadecimal numbers.
   if (colon) s = s.replace(/\s\s.{1,40}$/, (tail) => (/^[\s0-9a-fx]+$/i.test(tail) ? tail : ''));
-  if (s.includes('<repeats')) s = s.replace(REPEATS, (_, v: string, n: string) => `${v} `.repeat(Math.min(Number(n), 64)));
+  if (s.includes('<repeats'))
+    s = s.replace(REPEATS, (_, v: string, n: string) => `${v} `.repeat(Math.min(Number(n), 64)));
   const tokens = s.split(/[\s,;{}[\]()]+/).filter((t) => t !== '');
   if (tokens.length === 0 || tokens.length > 64) return null;
   const digits = tokens.map((t) => /^(?:0x)?([0-9a-f]{1,512})(?:u?ll?)?$/i.exec(t)?.[1] ?? '');
@@ -153,7 +154,9 @@ function numbersOf(
   switch (width) {
     case 1:
     case 2:
-      return tokens.length >= 8 || (within && placed) ? plain(digits.flatMap((d) => fromHex(d.padStart(2, '0')))) : null;
+      return tokens.length >= 8 || (within && placed)
+        ? plain(digits.flatMap((d) => fromHex(d.padStart(2, '0'))))
+        : null;
     case 4:
       if (tokens.length % 8 !== 0 && !(within && placed)) return null;
       return plain(digits.flatMap((d) => (od ? littleEndian(d) : fromHex(d))));
@@ -207,6 +210,8 @@ export function heading(text: string): Heading | null {
   const hint = prompt ? null : (HEADINGS.find(([p]) => p.test(s))?.[1] ?? null);
   if (!prompt && hint === null) return null;
   const sid = /\b(?:sid|stream ?id|stream)\b\s*[=:#]?\s*(0x[0-9a-f]{1,8}|\d{1,8})\b/i.exec(s)?.[1];
-  const at = prompt ? null : /(?:\bat|@|\bpa|\bphys(?:ical)?(?: address)?|\baddr(?:ess)?|\bipa)\s*[=:]?\s*(0x[0-9a-f]{4,16})\b/i.exec(s);
+  const at = prompt
+    ? null
+    : /(?:\bat|@|\bpa|\bphys(?:ical)?(?: address)?|\baddr(?:ess)?|\bipa)\s*[=:]?\s*(0x[0-9a-f]{4,16})\b/i.exec(s);
   return { hint, sid: sid === undefined ? null : Number(sid), address: at ? BigInt(at[1] as string) : null };
 }

@@ -15,15 +15,7 @@ import {
 import type { Hint } from './hex-line.ts';
 import { cdBreaches, getter, illegalAnyway, steBreaches } from './legality.ts';
 
-export type Kind =
-  | 'event'
-  | 'command'
-  | 'page request'
-  | 'ste'
-  | 'cd'
-  | 'descriptors'
-  | 'l1std'
-  | 'l1cd';
+export type Kind = 'event' | 'command' | 'page request' | 'ste' | 'cd' | 'descriptors' | 'l1std' | 'l1cd';
 
 /** `legal`: every entry can be used as it is. `shaped`: no reserved bit is set, but something in it is illegal. */
 export type Fit = 'legal' | 'shaped' | 'no';
@@ -67,7 +59,9 @@ function natural(layout: Layout, words: readonly bigint[]): boolean {
   const get = getter(layout, words);
   return layout.fields.every(
     (f) =>
-      words[f.word] === 0n || getField(f, words) === 0n || (!f.name.startsWith('IMPDEF') && (f.when === undefined || f.when(get))),
+      words[f.word] === 0n ||
+      getField(f, words) === 0n ||
+      (!f.name.startsWith('IMPDEF') && (f.when === undefined || f.when(get))),
   );
 }
 
@@ -186,7 +180,13 @@ function queueEntries(kind: 'event' | 'command', words: readonly bigint[]): Cand
   const all = groups(words, n);
   const bad = all.findIndex((g) => !ok(g));
   const what = kind === 'event' ? 'event record' : 'command';
-  if (bad < 0) return { kind, fit: 'legal', natural: true, reason: `${counted(all.length, what)} with known numbers and no reserved bit` };
+  if (bad < 0)
+    return {
+      kind,
+      fit: 'legal',
+      natural: true,
+      reason: `${counted(all.length, what)} with known numbers and no reserved bit`,
+    };
   const first = `0x${(all[bad]![0]! & 0xffn).toString(16)}`;
   return {
     kind,
@@ -211,7 +211,11 @@ export function judge(words: readonly bigint[]): Candidate[] {
 
 /** The kinds that a label allows. */
 export const kindOfHint = (hint: Hint): Kind | null =>
-  hint === null ? null : hint === 'table' || hint === 'stage 1 table' || hint === 'stage 2 table' ? 'descriptors' : hint;
+  hint === null
+    ? null
+    : hint === 'table' || hint === 'stage 1 table' || hint === 'stage 2 table'
+      ? 'descriptors'
+      : hint;
 
 /**
  * Decides. Queue entries come first, as they are what logs hold; otherwise the best fit, and of equal ones the one whose unused

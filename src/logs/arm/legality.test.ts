@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { encode, type Layout, setField, fieldOf } from '../../engine/bits/index.ts';
+import { encode, fieldOf, type Layout, setField } from '../../engine/bits/index.ts';
 import { decodeCd, decodeSte } from '../../engine/smmuv3/hardware/config.ts';
 import { physicalFeatures, type SmmuFeatures } from '../../engine/smmuv3/hardware/features.ts';
 import { cdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
@@ -11,7 +11,7 @@ import { type Breach, cdBreaches, steBreaches } from './legality.ts';
 const halves = (words: readonly bigint[]): Uint32Array =>
   Uint32Array.from(words.flatMap((w) => [Number(w & 0xffffffffn), Number(w >> 32n)]));
 
-const bad = (all: readonly Breach[], f: SmmuFeatures): boolean => all.some((b) => !b.need || !b.need.met(f));
+const bad = (all: readonly Breach[], f: SmmuFeatures): boolean => all.some((b) => !b.need?.met(f));
 
 const features = fc
   .record({
@@ -32,17 +32,15 @@ const features = fc
 
 /** A record near a good one: some fields random. */
 const near = (layout: Layout, base: Readonly<Record<string, number | bigint>>, names: readonly string[]) =>
-  fc
-    .array(fc.tuple(fc.constantFrom(...names), fc.bigInt(0n, (1n << 64n) - 1n)), { maxLength: 4 })
-    .map((changes) => {
-      const words = encode(layout, base);
-      for (const [name, v] of changes) {
-        const f = fieldOf(layout, name);
-        const raw = BigInt.asUintN(f.hi - f.lo + 1, v);
-        setField(f, words, f.format === 'addr' ? raw << BigInt(f.lo) : raw);
-      }
-      return words;
-    });
+  fc.array(fc.tuple(fc.constantFrom(...names), fc.bigInt(0n, (1n << 64n) - 1n)), { maxLength: 4 }).map((changes) => {
+    const words = encode(layout, base);
+    for (const [name, v] of changes) {
+      const f = fieldOf(layout, name);
+      const raw = BigInt.asUintN(f.hi - f.lo + 1, v);
+      setField(f, words, f.format === 'addr' ? raw << BigInt(f.lo) : raw);
+    }
+    return words;
+  });
 
 const nested = {
   V: 1,

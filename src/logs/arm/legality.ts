@@ -93,7 +93,11 @@ export function steBreaches(words: readonly bigint[]): Breach[] {
     if (eats === 2 && config === 7 && stallS2)
       add(['EATS', 'S2S'], 'split-stage ATS and stalling stage-2 faults exclude each other', noAts, true);
     if (eats === 2 && config === 7)
-      add(['EATS'], 'split-stage ATS', needs('IDR0.NS1ATS = 0', (f) => !f.ats || !f.ns1ats));
+      add(
+        ['EATS'],
+        'split-stage ATS',
+        needs('IDR0.NS1ATS = 0', (f) => !f.ats || !f.ns1ats),
+      );
     // An EL2 stream world has no VMID.
     const el2 = config === 5 && get('STRW') !== 0;
     if (get('S2VMID') > 0xff)
@@ -109,7 +113,11 @@ export function steBreaches(words: readonly bigint[]): Breach[] {
 type Add = (fields: readonly string[], text: string, need?: Need, ignored?: boolean) => void;
 
 function steStage1(config: number, get: Get, big: (n: string) => bigint, add: Add): void {
-  add(['Config'], 'stage 1 translates', needs('IDR0.S1P = 1', (f) => f.s1p));
+  add(
+    ['Config'],
+    'stage 1 translates',
+    needs('IDR0.S1P = 1', (f) => f.s1p),
+  );
   const max = get('S1CDMax');
   if (max > 0) {
     const ok = (f: SmmuFeatures): boolean => f.ssidBits === 0 || f.ssidBits >= max;
@@ -123,17 +131,35 @@ function steStage1(config: number, get: Get, big: (n: string) => bigint, add: Ad
     else add(['S1CDMax'], `S1CDMax ${max}`, needs(`IDR1.SSIDSIZE >= ${max}`, ok, ['SSIDSIZE', max]));
     const fmt = get('S1Fmt');
     if (fmt === 1 || fmt === 2)
-      add(['S1Fmt'], 'a two-level CD table', needs('IDR0.CD2L = 1', (f) => f.cd2l || f.ssidBits === 0, ['CD2L', true]));
+      add(
+        ['S1Fmt'],
+        'a two-level CD table',
+        needs('IDR0.CD2L = 1', (f) => f.cd2l || f.ssidBits === 0, ['CD2L', true]),
+      );
   }
-  if (get('S1STALLD') === 1) add(['S1STALLD'], 'S1STALLD is 1', stalls('= 0', (m) => m === 0, 0));
+  if (get('S1STALLD') === 1)
+    add(
+      ['S1STALLD'],
+      'S1STALLD is 1',
+      stalls('= 0', (m) => m === 0, 0),
+    );
   if (config === 5 && (get('STRW') & 1) === 1)
-    add(['STRW'], `STRW ${get('STRW')} is reserved`, needs('IDR0.HYP = 0, where STRW is ignored', (f) => !f.hyp), true);
+    add(
+      ['STRW'],
+      `STRW ${get('STRW')} is reserved`,
+      needs('IDR0.HYP = 0, where STRW is ignored', (f) => !f.hyp),
+      true,
+    );
   const ptr = big('S1ContextPtr');
   if (bitsOf(ptr) > 32) add(['S1ContextPtr'], `S1ContextPtr of ${bitsOf(ptr)} bits`, oas(bitsOf(ptr)));
 }
 
 function steStage2(get: Get, big: (n: string) => bigint, add: Add): void {
-  add(['Config'], 'stage 2 translates', needs('IDR0.S2P = 1', (f) => f.s2p));
+  add(
+    ['Config'],
+    'stage 2 translates',
+    needs('IDR0.S2P = 1', (f) => f.s2p),
+  );
   const granule = tg0[get('S2TG')] as number;
   if (granule === 0) add(['S2TG'], 'S2TG 3 is reserved');
   else add(['S2TG'], `a ${2 ** (granule - 10)} KiB granule`, granuleNeed(granule));
@@ -143,15 +169,23 @@ function steStage2(get: Get, big: (n: string) => bigint, add: Add): void {
     add(['S2T0SZ'], `S2T0SZ ${t0sz} gives ${bits} bits, more than stage 2 can translate`);
   else if (t0sz > (granule === 16 ? 47 : 48)) add(['S2T0SZ'], `S2T0SZ ${t0sz} leaves only ${bits} bits`);
   else if (t0sz > 39)
-    add(['S2T0SZ'], `S2T0SZ ${t0sz} leaves only ${bits} bits`, needs('IDR3.STT = 1', (f) => f.stt, ['STT', true]));
+    add(
+      ['S2T0SZ'],
+      `S2T0SZ ${t0sz} leaves only ${bits} bits`,
+      needs('IDR3.STT = 1', (f) => f.stt, ['STT', true]),
+    );
   if (bits > 32) add(['S2T0SZ'], `an IPA space of ${bits} bits`, oas(bits));
   if (granule !== 0) {
     const sl0 = get('S2SL0');
     if (sl0 === 3) {
-      if (granule === 12) add(['S2SL0'], 'S2SL0 3, a start at level 3', needs('IDR3.STT = 1', (f) => f.stt, ['STT', true]));
+      if (granule === 12)
+        add(
+          ['S2SL0'],
+          'S2SL0 3, a start at level 3',
+          needs('IDR3.STT = 1', (f) => f.stt, ['STT', true]),
+        );
       else add(['S2SL0'], 'S2SL0 3 is reserved');
-    } else if (sl0 === 2)
-      add(['S2SL0'], 'S2SL0 2', oas(sizeForSl0Two[granule] as number));
+    } else if (sl0 === 2) add(['S2SL0'], 'S2SL0 2', oas(sizeForSl0Two[granule] as number));
     const start = granule === 12 ? (sl0 === 3 ? 3 : 2 - sl0) : 3 - sl0;
     const first = bits - granule - (3 - start) * (granule - 3);
     if (start >= 0 && (first < 1 || first > granule - 3 + 4))
@@ -162,10 +196,30 @@ function steStage2(get: Get, big: (n: string) => bigint, add: Add): void {
           : `a walk of ${bits} bits that starts at level ${start} needs more than sixteen first tables`,
       );
   }
-  if (get('S2AA64') === 0) add(['S2AA64'], 'S2AA64 is 0: VMSAv8-32 tables', needs('IDR0.TTF 1 or 3', () => false));
-  if (get('S2ENDI') === 1) add(['S2ENDI'], 'big-endian tables', needs('IDR0.TTENDIAN 0 or 3', () => false));
-  if (get('S2S') === 1) add(['S2S'], 'stage-2 faults stall', stalls('0 or 2', (m) => m !== 1, 0));
-  else add(['S2S'], 'stage-2 faults do not stall', stalls('0 or 1', (m) => m !== 2, 1));
+  if (get('S2AA64') === 0)
+    add(
+      ['S2AA64'],
+      'S2AA64 is 0: VMSAv8-32 tables',
+      needs('IDR0.TTF 1 or 3', () => false),
+    );
+  if (get('S2ENDI') === 1)
+    add(
+      ['S2ENDI'],
+      'big-endian tables',
+      needs('IDR0.TTENDIAN 0 or 3', () => false),
+    );
+  if (get('S2S') === 1)
+    add(
+      ['S2S'],
+      'stage-2 faults stall',
+      stalls('0 or 2', (m) => m !== 1, 0),
+    );
+  else
+    add(
+      ['S2S'],
+      'stage-2 faults do not stall',
+      stalls('0 or 1', (m) => m !== 2, 1),
+    );
   if (get('S2HD') === 1) add(['S2HD'], 'hardware manages the dirty state of stage 2', httu(2));
   if (get('S2HA') === 1) add(['S2HA'], 'hardware sets the access flag of stage 2', httu(1));
   const ttb = big('S2TTB');
@@ -188,19 +242,45 @@ export function cdBreaches(words: readonly bigint[], s1stalld = false): Breach[]
   }
   const off0 = get('EPD0') === 1;
   const off1 = get('EPD1') === 1;
-  if (get('AA64') === 0) add(['AA64'], 'AA64 is 0: VMSAv8-32 tables', needs('IDR0.TTF 1 or 3', () => false));
+  if (get('AA64') === 0)
+    add(
+      ['AA64'],
+      'AA64 is 0: VMSAv8-32 tables',
+      needs('IDR0.TTF 1 or 3', () => false),
+    );
   if (get('ENDI') === 1 && !(off0 && off1))
-    add(['ENDI'], 'big-endian tables', needs('IDR0.TTENDIAN 0 or 3', () => false));
+    add(
+      ['ENDI'],
+      'big-endian tables',
+      needs('IDR0.TTENDIAN 0 or 3', () => false),
+    );
   if (get('A') === 0)
-    add(['A'], 'A is 0: terminated accesses read zero', needs('IDR0.TERM_MODEL = 0', (f) => !f.termModel, ['TERM_MODEL', false]));
+    add(
+      ['A'],
+      'A is 0: terminated accesses read zero',
+      needs('IDR0.TERM_MODEL = 0', (f) => !f.termModel, ['TERM_MODEL', false]),
+    );
   if (get('S') === 1) {
-    add(['S'], 'stage-1 faults stall', stalls('0 or 2', (m) => m !== 1, 0));
+    add(
+      ['S'],
+      'stage-1 faults stall',
+      stalls('0 or 2', (m) => m !== 1, 0),
+    );
     if (s1stalld) add(['S'], 'stage-1 faults stall although STE.S1STALLD forbids it');
-  } else add(['S'], 'stage-1 faults do not stall', stalls('0 or 1', (m) => m !== 2, 1));
+  } else
+    add(
+      ['S'],
+      'stage-1 faults do not stall',
+      stalls('0 or 1', (m) => m !== 2, 1),
+    );
   if (get('HA') === 1) add(['HA'], 'hardware sets the access flag of stage 1', httu(1));
   if (get('HD') === 1) add(['HD'], 'hardware manages the dirty state of stage 1', httu(2));
   if (get('ASID') > 0xff)
-    add(['ASID'], `ASID ${get('ASID')} has more than 8 bits`, needs('IDR0.ASID16 = 1', (f) => f.asid16, ['ASID16', true]));
+    add(
+      ['ASID'],
+      `ASID ${get('ASID')} has more than 8 bits`,
+      needs('IDR0.ASID16 = 1', (f) => f.asid16, ['ASID16', true]),
+    );
   const limit = addressSizeBits[get('IPS')] as number;
   const half = (n: 0 | 1): void => {
     const granule = (n === 0 ? tg0 : tg1)[get(`TG${n}`)] as number;
@@ -209,8 +289,18 @@ export function cdBreaches(words: readonly bigint[], s1stalld = false): Breach[]
     const tsz = get(`T${n}SZ`);
     const text = `T${n}SZ ${tsz} gives ${64 - tsz} bits`;
     if (tsz < (granule === 16 ? 12 : 16) || tsz > (granule === 16 ? 47 : 48)) add([`T${n}SZ`], `${text}: out of range`);
-    else if (tsz < 16) add([`T${n}SZ`], text, needs('IDR5.VAX = 1', (f) => f.vax, ['VAX', true]));
-    else if (tsz > 39) add([`T${n}SZ`], text, needs('IDR3.STT = 1', (f) => f.stt, ['STT', true]));
+    else if (tsz < 16)
+      add(
+        [`T${n}SZ`],
+        text,
+        needs('IDR5.VAX = 1', (f) => f.vax, ['VAX', true]),
+      );
+    else if (tsz > 39)
+      add(
+        [`T${n}SZ`],
+        text,
+        needs('IDR3.STT = 1', (f) => f.stt, ['STT', true]),
+      );
     const ttb = big(`TTB${n}`);
     if (bitsOf(ttb) > limit) add([`TTB${n}`, 'IPS'], `TTB${n} does not fit in the ${limit} bits of IPS`);
     else if (bitsOf(ttb) > 32) add([`TTB${n}`], `TTB${n} of ${bitsOf(ttb)} bits`, oas(bitsOf(ttb)));

@@ -9,7 +9,17 @@ import type { Block } from './blocks.ts';
 import { Image } from './image.ts';
 import { judgeCd, judgeSte } from './judge.ts';
 import { getter } from './legality.ts';
-import { explore, type FoundLeaf, type FoundTable, stage1Trees, stage2Tree, type ToPhysical, type Tree, type WalkEnd, walk } from './table-walk.ts';
+import {
+  explore,
+  type FoundLeaf,
+  type FoundTable,
+  stage1Trees,
+  stage2Tree,
+  type ToPhysical,
+  type Tree,
+  type WalkEnd,
+  walk,
+} from './table-walk.ts';
 
 export interface SteFound {
   readonly words: readonly bigint[];
@@ -39,7 +49,14 @@ export interface TreeFound {
 
 export type Role =
   | { readonly kind: 'ste'; readonly at: number; readonly bytes: number; readonly sid: number | null }
-  | { readonly kind: 'cd'; readonly at: number; readonly bytes: number; readonly ssid: number; readonly s1stalld: boolean; readonly guest: boolean }
+  | {
+      readonly kind: 'cd';
+      readonly at: number;
+      readonly bytes: number;
+      readonly ssid: number;
+      readonly s1stalld: boolean;
+      readonly guest: boolean;
+    }
   | { readonly kind: 'l1cd'; readonly at: number; readonly bytes: number; readonly guest: boolean }
   | { readonly kind: 'table'; readonly at: number; readonly bytes: number; readonly found: FoundTable };
 
@@ -110,10 +127,15 @@ class Roles {
     }
   }
 
+  /** What was found by its own form counts more than what a pointer makes of it. */
   at(address: number): Role | null {
-    return (
-      this.#byPage.get(Math.floor(address / 4096))?.find((r) => r.at <= address && address < r.at + r.bytes) ?? null
-    );
+    let table: Role | null = null;
+    for (const r of this.#byPage.get(Math.floor(address / 4096)) ?? []) {
+      if (address < r.at || address >= r.at + r.bytes) continue;
+      if (r.kind !== 'table') return r;
+      table ??= r;
+    }
+    return table;
   }
 }
 
@@ -175,7 +197,9 @@ export function link(blocks: readonly Block[]): Dump {
         const table = Number(getField(fieldOf(l1stdLayout, 'L2Ptr'), [w]));
         for (let k = 0; k < 2 ** (span - 1); k++) {
           const words = image.words(table + 64 * k, 8);
-          const block = words && blocks.find((x) => x.pa !== null && x.pa <= table + 64 * k && table + 64 * k < x.pa + 8 * x.words.length);
+          const block =
+            words &&
+            blocks.find((x) => x.pa !== null && x.pa <= table + 64 * k && table + 64 * k < x.pa + 8 * x.words.length);
           if (words && block) addSte(words, table + 64 * k, b.sid === null ? null : b.sid + i * 256 + k, block);
         }
       }
@@ -189,7 +213,13 @@ export function link(blocks: readonly Block[]): Dump {
       for (const t of found.tables) roles.add({ kind: 'table', at: t.pa, bytes: t.entries * 8, found: t });
       return { tree, ...found };
     });
-  const addCd = (words: readonly bigint[], at: number | null, ssid: number, ste: SteFound | null, guest = false): void => {
+  const addCd = (
+    words: readonly bigint[],
+    at: number | null,
+    ssid: number,
+    ste: SteFound | null,
+    guest = false,
+  ): void => {
     if (at !== null && cdAt.has(at)) return;
     if (at !== null) {
       cdAt.add(at);
@@ -220,8 +250,7 @@ export function link(blocks: readonly Block[]): Dump {
         if (words.some((w) => w !== 0n)) addCd(words, b.pa === null ? null : b.pa + 8 * i, i / 8, lonely(stes));
       }
   const lone = stes.length === 0 && cds.length === 0 ? loneTree(blocks, image) : null;
-  if (lone)
-    for (const t of lone.tables) roles.add({ kind: 'table', at: t.pa, bytes: t.entries * 8, found: t });
+  if (lone) for (const t of lone.tables) roles.add({ kind: 'table', at: t.pa, bytes: t.entries * 8, found: t });
   return { blocks, image, stes, cds, stage2, linear, lone, roleAt: (a) => roles.at(a) };
 }
 

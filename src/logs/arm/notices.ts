@@ -37,7 +37,8 @@ const notices: readonly Notice[] = [
     severity: 'warning',
     at: 'kernel.driver',
     anywhere: true,
-    text: () => 'A page response came for which no page request waits; usually it came twice, or the device was removed.',
+    text: () =>
+      'A page response came for which no page request waits; usually it came twice, or the device was removed.',
   },
   {
     pattern: /\bstream (\d{1,10}) already in tree(?: from dev ([\w:.-]{1,64}))?/,
@@ -94,7 +95,8 @@ const notices: readonly Notice[] = [
       `The stream table covers ${m[1]} of the ${m[2]} StreamID bits; a transaction with a larger StreamID gives C_BAD_STREAMID.`,
   },
   {
-    pattern: /\bno (evtq|gerr|priq) irq - (?:events will not be reported|errors will not be reported|PRI will be broken)/,
+    pattern:
+      /\bno (evtq|gerr|priq) irq - (?:events will not be reported|errors will not be reported|PRI will be broken)/,
     kind: 'no_interrupt',
     severity: 'warning',
     at: 'kernel.driver',
@@ -115,10 +117,12 @@ const notices: readonly Notice[] = [
     kind: 'gbpa_timeout',
     severity: 'error',
     at: 'hw.smmu',
-    text: () => 'The SMMU did not take a new GBPA value in time; usually it has no clock or power, or the base address is wrong.',
+    text: () =>
+      'The SMMU did not take a new GBPA value in time; usually it has no clock or power, or the base address is wrong.',
   },
   {
-    pattern: /\bfailed to (clear cr0|disable irqs|enable (?:command queue|event queue|PRI queue|ATS check|SMMU interface)|enable irqs)\b/,
+    pattern:
+      /\bfailed to (clear cr0|disable irqs|enable (?:command queue|event queue|PRI queue|ATS check|SMMU interface)|enable irqs)\b/,
     kind: 'control_timeout',
     severity: 'error',
     at: 'hw.smmu',
@@ -127,7 +131,8 @@ const notices: readonly Notice[] = [
       `The SMMU did not acknowledge a control register in time (${m[1]}); usually it has no clock or power, or the base address is wrong.`,
   },
   {
-    pattern: /\bfailed to allocate (?:queue \((0x[0-9a-f]{1,16}) bytes\) for (\w{1,16})|(l1 stream table|linear stream table|l2 stream table|l1 context descriptor table|context descriptor table|MSIs)\b)/i,
+    pattern:
+      /\bfailed to allocate (?:queue \((0x[0-9a-f]{1,16}) bytes\) for (\w{1,16})|(l1 stream table|linear stream table|l2 stream table|l1 context descriptor table|context descriptor table|MSIs)\b)/i,
     kind: 'allocation_failed',
     severity: 'error',
     at: 'kernel.driver',
@@ -135,7 +140,8 @@ const notices: readonly Notice[] = [
     text: (m) => `The driver could not allocate ${m[2] ? `the memory of ${m[2]}` : `the ${m[3]}`}.`,
   },
   {
-    pattern: /\b(no translation support|AArch64 table format not supported|unknown\/unsupported TT endianness|embedded implementation not supported|command queue size <= batch size[^!]{0,40}not supported|no AArch64 table format)/,
+    pattern:
+      /\b(no translation support|AArch64 table format not supported|unknown\/unsupported TT endianness|embedded implementation not supported|command queue size <= batch size[^!]{0,40}not supported|no AArch64 table format)/,
     kind: 'unsupported',
     severity: 'error',
     at: 'hw.smmu',
@@ -151,11 +157,13 @@ const notices: readonly Notice[] = [
       'The SMMU was on when the driver took over, from firmware or from a kernel before a kdump; DMA still running is cut off by the reset.',
   },
   {
-    pattern: /\b(?:VINTF(\d{1,2}): )?(?:L?VCMDQ(\d{1,3})(?:\/L?VCMDQ\d{1,3})?: )?(?:L?VCMDQ\d{1,3}: )?uncleared error detected, resetting/,
+    pattern:
+      /\b(?:VINTF(\d{1,2}): )?(?:L?VCMDQ(\d{1,3})(?:\/L?VCMDQ\d{1,3})?: )?(?:L?VCMDQ\d{1,3}: )?uncleared error detected, resetting/,
     kind: 'cmdqv_uncleared_error',
     severity: 'warning',
     at: 'hw.cmdq',
-    text: () => 'A command queue of the CMDQV extension still had an error when the driver took it down, and was reset.',
+    text: () =>
+      'A command queue of the CMDQV extension still had an error when the driver took it down, and was reset.',
   },
   {
     pattern: /\bfailed to (enable|disable), STATUS=(0x[0-9A-Fa-f]{1,8})/,
@@ -167,8 +175,7 @@ const notices: readonly Notice[] = [
   },
 ];
 
-const ANYWHERE =
-  /iopf|pending PRQ|already in tree|Aliasing StreamID|enable ATS|enable PASID/;
+const ANYWHERE = /iopf|pending PRQ|already in tree|Aliasing StreamID|enable ATS|enable PASID/;
 
 /** Reads such a message as a record, or null. `named`: the driver's name stood before it. */
 export function noticeRecord(body: string, line: number, smmu: string | null, named: boolean): Draft | null {

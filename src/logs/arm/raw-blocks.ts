@@ -150,7 +150,10 @@ export class RawBlocks {
       open.star = true;
       return true;
     }
-    if (!/^[0-9a-f]{6,16}$/i.test(text) || !(open.star || BigInt(`0x${text}`) === open.printed + BigInt(open.bytes.length)))
+    if (
+      !/^[0-9a-f]{6,16}$/i.test(text) ||
+      !(open.star || BigInt(`0x${text}`) === open.printed + BigInt(open.bytes.length))
+    )
       return false;
     this.#fill(open, BigInt(`0x${text}`));
     this.close();
@@ -178,7 +181,9 @@ export class RawBlocks {
     if (hex.address !== null) {
       if (open.printed === null) return false;
       const expected = open.printed + BigInt(n);
-      return open.star ? hex.address > expected && hex.address - open.printed < BigInt(LARGEST) : hex.address === expected;
+      return open.star
+        ? hex.address > expected && hex.address - open.printed < BigInt(LARGEST)
+        : hex.address === expected;
     }
     return open.printed === null && line.number <= last + 1;
   }

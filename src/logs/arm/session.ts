@@ -5,9 +5,9 @@
 
 import type { Lines, TextLine } from '../lines.ts';
 import type { LineReader, Sink } from '../reader.ts';
+import { heading, hexLine } from './hex-line.ts';
 import type { Message } from './messages.ts';
 import { findMessage, parseMessage } from './messages.ts';
-import { heading, hexLine } from './hex-line.ts';
 import { noticeRecord } from './notices.ts';
 import { RawBlocks } from './raw-blocks.ts';
 import { findV2, isV2Detail, isV2DetailRest, parseV2, v2Record } from './smmuv2.ts';

@@ -19,9 +19,9 @@ import {
 } from './errors.ts';
 import type { EventFacts } from './event.ts';
 import { eventFields, eventPlace, explainEvent } from './event.ts';
+import { plausibleEvent } from './judge.ts';
 import type { AccessLine, EventLine, Message, Words } from './messages.ts';
 import { accessFields, explainLine, lineFields, omitUndefined } from './printed-line.ts';
-import { plausibleEvent } from './judge.ts';
 import { commandRecord, eventRecord } from './raw-blocks.ts';
 import type { SmmuState, Waiting } from './state.ts';
 import { full, newState } from './state.ts';

@@ -44,7 +44,9 @@ function legality(all: readonly Breach[], event: string): Record<string, unknown
   return {
     legal: illegal.length === 0,
     ...(illegal.length > 0 ? { illegal: illegal.map(text), event } : {}),
-    ...(illegal.length === 0 && needs.length > 0 ? { needs: [...new Set(needs.map((b) => `${b.need!.text}: ${b.text}`))] } : {}),
+    ...(illegal.length === 0 && needs.length > 0
+      ? { needs: [...new Set(needs.map((b) => `${b.need!.text}: ${b.text}`))] }
+      : {}),
   };
 }
 
@@ -63,16 +65,15 @@ function explainSte(words: readonly bigint[], all: readonly Breach[]): string {
   if (bad.length > 0)
     return `An illegal stream table entry: ${bad.map((b) => b.text).join('; ')}; every transaction of the stream is aborted and C_BAD_STE is recorded.`;
   const config = get('Config');
-  if (config < 4) return 'A stream table entry that aborts every transaction of the stream, without an event (Config 0).';
+  if (config < 4)
+    return 'A stream table entry that aborts every transaction of the stream, without an event (Config 0).';
   if (config === 4)
     return 'A stream table entry that lets every transaction of the stream pass untranslated (bypass, Config 4).';
   const parts: string[] = [];
   const max = get('S1CDMax');
   const cds = max === 0 ? 'one CD' : `a table of ${2 ** max} CDs`;
   if ((config & 5) === 5)
-    parts.push(
-      `stage 1 uses ${cds} at ${config === 7 ? 'IPA' : 'physical address'} ${hexPlain(big('S1ContextPtr'))}`,
-    );
+    parts.push(`stage 1 uses ${cds} at ${config === 7 ? 'IPA' : 'physical address'} ${hexPlain(big('S1ContextPtr'))}`);
   if ((config & 6) === 6)
     parts.push(
       `stage 2 walks tables at ${hexPlain(big('S2TTB'))} (${granuleText[get('S2TG')]} granule, ${64 - get('S2T0SZ')}-bit IPA) with VMID ${get('S2VMID')}`,
@@ -112,9 +113,13 @@ function explainCd(words: readonly bigint[], all: readonly Breach[]): string {
     return `An illegal context descriptor: ${bad.map((b) => b.text).join('; ')}; every transaction that selects it is aborted and C_BAD_CD is recorded.`;
   const halves: string[] = [];
   if (get('EPD0') === 0)
-    halves.push(`the lower half walks tables at ${hexPlain(big('TTB0'))} (${granuleText[get('TG0')]} granule, ${64 - get('T0SZ')} bits)`);
+    halves.push(
+      `the lower half walks tables at ${hexPlain(big('TTB0'))} (${granuleText[get('TG0')]} granule, ${64 - get('T0SZ')} bits)`,
+    );
   if (get('EPD1') === 0)
-    halves.push(`the upper half walks tables at ${hexPlain(big('TTB1'))} (${granuleText1[get('TG1')]} granule, ${64 - get('T1SZ')} bits)`);
+    halves.push(
+      `the upper half walks tables at ${hexPlain(big('TTB1'))} (${granuleText1[get('TG1')]} granule, ${64 - get('T1SZ')} bits)`,
+    );
   const what = halves.length > 0 ? halves.join(' and ') : 'both halves are off, so that every access faults';
   return `A context descriptor with ASID ${get('ASID')}: ${what}; faults ${get('S') ? 'stall' : 'end the transaction'} and are ${get('R') ? '' : 'not '}recorded${needSentence(all)}.`;
 }
@@ -140,7 +145,13 @@ export function cdRecord(
 }
 
 /** A level-1 descriptor of a stream table or of a CD table. */
-export function l1Record(kind: 'l1std' | 'l1cd', word: bigint, line: number, at: bigint | number | null, index: number): Draft {
+export function l1Record(
+  kind: 'l1std' | 'l1cd',
+  word: bigint,
+  line: number,
+  at: bigint | number | null,
+  index: number,
+): Draft {
   const layout = kind === 'l1std' ? l1stdLayout : l1cdLayout;
   const pointer = hexPlain(getField(fieldOf(layout, 'L2Ptr'), [word]));
   const span = Number(word & 0x1fn);
@@ -148,7 +159,10 @@ export function l1Record(kind: 'l1std' | 'l1cd', word: bigint, line: number, at:
     span === 0 || span > 11
       ? `A level-1 stream table descriptor without a table (Span ${span}): its StreamIDs give C_BAD_STREAMID.`
       : `A level-1 stream table descriptor: ${2 ** (span - 1)} STEs at physical address ${pointer}.`;
-  const cd = (word & 1n) === 1n ? `A level-1 context descriptor: its CDs lie at ${pointer}.` : 'A level-1 context descriptor without V: its SubstreamIDs give C_BAD_SUBSTREAMID.';
+  const cd =
+    (word & 1n) === 1n
+      ? `A level-1 context descriptor: its CDs lie at ${pointer}.`
+      : 'A level-1 context descriptor without V: its SubstreamIDs give C_BAD_SUBSTREAMID.';
   return {
     ...head(`smmuv3_${kind}`, line, at),
     index,
@@ -269,8 +283,14 @@ const names: Readonly<Record<string, string>> = {
 };
 
 /** Bytes that can be several things, or nothing quite: each with the reason. */
-export function undecidedRecord(words: readonly bigint[], line: number, at: bigint | null, all: readonly Candidate[]): Draft {
-  const best = (['legal', 'shaped'] as const).map((f) => all.filter((c) => c.fit === f)).find((l) => l.length > 0) ?? [];
+export function undecidedRecord(
+  words: readonly bigint[],
+  line: number,
+  at: bigint | null,
+  all: readonly Candidate[],
+): Draft {
+  const best =
+    (['legal', 'shaped'] as const).map((f) => all.filter((c) => c.fit === f)).find((l) => l.length > 0) ?? [];
   const listed = best.map((c) => `${names[c.kind]} (${c.reason})`);
   return {
     ...head('smmuv3_undecided', line, at),

@@ -26,7 +26,8 @@ const steField = (words: readonly bigint[], name: string): bigint => getField(fi
 const cdField = (words: readonly bigint[], name: string): bigint => getField(fieldOf(cdLayout, name), words);
 
 /** Bits of the index at the start level. */
-const firstBits = (bits: number, granule: number, start: number): number => bits - granule - (3 - start) * (granule - 3);
+const firstBits = (bits: number, granule: number, start: number): number =>
+  bits - granule - (3 - start) * (granule - 3);
 
 const aligned = (address: bigint, bits: number): number => {
   const size = 1n << BigInt(Math.max(bits + 3, 6));

@@ -21,9 +21,24 @@ interface Open {
 /** Events that tell about the queue, not about a command. */
 const QUEUE = new Set(['smmuv3_cmdq_consume', 'smmuv3_cmdq_consume_out', 'smmuv3_cmdq_opcode']);
 /** Facts of a command that its own events give. */
-const KEYS = ['sid', 'start', 'end', 'asid', 'vmid', 'addr', 'num_pages', 'tg', 'ttl', 'leaf', 'stage', 'hwpt_id', 'type'];
+const KEYS = [
+  'sid',
+  'start',
+  'end',
+  'asid',
+  'vmid',
+  'addr',
+  'num_pages',
+  'tg',
+  'ttl',
+  'leaf',
+  'stage',
+  'hwpt_id',
+  'ste_type',
+];
 /** Events that come from elsewhere, even between the lines of a command: a guest's accesses and a device's. */
-const ELSEWHERE = /_mmio$|_translate|_find_ste|_get_|_ptw_|_lookup_|_insert$|decode_cd|config_cache_(?:hit|miss)|_mr$|trigger_irq|gerror|_event$/;
+const ELSEWHERE =
+  /_mmio$|_translate|_find_ste|_get_|_ptw_|_lookup_|_insert$|decode_cd|config_cache_(?:hit|miss)|_mr$|trigger_irq|gerror|_event$/;
 
 export class Commands {
   readonly #sink: Sink;
@@ -66,8 +81,10 @@ export class Commands {
     const own = event.startsWith('smmuv3_cmdq_') || event.startsWith('smmuv3_accel_') || event.endsWith('range_inval');
     if (own && !QUEUE.has(event))
       for (const k of KEYS) if (f[k] !== undefined && open.facts[k] === undefined) open.facts[k] = f[k];
-    if (event.startsWith('iommufd_') || event.startsWith('smmuv3_accel_')) open.did.push(record.explain.replace(/\.$/, ''));
-    if (event.startsWith('iommufd_') && Number(f.ret ?? 0) !== 0) open.failures.push({ call: event, ret: Number(f.ret) });
+    if (event.startsWith('iommufd_') || event.startsWith('smmuv3_accel_'))
+      open.did.push(record.explain.replace(/\.$/, ''));
+    if (event.startsWith('iommufd_') && Number(f.ret ?? 0) !== 0)
+      open.failures.push({ call: event, ret: Number(f.ret) });
   }
 
   #begin(record: Draft): void {
@@ -113,7 +130,10 @@ function target(f: Fields): string {
   const parts: string[] = [];
   if (f.sid !== undefined) parts.push(`StreamID ${f.sid}`);
   if (f.start !== undefined) parts.push(`StreamIDs ${f.start} to ${f.end}`);
-  if (f.addr !== undefined) parts.push(`address ${f.addr}${f.num_pages === undefined ? '' : `, ${Number(f.num_pages)} page${f.num_pages === '0x1' ? '' : 's'}`}`);
+  if (f.addr !== undefined)
+    parts.push(
+      `address ${f.addr}${f.num_pages === undefined ? '' : `, ${Number(f.num_pages)} page${f.num_pages === '0x1' ? '' : 's'}`}`,
+    );
   if (f.asid !== undefined && Number(f.asid) >= 0) parts.push(`ASID ${f.asid}`);
   if (f.vmid !== undefined && Number(f.vmid) >= 0) parts.push(`VMID ${f.vmid}`);
   return parts.length > 0 ? ` for ${parts.join(', ')}` : '';
@@ -143,7 +163,8 @@ function reason(o: Open): string {
       return `the kernel refused the command (${call}, ${text}): an opcode, a StreamID or a field that it does not pass on`;
     return `${call} failed (${text})`;
   }
-  if (o.unhandled || /UNKNOWN|INVALID/.test(o.command ?? '')) return 'QEMU does not know or does not carry out this command';
+  if (o.unhandled || /UNKNOWN|INVALID/.test(o.command ?? ''))
+    return 'QEMU does not know or does not carry out this command';
   if (o.error === 2) return "QEMU could not read the guest's command or structure from guest memory";
   if (o.error === 1)
     return 'the command is not allowed here: SSec is set, the vSMMU does not have the feature, or a StreamID is out of range or its STE is bad';

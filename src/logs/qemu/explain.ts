@@ -58,47 +58,69 @@ const texts: Readonly<Record<string, Explain>> = {
   smmu_add_mr: (f) => `QEMU made the memory region ${n(f, 'region')} through which a device behind the SMMU does DMA`,
   smmu_set_iommu_device: (f) => `A device (devfn ${n(f, 'devfn')}) was tied to a host IOMMU device`,
   smmu_unset_iommu_device: (f) => `A device (devfn ${n(f, 'devfn')}) was untied from its host IOMMU device`,
-  smmu_ptw_level: (f) => `QEMU's walk of ${n(f, 'iova')}${stage(f)} read ${n(f, 'pte')} at level ${n(f, 'level')}, entry ${n(f, 'offset')} of the table at ${n(f, 'baseaddr')}`,
-  smmu_ptw_invalid_pte: (f) => `QEMU's walk${stage(f)} ended at level ${n(f, 'level')}: the descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')} maps nothing, which gives F_TRANSLATION`,
-  smmu_ptw_page_pte: (f) => `QEMU's walk of ${n(f, 'iova')}${stage(f)} ended in a page at ${n(f, 'address')} (descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')})`,
-  smmu_ptw_block_pte: (f) => `QEMU's walk of ${n(f, 'iova')}${stage(f)} ended in a block of ${n(f, 'bsize_mb')} MiB at ${n(f, 'gpa')} (descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')})`,
+  smmu_ptw_level: (f) =>
+    `QEMU's walk of ${n(f, 'iova')}${stage(f)} read ${n(f, 'pte')} at level ${n(f, 'level')}, entry ${n(f, 'offset')} of the table at ${n(f, 'baseaddr')}`,
+  smmu_ptw_invalid_pte: (f) =>
+    `QEMU's walk${stage(f)} ended at level ${n(f, 'level')}: the descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')} maps nothing, which gives F_TRANSLATION`,
+  smmu_ptw_page_pte: (f) =>
+    `QEMU's walk of ${n(f, 'iova')}${stage(f)} ended in a page at ${n(f, 'address')} (descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')})`,
+  smmu_ptw_block_pte: (f) =>
+    `QEMU's walk of ${n(f, 'iova')}${stage(f)} ended in a block of ${n(f, 'bsize_mb')} MiB at ${n(f, 'gpa')} (descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')})`,
   smmu_get_pte: (f) => `QEMU read the descriptor ${n(f, 'pte')} at ${n(f, 'pteaddr')}`,
   smmu_iotlb_lookup_hit: (f) => `The emulated IOTLB held ${n(f, 'addr')} (${tag(f)})`,
-  smmu_iotlb_lookup_miss: (f) => `The emulated IOTLB did not hold ${n(f, 'addr')} (${tag(f)}), so the tables are walked`,
+  smmu_iotlb_lookup_miss: (f) =>
+    `The emulated IOTLB did not hold ${n(f, 'addr')} (${tag(f)}), so the tables are walked`,
   smmu_iotlb_insert: (f) => `The emulated IOTLB keeps ${n(f, 'addr')} (${tag(f)}, level ${n(f, 'level')})`,
   smmu_iotlb_inv_all: () => 'Every entry of the emulated IOTLB was removed',
   smmu_iotlb_inv_iova: (f) => `The entry of ${n(f, 'addr')} (${tag(f)}) was removed from the emulated IOTLB`,
   smmu_iotlb_inv_vmid_s1: (f) => `The stage-1 entries of ${tag(f)} were removed from the emulated IOTLB`,
   smmu_configs_inv_sid_range: (f) => `Cached configuration of StreamIDs ${n(f, 'start')} to ${n(f, 'end')} was dropped`,
-  smmu_inv_notifiers_mr: (f) => `Every mapping of ${n(f, 'region')} was withdrawn from whoever follows it (vhost, emulated VFIO)`,
+  smmu_inv_notifiers_mr: (f) =>
+    `Every mapping of ${n(f, 'region')} was withdrawn from whoever follows it (vhost, emulated VFIO)`,
   smmu_reset_exit: () => 'The emulated SMMU was reset',
   smmuv3_write_mmio_idr: (f) => `The guest wrote a register that is read-only or not there (offset ${n(f, 'addr')})`,
-  smmuv3_trigger_irq: (f) => `QEMU raised the interrupt of the ${['event queue', 'PRI queue', 'CMD_SYNC', 'global error'][Number(f.irq)] ?? `line ${n(f, 'irq')}`}`,
-  smmuv3_write_gerror: (f) => `QEMU reported a global error (GERROR is now ${n(f, 'gerror')}, changed bits ${n(f, 'toggled')})`,
+  smmuv3_trigger_irq: (f) =>
+    `QEMU raised the interrupt of the ${['event queue', 'PRI queue', 'CMD_SYNC', 'global error'][Number(f.irq)] ?? `line ${n(f, 'irq')}`}`,
+  smmuv3_write_gerror: (f) =>
+    `QEMU reported a global error (GERROR is now ${n(f, 'gerror')}, changed bits ${n(f, 'toggled')})`,
   smmuv3_write_gerrorn: (f) => `The guest acknowledged global errors (GERRORN is now ${n(f, 'gerrorn')})`,
-  smmuv3_unhandled_cmd: (f) => `The guest sent a command that QEMU does not carry out (opcode 0x${Number(f.type).toString(16)})`,
-  smmuv3_cmdq_consume: (f) => `QEMU takes the command at index ${n(f, 'cons')} of the guest's queue (the guest has filled it up to ${n(f, 'prod')})`,
+  smmuv3_unhandled_cmd: (f) =>
+    `The guest sent a command that QEMU does not carry out (opcode 0x${Number(f.opcode_number).toString(16)})`,
+  smmuv3_cmdq_consume: (f) =>
+    `QEMU takes the command at index ${n(f, 'cons')} of the guest's queue (the guest has filled it up to ${n(f, 'prod')})`,
   smmuv3_cmdq_opcode: (f) => `The command is ${n(f, 'opcode')}`,
-  smmuv3_cmdq_consume_out: (f) => `QEMU stops at index ${n(f, 'cons')} of the guest's queue${f.prod === f.cons ? ': it is empty' : ', before its end'}`,
-  smmuv3_cmdq_consume_error: (f) => `The guest's ${n(f, 'command')} failed with ${cerror(Number(f.error))}: the queue stops there until the guest handles the global error`,
+  smmuv3_cmdq_consume_out: (f) =>
+    `QEMU stops at index ${n(f, 'cons')} of the guest's queue${f.prod === f.cons ? ': it is empty' : ', before its end'}`,
+  smmuv3_cmdq_consume_error: (f) =>
+    `The guest's ${n(f, 'command')} failed with ${cerror(Number(f.error))}: the queue stops there until the guest handles the global error`,
   smmuv3_find_ste: (f) => `QEMU looks for the STE of StreamID ${n(f, 'sid')}`,
-  smmuv3_find_ste_2lvl: (f) => `The STE is entry ${n(f, 'l2_ste_offset')} of the level-2 table at ${n(f, 'l2ptr')}, which the descriptor at ${n(f, 'l1ptr')} names`,
+  smmuv3_find_ste_2lvl: (f) =>
+    `The STE is entry ${n(f, 'l2_ste_offset')} of the level-2 table at ${n(f, 'l2ptr')}, which the descriptor at ${n(f, 'l1ptr')} names`,
   smmuv3_get_ste: (f) => `QEMU reads the guest's STE at ${n(f, 'addr')}`,
   smmuv3_translate: (f) => `A device (StreamID ${n(f, 'sid')}) asks for a ${access(f)} ${n(f, 'addr')}`,
-  smmuv3_translate_disable: (f) => `The ${access(f)} ${n(f, 'addr')} by StreamID ${n(f, 'sid')} passes untranslated: the guest has not enabled its SMMU`,
-  smmuv3_translate_bypass: (f) => `The ${access(f)} ${n(f, 'addr')} by StreamID ${n(f, 'sid')} passes untranslated: its STE says bypass`,
-  smmuv3_translate_abort: (f) => `The ${access(f)} ${n(f, 'addr')} by StreamID ${n(f, 'sid')} was aborted: its STE says abort`,
-  smmuv3_translate_success: (f) => `StreamID ${n(f, 'sid')}: ${n(f, 'iova')} translates to ${n(f, 'translated')}${stage(f)}, allowing ${perms[Number(f.perm) & 3]}`,
+  smmuv3_translate_disable: (f) =>
+    `The ${access(f)} ${n(f, 'addr')} by StreamID ${n(f, 'sid')} passes untranslated: the guest has not enabled its SMMU`,
+  smmuv3_translate_bypass: (f) =>
+    `The ${access(f)} ${n(f, 'addr')} by StreamID ${n(f, 'sid')} passes untranslated: its STE says bypass`,
+  smmuv3_translate_abort: (f) =>
+    `The ${access(f)} ${n(f, 'addr')} by StreamID ${n(f, 'sid')} was aborted: its STE says abort`,
+  smmuv3_translate_success: (f) =>
+    `StreamID ${n(f, 'sid')}: ${n(f, 'iova')} translates to ${n(f, 'translated')}${stage(f)}, allowing ${perms[Number(f.perm) & 3]}`,
   smmuv3_get_cd: (f) => `QEMU reads the guest's context descriptor at ${n(f, 'addr')}`,
   smmuv3_decode_cd: (f) => `The context descriptor's output addresses have ${n(f, 'oas')} bits`,
-  smmuv3_decode_cd_tt: (f) => `TTB${n(f, 'i')} is ${n(f, 'ttb')}: inputs of ${64 - Number(f.tsz)} bits, granule ${granule(f.granule_sz) || n(f, 'granule_sz')}`,
+  smmuv3_decode_cd_tt: (f) =>
+    `TTB${n(f, 'i')} is ${n(f, 'ttb')}: inputs of ${64 - Number(f.tsz)} bits, granule ${granule(f.granule_sz) || n(f, 'granule_sz')}`,
   smmuv3_cmdq_cfgi_ste: (f) => `The guest says that the STE of StreamID ${n(f, 'sid')} changed`,
-  smmuv3_cmdq_cfgi_ste_range: (f) => `The guest says that the STEs of StreamIDs ${n(f, 'start')} to ${n(f, 'end')} changed`,
+  smmuv3_cmdq_cfgi_ste_range: (f) =>
+    `The guest says that the STEs of StreamIDs ${n(f, 'start')} to ${n(f, 'end')} changed`,
   smmuv3_cmdq_cfgi_cd: (f) => `The guest says that a context descriptor of StreamID ${n(f, 'sid')} changed`,
   smmuv3_config_cache_hit: (f) => `The configuration of StreamID ${n(f, 'sid')} was cached`,
-  smmuv3_config_cache_miss: (f) => `The configuration of StreamID ${n(f, 'sid')} was not cached, so STE and CD are read`,
-  smmuv3_range_inval: (f) => `${pages(f)} from ${n(f, 'addr')} (${tag(f)}) are removed from the emulated IOTLB${stage(f)}${Number(f.leaf) ? ', last level only' : ''}`,
-  smmuv3_cmdq_tlbi_nh: (f) => `The guest removes all its stage-1 translations${f.vmid === undefined ? '' : ` (${tag(f)})`}`,
+  smmuv3_config_cache_miss: (f) =>
+    `The configuration of StreamID ${n(f, 'sid')} was not cached, so STE and CD are read`,
+  smmuv3_range_inval: (f) =>
+    `${pages(f)} from ${n(f, 'addr')} (${tag(f)}) are removed from the emulated IOTLB${stage(f)}${Number(f.leaf) ? ', last level only' : ''}`,
+  smmuv3_cmdq_tlbi_nh: (f) =>
+    `The guest removes all its stage-1 translations${f.vmid === undefined ? '' : ` (${tag(f)})`}`,
   smmuv3_cmdq_tlbi_nsnh: () => 'The guest removes every Non-secure translation that is not of a hypervisor',
   smmuv3_cmdq_tlbi_nh_asid: (f) => `The guest removes the translations of ASID ${n(f, 'asid')}`,
   smmuv3_cmdq_tlbi_s12_vmid: (f) => `The guest removes the translations of both stages of ${tag(f)}`,
@@ -108,32 +130,49 @@ const texts: Readonly<Record<string, Explain>> = {
   smmuv3_notify_flag_del: (f) => `Nobody follows the mappings of ${n(f, 'region')} any more`,
   smmuv3_inv_notifiers_iova: (f) => `The withdrawal of ${n(f, 'iova')} (${tag(f)}) is passed on to ${n(f, 'region')}`,
   smmuv3_invalidate_all_caches: () => 'Every cache of the emulated SMMU was emptied',
-  smmuv3_accel_set_iommu_device: (f) => `The device at devfn ${n(f, 'devfn')} is handled by the host's SMMU from now on (iommufd device ${n(f, 'devid')})`,
-  smmuv3_accel_unset_iommu_device: (f) => `The device at devfn ${n(f, 'devfn')} is not handled by the host's SMMU any more`,
-  smmuv3_accel_translate_ste: (f) => `QEMU made the nested HWPT ${n(f, 'hwpt_id')} from the guest's STE of vSID ${n(f, 'sid')} (DW0 ${n(f, 'ste_0')}, DW1 ${n(f, 'ste_1')})`,
-  smmuv3_accel_install_ste: (f) => `QEMU attached the device with vSID ${n(f, 'sid')} to HWPT ${n(f, 'hwpt_id')}: its STE says ${n(f, 'type')}`,
-  tegra241_cmdqv_err_map: (f) => `The host reports errors of the guest's own command queues (bit maps ${[3, 2, 1, 0].map((i) => n(f, `map${i}`)).join(', ')})`,
+  smmuv3_accel_set_iommu_device: (f) =>
+    `The device at devfn ${n(f, 'devfn')} is handled by the host's SMMU from now on (iommufd device ${n(f, 'devid')})`,
+  smmuv3_accel_unset_iommu_device: (f) =>
+    `The device at devfn ${n(f, 'devfn')} is not handled by the host's SMMU any more`,
+  smmuv3_accel_translate_ste: (f) =>
+    `QEMU made the nested HWPT ${n(f, 'hwpt_id')} from the guest's STE of vSID ${n(f, 'sid')} (DW0 ${n(f, 'ste_0')}, DW1 ${n(f, 'ste_1')})`,
+  smmuv3_accel_install_ste: (f) =>
+    `QEMU attached the device with vSID ${n(f, 'sid')} to HWPT ${n(f, 'hwpt_id')}: its STE says ${n(f, 'ste_type')}`,
+  tegra241_cmdqv_err_map: (f) =>
+    `The host reports errors of the guest's own command queues (bit maps ${[3, 2, 1, 0].map((i) => n(f, `map${i}`)).join(', ')})`,
   tegra241_cmdqv_init_regs: (f) => `The CMDQV model was set up from the host's PARAM ${n(f, 'param')}`,
   iommufd_backend_connect: (f) => `QEMU opened /dev/iommu (fd ${n(f, 'fd')})`,
   iommufd_backend_disconnect: (f) => `QEMU closed /dev/iommu (fd ${n(f, 'fd')})`,
-  iommufd_backend_map_dma: (f) => `IOMMU_IOAS_MAP: ${n(f, 'size')} bytes at ${n(f, 'iova')} of IOAS ${n(f, 'ioas')}${Number(f.readonly) ? ', read-only' : ''}`,
-  iommufd_backend_map_file_dma: (f) => `IOMMU_IOAS_MAP_FILE: ${n(f, 'size')} bytes at ${n(f, 'iova')} of IOAS ${n(f, 'ioas')}`,
-  iommufd_backend_unmap_dma: (f) => `IOMMU_IOAS_UNMAP: ${n(f, 'size')} bytes at ${n(f, 'iova')} of IOAS ${n(f, 'ioas')}`,
+  iommufd_backend_map_dma: (f) =>
+    `IOMMU_IOAS_MAP: ${n(f, 'size')} bytes at ${n(f, 'iova')} of IOAS ${n(f, 'ioas')}${Number(f.readonly) ? ', read-only' : ''}`,
+  iommufd_backend_map_file_dma: (f) =>
+    `IOMMU_IOAS_MAP_FILE: ${n(f, 'size')} bytes at ${n(f, 'iova')} of IOAS ${n(f, 'ioas')}`,
+  iommufd_backend_unmap_dma: (f) =>
+    `IOMMU_IOAS_UNMAP: ${n(f, 'size')} bytes at ${n(f, 'iova')} of IOAS ${n(f, 'ioas')}`,
   iommufd_backend_unmap_dma_non_exist: (f) => `IOMMU_IOAS_UNMAP of ${n(f, 'iova')}, where nothing was mapped`,
   iommufd_backend_alloc_ioas: (f) => `IOMMU_IOAS_ALLOC made IOAS ${n(f, 'ioas')}`,
-  iommufd_backend_alloc_hwpt: (f) => `IOMMU_HWPT_ALLOC on ${n(f, 'pt_id')} for device ${n(f, 'dev_id')}${hwptKind(f)}${Number(f.ret) ? '' : ` made HWPT ${n(f, 'out_hwpt')}`}`,
+  iommufd_backend_alloc_hwpt: (f) =>
+    `IOMMU_HWPT_ALLOC on ${n(f, 'pt_id')} for device ${n(f, 'dev_id')}${hwptKind(f)}${Number(f.ret) ? '' : ` made HWPT ${n(f, 'out_hwpt')}`}`,
   iommufd_backend_free_id: (f) => `IOMMU_DESTROY of object ${n(f, 'id')}`,
-  iommufd_backend_set_dirty: (f) => `Dirty tracking of HWPT ${n(f, 'hwpt')} was switched ${Number(f.enable) ? 'on' : 'off'}`,
+  iommufd_backend_set_dirty: (f) =>
+    `Dirty tracking of HWPT ${n(f, 'hwpt')} was switched ${Number(f.enable) ? 'on' : 'off'}`,
   iommufd_backend_get_dirty_bitmap: (f) => `The dirty bits of HWPT ${n(f, 'hwpt')} from ${n(f, 'iova')} were read`,
-  iommufd_backend_invalidate_cache: (f) => `IOMMU_HWPT_INVALIDATE on object ${n(f, 'id')} carried ${n(f, 'entry_num')} command${Number(f.entry_num) === 1 ? '' : 's'} of the guest to the kernel, which took ${n(f, 'done_num')}`,
-  iommufd_backend_alloc_viommu: (f) => `IOMMU_VIOMMU_ALLOC (type ${n(f, 'type')}) on parent HWPT ${n(f, 'hwpt_id')}${Number(f.ret) ? '' : ` made vIOMMU ${n(f, 'viommu_id')}`}`,
-  iommufd_backend_alloc_vdev: (f) => `IOMMU_VDEVICE_ALLOC: in vIOMMU ${n(f, 'viommu_id')} the guest's StreamID ${n(f, 'virt_id')} is device ${n(f, 'dev_id')}`,
-  iommufd_viommu_alloc_eventq: (f) => `IOMMU_VEVENTQ_ALLOC on vIOMMU ${n(f, 'viommu_id')}${Number(f.ret) ? '' : ` made event queue ${n(f, 'veventq_id')}`}`,
+  iommufd_backend_invalidate_cache: (f) =>
+    `IOMMU_HWPT_INVALIDATE on object ${n(f, 'id')} carried ${n(f, 'entry_num')} command${Number(f.entry_num) === 1 ? '' : 's'} of the guest to the kernel, which took ${n(f, 'done_num')}`,
+  iommufd_backend_alloc_viommu: (f) =>
+    `IOMMU_VIOMMU_ALLOC (type ${n(f, 'viommu_type')}) on parent HWPT ${n(f, 'hwpt_id')}${Number(f.ret) ? '' : ` made vIOMMU ${n(f, 'viommu_id')}`}`,
+  iommufd_backend_alloc_vdev: (f) =>
+    `IOMMU_VDEVICE_ALLOC: in vIOMMU ${n(f, 'viommu_id')} the guest's StreamID ${n(f, 'virt_id')} is device ${n(f, 'dev_id')}`,
+  iommufd_viommu_alloc_eventq: (f) =>
+    `IOMMU_VEVENTQ_ALLOC on vIOMMU ${n(f, 'viommu_id')}${Number(f.ret) ? '' : ` made event queue ${n(f, 'veventq_id')}`}`,
   iommufd_cdev_getfd: (f) => `QEMU opened ${n(f, 'path')}`,
-  iommufd_cdev_connect_and_bind: (f) => `VFIO_DEVICE_BIND_IOMMUFD: ${n(f, 'device')} is iommufd device ${n(f, 'devid')}`,
+  iommufd_cdev_connect_and_bind: (f) =>
+    `VFIO_DEVICE_BIND_IOMMUFD: ${n(f, 'device')} is iommufd device ${n(f, 'devid')}`,
   iommufd_cdev_alloc_ioas: (f) => `The container uses IOAS ${n(f, 'ioas')}`,
-  iommufd_cdev_attach_ioas_hwpt: (f) => `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${n(f, 'device')} is attached to object ${n(f, 'id')}`,
-  iommufd_cdev_device_info: (f) => `VFIO_DEVICE_GET_INFO of ${n(f, 'device')}: ${n(f, 'num_irqs')} interrupts, ${n(f, 'num_regions')} regions`,
+  iommufd_cdev_attach_ioas_hwpt: (f) =>
+    `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${n(f, 'device')} is attached to object ${n(f, 'id')}`,
+  iommufd_cdev_device_info: (f) =>
+    `VFIO_DEVICE_GET_INFO of ${n(f, 'device')}: ${n(f, 'num_irqs')} interrupts, ${n(f, 'num_regions')} regions`,
   iommufd_cdev_detach_ioas_hwpt: (f) => `VFIO_DEVICE_DETACH_IOMMUFD_PT: ${n(f, 'device')} is detached`,
 };
 
@@ -155,7 +194,7 @@ export function explainTrace(event: string, f: Fields, facts: Record<string, unk
     return `The guest ${mmio[1] === 'read' ? `read ${n(f, 'val')} from` : `wrote ${n(f, 'val')} to`} ${reg}${unit}${set}.`;
   }
   if (/_(?:record|propagate)_event$/.test(event))
-    return `QEMU put ${n(f, 'type').replace(/^SMMU_EVT_/, '')} for StreamID ${n(f, 'sid')} into the guest's event queue.`;
+    return `QEMU put ${n(f, 'recorded').replace(/^SMMU_EVT_/, '')} for StreamID ${n(f, 'sid')} into the guest's event queue.`;
   const text = texts[event];
   if (text) return `${text(f)}${failed(f)}.`;
   if (event.startsWith('smmu_iotlb_inv')) return `The entries of ${tag(f)} were removed from the emulated IOTLB.`;

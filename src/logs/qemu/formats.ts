@@ -9,9 +9,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   smmu_add_mr: ['{region:s}'],
   smmu_set_iommu_device: ['devfn={devfn:n} (sid={sid:n})'],
   smmu_unset_iommu_device: ['devfn={devfn:n} (sid={sid:n})'],
-  smmu_page_walk: [
-    'stage={stage:d}, baseaddr={baseaddr:x}, first level={level:d}, start={start:x}, end={end:x}',
-  ],
+  smmu_page_walk: ['stage={stage:d}, baseaddr={baseaddr:x}, first level={level:d}, start={start:x}, end={end:x}'],
   smmu_lookup_table: [
     'level={level:d} baseaddr={baseaddr:x} granule={granule_sz:d}, start={start:x} end={end:x} flags={flags:d} subpage_size={subpage_size:x}',
   ],
@@ -28,7 +26,9 @@ const table: Readonly<Record<string, readonly string[]>> = {
     'stage={stage:d} level={level:d} base@={baseaddr:x} pte@={pteaddr:x} pte={pte:x} iova={iova:x} block address = {gpa:x} block size = {bsize_mb:d} MiB',
   ],
   smmu_get_pte: ['baseaddr={baseaddr:x} index={index:x}, pteaddr={pteaddr:x}, pte={pte:x}'],
-  smmu_iotlb_cache_hit: ['IOTLB cache HIT asid={asid:d} addr={addr:x} hit={hits:d} miss={misses:d} hit rate={hit_rate:d}'],
+  smmu_iotlb_cache_hit: [
+    'IOTLB cache HIT asid={asid:d} addr={addr:x} hit={hits:d} miss={misses:d} hit rate={hit_rate:d}',
+  ],
   smmu_iotlb_cache_miss: [
     'IOTLB cache MISS asid={asid:d} addr={addr:x} hit={hits:d} miss={misses:d} hit rate={hit_rate:d}',
   ],
@@ -62,7 +62,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   smmuv3_trigger_irq: ['irq={irq:d}'],
   smmuv3_write_gerror: ['toggled={toggled:x}, new GERROR={gerror:x}'],
   smmuv3_write_gerrorn: ['acked={acked:x}, new GERRORN={gerrorn:x}'],
-  smmuv3_unhandled_cmd: ['Unhandled command type={type:d}'],
+  smmuv3_unhandled_cmd: ['Unhandled command type={opcode_number:d}'],
   smmuv3_cmdq_consume: [
     'prod={prod:d} cons={cons:d} prod.wrap={prod_wrap:d} cons.wrap={cons_wrap:d}[ is_secure_cmdq={secure:d}]',
   ],
@@ -71,9 +71,12 @@ const table: Readonly<Record<string, readonly string[]>> = {
   smmuv3_cmdq_consume_error: ['Error on {command:s} command execution: {error:d}'],
   smmuv3_update: ['q empty:{is_empty:d} prod:{prod:d} cons:{cons:d} p.wrap:{prod_wrap:d} p.cons:{cons_wrap:d}'],
   smmuv3_update_check_cmd: ['cmdq not enabled or error :{error:x}'],
-  smmuv3_record_event: ['{type:s} sid={sid:n}'],
-  smmuv3_propagate_event: ['{type:s} sid={sid:n}'],
-  smmuv3_find_ste: ['sid={sid:n} features:{features:x}, sid_split:{sid_split:x}', 'SID:{sid:n} features:{features:x}, sid_split:{sid_split:x}'],
+  smmuv3_record_event: ['{recorded:s} sid={sid:n}'],
+  smmuv3_propagate_event: ['{recorded:s} sid={sid:n}'],
+  smmuv3_find_ste: [
+    'sid={sid:n} features:{features:x}, sid_split:{sid_split:x}',
+    'SID:{sid:n} features:{features:x}, sid_split:{sid_split:x}',
+  ],
   smmuv3_find_ste_2lvl: [
     'strtab_base:{strtab_base:x} l1ptr:{l1ptr:x} l1_off:{l1_ste_offset:x}, l2ptr:{l2ptr:x} l2_off:{l2_ste_offset:x} max_l2_ste:{max_l2_ste:d}',
   ],
@@ -125,7 +128,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   smmuv3_accel_set_iommu_device: ['devfn={devfn:x} (idev devid={devid:x})'],
   smmuv3_accel_unset_iommu_device: ['devfn={devfn:x} (idev devid={devid:x})'],
   smmuv3_accel_translate_ste: ['vSID={sid:x} hwpt_id={hwpt_id:x} ste={ste_1:x}:{ste_0:x}'],
-  smmuv3_accel_install_ste: ['vSID={sid:x} ste type={type:s} hwpt_id={hwpt_id:x}'],
+  smmuv3_accel_install_ste: ['vSID={sid:x} ste type={ste_type:s} hwpt_id={hwpt_id:x}'],
 
   tegra241_cmdqv_read_mmio: ['offset: {offset:x} val: {val:x} size: {size:d}'],
   tegra241_cmdqv_write_mmio: ['offset: {offset:x} val: {val:x} size: {size:d}'],
@@ -163,13 +166,13 @@ const table: Readonly<Record<string, readonly string[]>> = {
     'iommufd={iommufd:d} id={id:d} data_type={data_type:d} entry_len={entry_len:d} entry_num={entry_num:d} done_num={done_num:d} data_ptr={data_ptr:x} ({ret:d})',
   ],
   iommufd_backend_alloc_viommu: [
-    'iommufd={iommufd:d} type={type:d} dev_id={dev_id:d} hwpt_id={hwpt_id:d} viommu_id={viommu_id:d} ({ret:d})',
+    'iommufd={iommufd:d} type={viommu_type:d} dev_id={dev_id:d} hwpt_id={hwpt_id:d} viommu_id={viommu_id:d} ({ret:d})',
   ],
   iommufd_backend_alloc_vdev: [
     'iommufd={iommufd:d} dev_id={dev_id:d} viommu_id={viommu_id:d} virt_id={virt_id:x} vdev_id={vdev_id:d} ({ret:d})',
   ],
   iommufd_viommu_alloc_eventq: [
-    'iommufd={iommufd:d} viommu_id={viommu_id:d} type={type:d} veventq_id={veventq_id:d} veventq_fd={veventq_fd:d} ({ret:d})',
+    'iommufd={iommufd:d} viommu_id={viommu_id:d} type={veventq_type:d} veventq_id={veventq_id:d} veventq_fd={veventq_fd:d} ({ret:d})',
   ],
   iommufd_cdev_getfd: ['{path:s} (fd={fd:d})'],
   iommufd_cdev_connect_and_bind: [
@@ -236,7 +239,7 @@ const formats = new Map<string, readonly Format[]>();
 export const isEvent = (name: string): boolean => Object.hasOwn(table, name);
 export const eventNames: readonly string[] = Object.keys(table);
 
-const valueOf = (text: string, how: How): string | number => {
+const numberOrText = (text: string, how: How): string | number => {
   if (how === 's') return text;
   const negative = text.startsWith('-');
   const digits = negative ? text.slice(1) : text;
@@ -278,15 +281,19 @@ function simple(name: string, text: string): { fields: Fields; end: number } | n
     pair.lastIndex = end;
     const m = pair.exec(text);
     if (!m) break;
-    const key = renamed[m[1] as string] ?? (m[1] as string);
+    const key = renamed[m[1] as string] ?? (m[1] === 'type' ? kindSlot(slots) : (m[1] as string));
     const raw = m[2] ?? (m[3] as string);
     const how = slots.get(key);
     const number = /^(?:0x[0-9a-f]{1,16}|\d{1,20})$/i.test(raw);
-    fields[key] = how && how !== 's' && number ? valueOf(raw, how === 'x' ? 'n' : how) : raw;
+    fields[key] = how && how !== 's' && number ? numberOrText(raw, how === 'x' ? 'n' : how) : raw;
     end = pair.lastIndex;
   }
   return { fields, end };
 }
+
+/** `type` is the record's own: the argument of that name has a more telling one here. */
+const kindSlot = (slots: ReadonlyMap<string, How>): string =>
+  ['recorded', 'ste_type', 'viommu_type', 'veventq_type', 'opcode_number'].find((k) => slots.has(k)) ?? 'kind';
 
 function formatsOf(name: string): readonly Format[] {
   let list = formats.get(name);
@@ -305,7 +312,7 @@ export function parseArguments(name: string, text: string): { fields: Fields; en
     const fields: Fields = {};
     f.slots.forEach((s, i) => {
       const v = m[i + 1];
-      if (v !== undefined) fields[s.name] = valueOf(v, s.how);
+      if (v !== undefined) fields[s.name] = numberOrText(v, s.how);
     });
     return { fields, end: m[0].length };
   }

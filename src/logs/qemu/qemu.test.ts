@@ -15,6 +15,7 @@ describe('real traces', () => {
     const found = traces(records);
     for (const r of found) {
       expect(r.model).toBe(want.model);
+      expect(r.type).toMatch(/^qemu_/);
       expect(r.explain).toMatch(/^[^\n]{15,}\.$/);
     }
     // The description has some samples with only the lines that matter: each must be there, in order.
@@ -35,31 +36,67 @@ const matches = (r: LogRecord, want: Facts): boolean =>
 
 /** Lines as `printf` makes them from the formats of hw/arm/trace-events, old and new. */
 const printed: readonly (readonly [string, Facts])[] = [
-  ['smmu_ptw_level level=3 iova=0x1000 subpage_sz=0x1000 baseaddr=0x4e4d3000 offset=1 => pte=0x50000f47', { event: 'smmu_ptw_level', level: 3, offset: 1, pte: '0x50000f47' }],
-  ['smmu_ptw_level stage=2 level=3 iova=0x1000 subpage_sz=0x1000 baseaddr=0x4e4d3000 offset=1 => pte=0x50000f47', { stage: 2, iova: '0x1000' }],
-  ['smmu_ptw_block_pte stage=1 level=2 base@=0x1000 pte@=0x1008 pte=0x40000f45 iova=0x200000 block address = 0x40000000 block size = 2 MiB', { gpa: '0x40000000', bsize_mb: 2 }],
-  ['smmu_iotlb_lookup_miss IOTLB cache MISS asid=3 addr=0x1000 hit=1 miss=2 hit rate=33', { asid: 3, hits: 1, misses: 2, hit_rate: 33 }],
+  [
+    'smmu_ptw_level level=3 iova=0x1000 subpage_sz=0x1000 baseaddr=0x4e4d3000 offset=1 => pte=0x50000f47',
+    { event: 'smmu_ptw_level', level: 3, offset: 1, pte: '0x50000f47' },
+  ],
+  [
+    'smmu_ptw_level stage=2 level=3 iova=0x1000 subpage_sz=0x1000 baseaddr=0x4e4d3000 offset=1 => pte=0x50000f47',
+    { stage: 2, iova: '0x1000' },
+  ],
+  [
+    'smmu_ptw_block_pte stage=1 level=2 base@=0x1000 pte@=0x1008 pte=0x40000f45 iova=0x200000 block address = 0x40000000 block size = 2 MiB',
+    { gpa: '0x40000000', bsize_mb: 2 },
+  ],
+  [
+    'smmu_iotlb_lookup_miss IOTLB cache MISS asid=3 addr=0x1000 hit=1 miss=2 hit rate=33',
+    { asid: 3, hits: 1, misses: 2, hit_rate: 33 },
+  ],
   ['smmu_iotlb_lookup_miss IOTLB cache MISS asid=3 vmid=-1 addr=0x1000 hit=1 miss=2 hit rate=33', { vmid: -1 }],
-  ['smmuv3_record_event SMMU_EVT_F_TRANSLATION sid=16', { event: 'smmuv3_record_event', type: 'SMMU_EVT_F_TRANSLATION', sid: '0x10' }],
+  [
+    'smmuv3_record_event SMMU_EVT_F_TRANSLATION sid=16',
+    { event: 'smmuv3_record_event', recorded: 'SMMU_EVT_F_TRANSLATION', sid: '0x10' },
+  ],
   ['smmuv3_propagate_event SMMU_EVT_F_TRANSLATION sid=0x10', { sid: '0x10' }],
   ['smmuv3_find_ste SID:0x8 features:0x2, sid_split:0x8', { sid: '0x8', sid_split: '0x8' }],
   ['smmuv3_find_ste sid=0x8 features:0x2, sid_split:0x8', { sid: '0x8' }],
   ['smmuv3_decode_cd_tt TT[0]:tsz:16 ttb:0x4a000000 granule_sz:12', { i: 0, tsz: 16, ttb: '0x4a000000' }],
   ['smmuv3_decode_cd_tt TT[1]:tsz:16 ttb:0x4a000000 granule_sz:12 had:0', { i: 1, had: 0 }],
-  ['smmuv3_translate_abort smmuv3-iommu-memory-region-0-1 sid=8 abort on iova:0x1000 is_write=1', { sid: '0x8', is_write: 1 }],
+  [
+    'smmuv3_translate_abort smmuv3-iommu-memory-region-0-1 sid=8 abort on iova:0x1000 is_write=1',
+    { sid: '0x8', is_write: 1 },
+  ],
   ['smmuv3_cmdq_tlbi_nh_va vmid =0 asid =1 addr=0xfffff000 leaf=1', { asid: 1, addr: '0xfffff000', leaf: 1 }],
-  ['smmuv3_range_inval vmid=0 asid=1 addr=0xfffff000 tg=1 num_pages=0x10 ttl=3 leaf=1 stage=1', { num_pages: '0x10', stage: 1 }],
+  [
+    'smmuv3_range_inval vmid=0 asid=1 addr=0xfffff000 tg=1 num_pages=0x10 ttl=3 leaf=1 stage=1',
+    { num_pages: '0x10', stage: 1 },
+  ],
   ['smmuv3_s1_range_inval vmid=0 asid=1 addr=0xfffff000 tg=1 num_pages=0x10 ttl=3 leaf=1', { ttl: 3 }],
-  ['smmuv3_accel_install_ste vSID=0x10 ste type=translate hwpt_id=0x5', { sid: '0x10', type: 'translate', hwpt_id: '0x5' }],
-  ['smmuv3_accel_translate_ste vSID=0x10 hwpt_id=0x5 ste=20000000:4300000b', { ste_1: '0x20000000', ste_0: '0x4300000b' }],
+  [
+    'smmuv3_accel_install_ste vSID=0x10 ste type=translate hwpt_id=0x5',
+    { sid: '0x10', ste_type: 'translate', hwpt_id: '0x5' },
+  ],
+  [
+    'smmuv3_accel_translate_ste vSID=0x10 hwpt_id=0x5 ste=20000000:4300000b',
+    { ste_1: '0x20000000', ste_0: '0x4300000b' },
+  ],
   ['tegra241_cmdqv_write_mmio offset: 0x1000 val: 0x1 size: 0x4', { offset: '0x1000', size: 4 }],
-  ['tegra241_cmdqv_read_vcmdq_page0 vcmdq[1] vi (hw) offset0: 0x8 val: 0x2', { index: 1, aperture: 'vi', backing: 'hw', val: '0x2' }],
+  [
+    'tegra241_cmdqv_read_vcmdq_page0 vcmdq[1] vi (hw) offset0: 0x8 val: 0x2',
+    { index: 1, aperture: 'vi', backing: 'hw', val: '0x2' },
+  ],
   ['tegra241_cmdqv_read_vcmdq_page0 vcmdq[1] direct offset0: 0x8 val: 0x2', { index: 1, aperture: 'direct' }],
   ['tegra241_cmdqv_err_map hw irq received. error (hex) maps: 0000:0000:0000:0001', { map0: '0x1', map3: '0x0' }],
   ['tegra241_cmdqv_init_regs register init, param=0x00001234', { param: '0x1234' }],
   ['iommufd_backend_alloc_viommu  iommufd=10 type=1 dev_id=2 hwpt_id=3 viommu_id=4 (0)', { viommu_id: 4, ret: 0 }],
-  ['iommufd_backend_alloc_vdev  iommufd=10 dev_id=2 viommu_id=4 virt_id=0x10 vdev_id=7 (0)', { virt_id: '0x10', vdev_id: 7 }],
-  ['iommufd_viommu_alloc_eventq  iommufd=10 viommu_id=4 type=1 veventq_id=8 veventq_fd=33 (0)', { veventq_id: 8, veventq_fd: 33 }],
+  [
+    'iommufd_backend_alloc_vdev  iommufd=10 dev_id=2 viommu_id=4 virt_id=0x10 vdev_id=7 (0)',
+    { virt_id: '0x10', vdev_id: 7 },
+  ],
+  [
+    'iommufd_viommu_alloc_eventq  iommufd=10 viommu_id=4 type=1 veventq_id=8 veventq_fd=33 (0)',
+    { veventq_id: 8, veventq_fd: 33 },
+  ],
   ['smmuv3_cmdq_tlbi_nsnh ', { event: 'smmuv3_cmdq_tlbi_nsnh' }],
 ];
 
@@ -68,16 +105,24 @@ describe('every form of a line', () => {
     for (const head of ['', '4242@1700000000.123456:', '2026-11-24T12:00:00.000000Z ', '> ', 'qemu: ']) {
       const { records, unread } = decodeLog(head + line);
       expect(unread, head).toEqual([]);
-      expect(traces(records)[0], head).toMatchObject(want);
+      expect(traces(records)[0], head).toMatchObject({ type: 'qemu_trace', ...want });
     }
   });
 
   test('as simpletrace.py prints it', () => {
-    expect(traces(decodeLog('smmuv3_get_ste 12.345 pid=77 addr=0x4e179200').records)[0]).toMatchObject({ addr: '0x4e179200' });
+    expect(traces(decodeLog('smmuv3_get_ste 12.345 pid=77 addr=0x4e179200').records)[0]).toMatchObject({
+      addr: '0x4e179200',
+    });
     expect(
-      traces(decodeLog("smmuv3_cmdq_opcode 3.100 pid=77 opcode=b'SMMU_CMD_SYNC'\nsmmuv3_cmdq_consume 1.000 pid=77 prod=0x2 cons=0x1 prod_wrap=0x0 cons_wrap=0x0").records),
+      traces(
+        decodeLog(
+          "smmuv3_cmdq_opcode 3.100 pid=77 opcode=b'SMMU_CMD_SYNC'\nsmmuv3_cmdq_consume 1.000 pid=77 prod=0x2 cons=0x1 prod_wrap=0x0 cons_wrap=0x0",
+        ).records,
+      ),
     ).toMatchObject([{ opcode: 'CMD_SYNC' }, { prod: 2, cons: 1 }]);
-    expect(traces(decodeLog('smmuv3_config_cache_hit 0.5 pid=7 sid=0x10 hits=0x3 misses=0x1 perc=0x4b').records)[0]).toMatchObject({
+    expect(
+      traces(decodeLog('smmuv3_config_cache_hit 0.5 pid=7 sid=0x10 hits=0x3 misses=0x1 perc=0x4b').records)[0],
+    ).toMatchObject({
       sid: '0x10',
       hits: 3,
       hit_rate: 75,
@@ -99,7 +144,11 @@ describe('every form of a line', () => {
   });
 
   test('any text behind any name: an answer, never an exception', () => {
-    const piece = fc.oneof(fc.constantFrom(...eventNames), fc.string({ maxLength: 30 }), fc.constantFrom('sid=0x', 'prod=1 ', '(', ')', '\n', '0x', '='));
+    const piece = fc.oneof(
+      fc.constantFrom(...eventNames),
+      fc.string({ maxLength: 30 }),
+      fc.constantFrom('sid=0x', 'prod=1 ', '(', ')', '\n', '0x', '='),
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 30 }), (parts) => {
         expect(() => decodeLog(parts.join(' '))).not.toThrow();
@@ -149,12 +198,19 @@ smmuv3_cmdq_consume_out prod:3, cons:0, prod_wrap:0, cons_wrap:0 `).records[0]!;
     const refused = failing(
       'iommufd_backend_alloc_hwpt  iommufd=10 dev_id=1 pt_id=5 flags=0x0 hwpt_type=2 len=16 data_ptr=0x7ffc0000 out_hwpt=0 (-22)',
     );
-    expect(refused).toMatchObject({ ok: false, error: 1, error_name: 'CERROR_ILL', failed: [{ ret: -22, errno: 'EINVAL' }] });
+    expect(refused).toMatchObject({
+      ok: false,
+      error: 1,
+      error_name: 'CERROR_ILL',
+      failed: [{ ret: -22, errno: 'EINVAL' }],
+    });
     expect(refused.explain).toContain("the kernel refused the guest's STE (alloc_hwpt, EINVAL");
     expect(failing('smmuv3_unhandled_cmd Unhandled command type=66').explain).toContain('does not carry out');
     expect(failing('smmuv3_get_ste STE addr: 0x10', 2).explain).toContain('could not read');
     expect(
-      failing('iommufd_backend_invalidate_cache  iommufd=10 id=4 data_type=1 entry_len=16 entry_num=1 done_num=0 data_ptr=0x7ffc0010 (-5)').explain,
+      failing(
+        'iommufd_backend_invalidate_cache  iommufd=10 id=4 data_type=1 entry_len=16 entry_num=1 done_num=0 data_ptr=0x7ffc0010 (-5)',
+      ).explain,
     ).toContain('the kernel refused the command (invalidate_cache, EIO');
   });
 });

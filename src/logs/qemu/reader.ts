@@ -126,7 +126,10 @@ const errors: Readonly<Record<string, string>> = {
 /** `qemu-system-x: IOMMU_IOAS_MAP failed: Invalid argument`, `.. vfio_container_dma_map(..) = -22 (..)` */
 function failureRecord(line: TextLine): Draft | null {
   const head = { type: 'qemu_message', vendor: 'qemu', arch: 'iommufd', line: line.number, model: 'iommufd' };
-  const call = /qemu-system[\w-]*:\s+(?:[\w:.-]{1,40}:\s+)?((?:IOMMU|VFIO)_[A-Z_]{3,40}) failed:? ?([A-Z][\w /]{2,50})?/.exec(line.text);
+  const call =
+    /qemu-system[\w-]*:\s+(?:[\w:.-]{1,40}:\s+)?((?:IOMMU|VFIO)_[A-Z_]{3,40}) failed:? ?([A-Z][\w /]{2,50})?/.exec(
+      line.text,
+    );
   if (call) {
     const errno = call[2] ? errors[call[2].trim()] : undefined;
     return {
@@ -138,7 +141,9 @@ function failureRecord(line: TextLine): Draft | null {
     };
   }
   const dma =
-    /\b(vfio_(?:container_)?dma_(?:un)?map)\((0x[0-9a-f]+), (0x[0-9a-f]+), (0x[0-9a-f]+)(?:, (?:0x[0-9a-f]+|\(nil\)))?\) = (-?\d{1,4})/.exec(line.text);
+    /\b(vfio_(?:container_)?dma_(?:un)?map)\((0x[0-9a-f]+), (0x[0-9a-f]+), (0x[0-9a-f]+)(?:, (?:0x[0-9a-f]+|\(nil\)))?\) = (-?\d{1,4})/.exec(
+      line.text,
+    );
   if (!dma) return null;
   const [, event, , iova, size, ret] = dma;
   return {

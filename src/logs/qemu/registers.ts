@@ -22,7 +22,8 @@ export function mmioFacts(offset: number, value: bigint): Record<string, unknown
     facts.queue_base = hexPlain(get('ADDR'));
     facts.log2size = Number(get('LOG2SIZE'));
   } else if (name === 'STRTAB_BASE') facts.strtab_base = hexPlain(get('ADDR'));
-  else if (name === 'STRTAB_BASE_CFG') facts.fields = Object.fromEntries(layout.fields.map((f) => [f.name, Number(getField(f, [value]))]));
+  else if (name === 'STRTAB_BASE_CFG')
+    facts.fields = Object.fromEntries(layout.fields.map((f) => [f.name, Number(getField(f, [value]))]));
   else if (/^(?:CR0|CR0ACK|IRQ_CTRL|IRQ_CTRLACK|GERROR|GERRORN)$/.test(name))
     facts.set = layout.fields.filter((f) => f.format === 'flag' && getField(f, [value]) === 1n).map((f) => f.name);
   return facts;

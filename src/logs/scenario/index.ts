@@ -103,19 +103,21 @@ export function scenarioOf(log: DecodedLog): Scenario {
   const lone = !p.ste && !p.cd && dump.lone ? dump.lone.leaves[0] : undefined;
   const address = p.fault ? p.address : lone ? BigInt(lone.input) : p.address;
   const missing = p.missing;
-  const breaches = [
-    ...(p.ste ? steBreaches(p.ste.words) : []),
-    ...(p.cd ? cdBreaches(p.cd.words, false) : []),
-  ];
+  const breaches = [...(p.ste ? steBreaches(p.ste.words) : []), ...(p.cd ? cdBreaches(p.cd.words, false) : [])];
   const top = Math.max(placed.image.end, placed.queues + 8192, (p.pa ?? 0) + 65536);
   if (top > 2 ** 48)
-    return { ok: false, why: `An address of the text (${hexPlain(top)}) lies above 2^48, the most memory that a document has.` };
+    return {
+      ok: false,
+      why: `An address of the text (${hexPlain(top)}) lies above 2^48, the most memory that a document has.`,
+    };
   const steps = writes(dump, placed);
   if (steps.length > MOST_STEPS)
     return { ok: false, why: `The dump is too large for a scenario: ${steps.length} pieces, at most ${MOST_STEPS}.` };
   const notes = [...placed.notes];
   if (dump.linear !== null)
-    notes.push(`Virtual addresses of the text are taken as a linear map at ${hexPlain(dump.linear)}: the pointers fit.`);
+    notes.push(
+      `Virtual addresses of the text are taken as a linear map at ${hexPlain(dump.linear)}: the pointers fit.`,
+    );
   const values: Record<(typeof ORDER)[number], string> = {
     CR1: '0xd75',
     CMDQ_BASE: hexPlain(placed.queues + 7),
@@ -124,8 +126,7 @@ export function scenarioOf(log: DecodedLog): Scenario {
     STRTAB_BASE: hexPlain(placed.base),
     CR0: '0xd',
   };
-  for (const reg of ORDER)
-    steps.push({ do: 'register.write', iommu: 'physical', reg, value: values[reg] } as Step);
+  for (const reg of ORDER) steps.push({ do: 'register.write', iommu: 'physical', reg, value: values[reg] } as Step);
   const set = features(breaches, top);
   const stall = 'STALL_MODEL' in set && set.STALL_MODEL === 0;
   const dma = {

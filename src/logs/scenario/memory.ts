@@ -80,7 +80,12 @@ function madeCd(tree: TreeFound): bigint[] {
 }
 
 /** Where an STE with this address can belong, and with which stream table. */
-function table(image: Image, at: number, sid: number | null, notes: string[]): { sid: number; base: number; cfg: number } {
+function table(
+  image: Image,
+  at: number,
+  sid: number | null,
+  notes: string[],
+): { sid: number; base: number; cfg: number } {
   const slot = (bits: number): number => Math.floor(at / 64) % 2 ** bits;
   if (sid !== null) {
     for (let bits = Math.max(8, sid.toString(2).length); bits <= 16; bits++)
@@ -130,7 +135,14 @@ export function place(dump: Dump, plan: Plan): Placed {
     }
   } else if (!entry) notes.push('The text has no STE; one is made that uses the CD for stage 1 alone.');
   if (!entry)
-    entry = encode(steLayout, { V: 1, Config: cdAt === null ? 4 : 5, S1ContextPtr: BigInt(cdAt ?? 0), S1CIR: 1, S1COR: 1, S1CSH: 3 });
+    entry = encode(steLayout, {
+      V: 1,
+      Config: cdAt === null ? 4 : 5,
+      S1ContextPtr: BigInt(cdAt ?? 0),
+      S1CIR: 1,
+      S1COR: 1,
+      S1CSH: 3,
+    });
   let steAt = plan.ste?.address ?? null;
   if (steAt === null) {
     const sid = plan.ste?.sid ?? plan.fault?.sid ?? 8;

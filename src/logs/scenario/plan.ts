@@ -73,8 +73,7 @@ function pickSte(dump: Dump, faults: readonly Fault[]): { ste: SteFound | null; 
   return { ste: best, fault };
 }
 
-const accessible = (leaf: FoundLeaf): boolean =>
-  (leaf.word & 0x400n) !== 0n && (leaf.word & 0x40n) !== 0n;
+const accessible = (leaf: FoundLeaf): boolean => (leaf.word & 0x400n) !== 0n && (leaf.word & 0x40n) !== 0n;
 
 const inputOf = (leaf: FoundLeaf): bigint => BigInt.asUintN(64, leaf.tree.offset + BigInt(leaf.input));
 
@@ -147,7 +146,17 @@ export function plan(dump: Dump, records: readonly LogRecord[]): Plan {
       if (final.kind === 'mapped') pa = final.out;
     }
   }
-  return { ste: entry, cd, address: BigInt.asUintN(64, address), write: fault?.write ?? false, pasid, fault, why, pa, missing };
+  return {
+    ste: entry,
+    cd,
+    address: BigInt.asUintN(64, address),
+    write: fault?.write ?? false,
+    pasid,
+    fault,
+    why,
+    pa,
+    missing,
+  };
 }
 
 /** Table addresses of stage 1: through stage 2, or as the text gives them. */

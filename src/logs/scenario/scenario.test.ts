@@ -50,7 +50,22 @@ const s1Leaf = 0xf47n;
 const s2Leaf = 0x7ffn;
 
 const cdOf = (ttb: number) =>
-  encode(cdLayout, { T0SZ: 16, IR0: 1, OR0: 1, SH0: 3, EPD1: 1, V: 1, IPS: 5, AA64: 1, R: 1, A: 1, ASET: 1, ASID: 7, TTB0: BigInt(ttb), MAIR: 0xf404ff44n });
+  encode(cdLayout, {
+    T0SZ: 16,
+    IR0: 1,
+    OR0: 1,
+    SH0: 3,
+    EPD1: 1,
+    V: 1,
+    IPS: 5,
+    AA64: 1,
+    R: 1,
+    A: 1,
+    ASET: 1,
+    ASID: 7,
+    TTB0: BigInt(ttb),
+    MAIR: 0xf404ff44n,
+  });
 const steOf = (config: number, cd: number, s2: number) =>
   encode(steLayout, {
     V: 1,
@@ -128,29 +143,33 @@ describe('a dump of all that a walk needs', () => {
   test.each([
     ['physical', host],
     ['guest', (a: number) => a],
-  ] as const)('nested, the guest’s tables under their %s addresses', (kind, shown) => {
-    fc.assert(
-      fc.property(pages, (list) => {
-        const { guestWords, hostWords, first } = nested(list);
-        const all: Words = new Map(hostWords);
-        for (const [a, w] of guestWords) all.set(shown(a), w);
-        const scenario = scenarioOf(decodeLog(dump(all)));
-        if (!scenario.ok) throw new Error(scenario.why);
-        expect(scenario.missing).toEqual([]);
-        const { last, reads } = run(scenario.document);
-        expect(last.result).toMatchObject({ ok: true, pa: host(0x60000000) });
-        expect(last.operation).toMatchObject({ iova: BigInt(first) });
-        // One STE, a CD and four stage-1 descriptors behind five stage-2 walks each, and the output: 1 + 5 + 4*5 + 4.
-        expect(reads).toHaveLength(30);
-        for (const r of reads) {
-          const word = hostWords.get(r.address) ?? guestWords.get(r.address - 0x140000000);
-          expect(r.words[0]).toBe(word);
-        }
-        expect(scenario.notes.some((n) => n.includes('guest physical addresses'))).toBe(kind === 'guest');
-      }),
-      { numRuns: 20 },
-    );
-  }, 60_000);
+  ] as const)(
+    'nested, the guest’s tables under their %s addresses',
+    (kind, shown) => {
+      fc.assert(
+        fc.property(pages, (list) => {
+          const { guestWords, hostWords, first } = nested(list);
+          const all: Words = new Map(hostWords);
+          for (const [a, w] of guestWords) all.set(shown(a), w);
+          const scenario = scenarioOf(decodeLog(dump(all)));
+          if (!scenario.ok) throw new Error(scenario.why);
+          expect(scenario.missing).toEqual([]);
+          const { last, reads } = run(scenario.document);
+          expect(last.result).toMatchObject({ ok: true, pa: host(0x60000000) });
+          expect(last.operation).toMatchObject({ iova: BigInt(first) });
+          // One STE, a CD and four stage-1 descriptors behind five stage-2 walks each, and the output: 1 + 5 + 4*5 + 4.
+          expect(reads).toHaveLength(30);
+          for (const r of reads) {
+            const word = hostWords.get(r.address) ?? guestWords.get(r.address - 0x140000000);
+            expect(r.words[0]).toBe(word);
+          }
+          expect(scenario.notes.some((n) => n.includes('guest physical addresses'))).toBe(kind === 'guest');
+        }),
+        { numRuns: 20 },
+      );
+    },
+    60_000,
+  );
 
   test('a kernel’s virtual addresses become physical ones when the pointers fit', () => {
     const t = new Tables(0x4a000000);
@@ -201,7 +220,12 @@ arm-smmu-v3 arm-smmu-v3.0.auto: \t0x0000000000000000
     const scenario = scenarioOf(decodeLog(fault + dump(words)));
     if (!scenario.ok) throw new Error(scenario.why);
     const dma = scenario.document.steps.at(-1) as unknown as Record<string, unknown>;
-    expect(dma).toMatchObject({ do: 'device.dma', iova: '0x8040', access: 'write', expect: { fault: 'F_TRANSLATION' } });
+    expect(dma).toMatchObject({
+      do: 'device.dma',
+      iova: '0x8040',
+      access: 'write',
+      expect: { fault: 'F_TRANSLATION' },
+    });
     expect(scenario.document.devices?.[0]?.rid).toBe('0000:00:01.0');
     expect(run(scenario.document).last.result.fault?.fields).toMatchObject({ InputAddr: 0x8040n });
   });
@@ -224,7 +248,19 @@ arm-smmu-v3 arm-smmu-v3.0.auto: \t0x0000000000000000
   });
 
   test('features that the entries need are those of the machine', () => {
-    const cd = encode(cdLayout, { T0SZ: 16, EPD1: 1, V: 1, IPS: 5, AA64: 1, R: 1, ASET: 1, S: 1, A: 0, ASID: 7, TTB0: 0x4a000000n });
+    const cd = encode(cdLayout, {
+      T0SZ: 16,
+      EPD1: 1,
+      V: 1,
+      IPS: 5,
+      AA64: 1,
+      R: 1,
+      ASET: 1,
+      S: 1,
+      A: 0,
+      ASID: 7,
+      TTB0: 0x4a000000n,
+    });
     const t = new Tables(0x4a000000);
     t.map(0x7000, 0x50000000, s1Leaf);
     const words: Words = new Map(t.words);
@@ -272,13 +308,20 @@ describe('what is missing is named', () => {
   test('an illegal STE is walked as far as it goes', () => {
     const words = whole();
     words.set(0x48000208, 1n << 30n);
-    const scenario = scenarioOf(decodeLog(`STE:\n${dump(new Map([...words].filter(([a]) => a < 0x48000240)))}\n${dump(new Map([...words].filter(([a]) => a >= 0x48000240)))}`));
+    const scenario = scenarioOf(
+      decodeLog(
+        `STE:\n${dump(new Map([...words].filter(([a]) => a < 0x48000240)))}\n${dump(new Map([...words].filter(([a]) => a >= 0x48000240)))}`,
+      ),
+    );
     if (!scenario.ok) throw new Error(scenario.why);
     expect(run(scenario.document).last.result.fault?.name).toBe('C_BAD_STE');
   });
 
   test('nothing to walk', () => {
-    expect(scenarioOf(decodeLog('hello'))).toMatchObject({ ok: false, why: expect.stringContaining('no stream table entry') });
+    expect(scenarioOf(decodeLog('hello'))).toMatchObject({
+      ok: false,
+      why: expect.stringContaining('no stream table entry'),
+    });
     expect(scenarioOf(decodeLog('0001000000000012 00000000fffff701'))).toMatchObject({ ok: false });
   });
 });
@@ -291,12 +334,16 @@ test('any dump at all gives a document that runs, or a reason', () => {
   );
   const block = fc.tuple(fc.integer({ min: 0x48000, max: 0x48010 }), fc.array(word, { minLength: 2, maxLength: 24 }));
   fc.assert(
-    fc.property(fc.array(block, { minLength: 1, maxLength: 5 }), fc.constantFrom('', 'STE:', 'CD:'), (blocks, label) => {
-      const text = blocks.map(([p, w]) => `${label}\n${addressed['QEMU xp /gx']!(BigInt(p * 4096), w)}`).join('\n');
-      const scenario = scenarioOf(decodeLog(text));
-      if (scenario.ok) run(scenario.document);
-      else expect(scenario.why).not.toBe('');
-    }),
+    fc.property(
+      fc.array(block, { minLength: 1, maxLength: 5 }),
+      fc.constantFrom('', 'STE:', 'CD:'),
+      (blocks, label) => {
+        const text = blocks.map(([p, w]) => `${label}\n${addressed['QEMU xp /gx']!(BigInt(p * 4096), w)}`).join('\n');
+        const scenario = scenarioOf(decodeLog(text));
+        if (scenario.ok) run(scenario.document);
+        else expect(scenario.why).not.toBe('');
+      },
+    ),
     { numRuns: 60 },
   );
 }, 60_000);

@@ -14,7 +14,7 @@ export function* deviceFault(u: Unit, m: Master, words: readonly bigint[]): Op<b
   const [w0, w1, va] = [words[0]!, words[1]!, words[2]!];
   const stag = Number(w1 & 0xffffn);
   const pasid = w0 & 0x800n ? Number((w0 >> 12n) & 0xfffffn) : 0;
-  const attached = pasid === 0 ? undefined : m.pasids.find((a) => a.pasid === pasid && m.resetDepth === 0);
+  const attached = m.pasids.find((a) => a.pasid === pasid && m.resetDepth === 0);
   const process =
     attached?.kind === 'process' ? u.kernel.state.processes.find((p) => p.name === attached.name) : undefined;
   if (!process) {

@@ -120,6 +120,9 @@ describe('PASID domains (arm_smmu_set_pasid, arm_smmu_blocking_set_dev_pasid)', 
     expect(g.cdWord(5, 0) & 0x80000000n).toBe(0x80000000n);
     g.ok(g.driver.attach({ device: 'nic0', domain: 'dma0' }));
     expect(g.dw(1)).toBe(0x100000d6n);
+    g.ok(g.driver.detach({ device: 'nic0' }));
+    expect(g.dw(1)).toBe(0x100000d4n);
+    g.ok(g.driver.attach({ device: 'nic0', domain: 'dma0' }));
     g.ok(g.driver.detach({ device: 'nic0', pasid: 5 }));
     expect(g.dw(1)).toBe(0x100000d6n);
   });

@@ -75,6 +75,8 @@ describe('around a reset (arm-smmuv3.md 7.8)', () => {
     g.ok(g.prepare());
     expect(g.sent(g.prepare())).toEqual([]);
     expect(g.sent(g.done())).toEqual([]);
+    for (const domain of ['dma1', 'bypass'])
+      expect(g.run(g.driver.attach({ device: 'nic0', domain }))).toMatchObject({ ok: false, errno: 'EBUSY' });
     expect(g.sent(g.done()).length).toBeGreaterThan(0);
     expect(g.sent(g.done())).toEqual([]);
   });

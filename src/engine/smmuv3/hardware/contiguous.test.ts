@@ -161,6 +161,27 @@ describe('nested', () => {
     }
   });
 
+  it('an invalidation takes every piece of a block, and of a contiguous range the piece that it names', () => {
+    for (const [kind, left] of [
+      ['block', 0],
+      ['hint', 2],
+    ] as const) {
+      const t = tables(12);
+      const m = new GranuleMachine({ s2: { granule: 12, start: 0, bits: 48 }, cd: cdOf(t) });
+      const ipa = 0x3000_0000n;
+      const va = 0x20_0000n;
+      if (kind === 'block') m.write(m.s1Entry(t, ROOT, va, 2), ipa | 0xf45n);
+      else mapRange(m, t, 3, 16, va, ipa);
+      for (const page of [0n, 3n, 9n]) {
+        m.pa(ipa + page * 4096n);
+        expect(m.access(va + page * 4096n).ok).toBe(true);
+      }
+      expect(m.smmu.caches.iotlb.size).toBe(3);
+      tlbi(m, va + 0x3000n);
+      expect(m.smmu.caches.iotlb.size, kind).toBe(left);
+    }
+  });
+
   it('an ATC entry of the whole range is stale when one page is', () => {
     const t = tables(12);
     const m = new GranuleMachine({ cd: cdOf(t) });

@@ -45,6 +45,7 @@ describe('translation requests (3.13.7.1)', () => {
     one.set2(OUT, PAGE2 & ~S2W);
     one.access(VA, { translated: true });
     expect([one.page, one.page2(), atc(one)]).toEqual([CLEAN, PAGE2 & ~S2W, [READ]]);
+    for (const i of entriesOf(one.device.atc)) expect(one.smmu.audit.sameAtc(one.device, i)).toBe(true);
     const two = new UpdateMachine({ nested: true, page: PAGE | AP2, cd: HAD1, ste: HAD2 });
     two.set2(OUT, CLEAN2);
     two.access(VA, { translated: true });
@@ -107,6 +108,13 @@ describe('what is stale', () => {
       expect(staleCaches(m.smmu)).toEqual(stage === 1 ? ['IOTLB'] : ['IOTLB', 'S2 TLB']);
       for (const i of entriesOf(m.device.atc)) expect(m.smmu.audit.sameAtc(m.device, i)).toBe(false);
     }
+  });
+  it('not where the other stage lets no write through', () => {
+    const m = new UpdateMachine({ nested: true, page: CLEAN & ~AP2, cd: HAD1 });
+    m.set2(OUT, PAGE2 & ~S2W);
+    m.access(VA);
+    m.write(m.leaf, OUT | CLEAN);
+    expect(staleCaches(m.smmu)).toEqual([]);
   });
   it('a clean entry of a page that is dirty by now is none', () => {
     const m = new UpdateMachine({ page: CLEAN, cd: HAD1 });

@@ -17,6 +17,8 @@ import {
 import { commandText, encodeCommand } from '../layout/index.ts';
 import { guestOfDevice, type Parts, type Unit } from './parts.ts';
 
+const SMMUEN = 1;
+
 /**
  * Every cached entry that a fresh walk would not give, with the command that is missing. `depends` are the words that
  * decide it, so that the write can be found that made the entry stale.
@@ -25,7 +27,9 @@ export const hazardsOf = (p: Parts): Hazard[] => p.units.flatMap((u) => unitHaza
 
 function unitHazards(p: Parts, u: Unit): Hazard[] {
   const out: Hazard[] = [];
-  const { caches, audit } = u.smmu;
+  const { caches, audit, regs } = u.smmu;
+  // Nothing is looked up while the SMMU is off.
+  if ((regs.num('CR0') & SMMUEN) === 0) return out;
   for (const e of caches.ste.values()) {
     const v = audit.config('STE', e);
     if (v.state === 'differs') out.push(steHazard(p, u, e, v));

@@ -152,7 +152,6 @@ function wireGuest(o: {
     deviations,
     batch: Number(policy.batch ?? 1),
     pageFaults: policy.pageFaults === 'forwarded' ? 'forwarded' : 'terminated',
-    pageFaults: policy.pageFaults === 'forwarded' ? 'forwarded' : 'terminated',
     chunk: g.backing,
     scope,
     kernelObjects: o.index === 0 ? 'kernel.obj' : `kernel.obj.${o.index}`,

@@ -2,7 +2,7 @@ import { runToEnd } from '../../machine/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import { answerText, engineAnswer, plainAnswer } from './engine-answer.ts';
 import { bits, flag } from './plain-stage.ts';
-import { BLOCK, GPAS, IOVAS, PASIDS, type Unit } from './random-machine.ts';
+import { type Addresses, addressesOf, BLOCK, PASIDS, type Unit } from './random-machine.ts';
 
 /** An access that gives something else with the caches than without them. */
 export interface Difference {
@@ -15,7 +15,8 @@ export interface Difference {
   readonly plain: string;
 }
 
-const universe: readonly bigint[] = [...IOVAS, BLOCK, BLOCK + 0x3000, GPAS[0]!, 0x4120_0000].map(BigInt);
+const universeOf = ({ iovas, gpas }: Addresses): readonly bigint[] =>
+  [...iovas, BLOCK, BLOCK + 0x3000, gpas[0]!, 0x4120_0000].map(BigInt);
 
 /** Whether the STE in memory lets the device translate at all, as the plain walker finds it. */
 function atsAllowed(u: Unit, d: PciDevice): boolean {
@@ -39,7 +40,8 @@ function atsAllowed(u: Unit, d: PciDevice): boolean {
  * Tries every access of the universe twice: by the engine with its caches as they are, and by the plain walker without
  * any. Afterwards the unit is as it was.
  */
-export function differences(u: Unit): Difference[] {
+export function differences(u: Unit, addresses = addressesOf({})): Difference[] {
+  const universe = universeOf(addresses);
   const out: Difference[] = [];
   const { smmu, memory } = u;
   const saved = smmu.save();
@@ -56,7 +58,15 @@ export function differences(u: Unit): Difference[] {
           const plain = plainAnswer(smmu, memory, q);
           const cached = engineAnswer(smmu, memory, device, q);
           if (answerText(plain) !== answerText(cached))
-            out.push({ device: device.name, pasid, address, write, translated: false, cached: answerText(cached), plain: answerText(plain) });
+            out.push({
+              device: device.name,
+              pasid,
+              address,
+              write,
+              translated: false,
+              cached: answerText(cached),
+              plain: answerText(plain),
+            });
         }
   back();
   for (const device of u.devices.filter((d) => d.atsEnabled)) {
@@ -68,7 +78,8 @@ export function differences(u: Unit): Difference[] {
           const plain = a?.kind === 'reaches' ? answerText(a) : 'does not';
           const r = runToEnd(smmu.dma({ device, pasid, iova: address, write, translated: true }));
           const cached = r.ok ? `reaches 0x${r.pa.toString(16)}` : 'does not';
-          if (plain !== cached) out.push({ device: device.name, pasid, address, write, translated: true, cached, plain });
+          if (plain !== cached)
+            out.push({ device: device.name, pasid, address, write, translated: true, cached, plain });
         }
   }
   back();

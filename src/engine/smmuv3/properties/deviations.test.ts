@@ -2,35 +2,50 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { smmuv3Vendor } from '../index.ts';
 import { differences } from './brute-force.ts';
-import { run, sessionOf, unitsOf } from './random-machine.ts';
+import { sessionOf, unitsOf } from './random-machine.ts';
+import { run } from './random-steps.ts';
+import { regressions } from './regressions.ts';
 
-const runs = Number(process.env['IOMMUSCOPE_RUNS'] ?? 3);
+/**
+ * With one rule broken: as long as the hazard check names nothing, no access tells the caches from none; what it names,
+ * some access can see. The number of runs for each rule is small here; IOMMUSCOPE_RUNS makes it larger.
+ */
+
+const runs = Number(process.env['IOMMUSCOPE_RUNS'] ?? 1);
 const seed = process.env['IOMMUSCOPE_SEED'] ? Number(process.env['IOMMUSCOPE_SEED']) : 1;
+const size = runs > 1 ? { min: 10, max: 40 } : { min: 6, max: 12 };
+
+/** Steps after which something was stale, over all rules. */
+let stale = 0;
+
+function broken(name: string): void {
+  const m = { deviations: [name] };
+  const seen = { hazards: 0, differences: 0, unseen: new Map<string, number>() };
+  fc.assert(
+    fc.property(run(m, size), (chunks) => {
+      const s = sessionOf(m);
+      s.runAll();
+      for (const c of chunks) {
+        for (const step of c) expect(s.append(step).crash).toBe(undefined);
+        const last = s.steps.length - 1;
+        const { hazards } = s.steps[last]!;
+        const [different] = unitsOf(s.platformAt(last)).flatMap((u) => differences(u));
+        if (different) seen.differences++;
+        if (hazards.length > 0) seen.hazards++;
+        if (hazards.length === 0) expect({ after: c, different }).toEqual({ after: c, different: undefined });
+        // A row of a walk cache or of configuration may be hidden behind another; one that devices hit directly may not.
+        if (hazards.length > 0 && !different)
+          for (const h of hazards) seen.unseen.set(h.cache, (seen.unseen.get(h.cache) ?? 0) + 1);
+        if (!different) expect(hazards.filter((h) => h.cache === 'IOTLB' || h.cache === 'ATC')).toEqual([]);
+      }
+    }),
+    { numRuns: runs, seed, examples: regressions('deviations') as never },
+  );
+  stale += seen.hazards;
+  if (process.env['IOMMUSCOPE_KINDS']) console.log(`${name}: steps`, seen.hazards, seen.differences, [...seen.unseen]);
+}
 
 describe('with one rule broken', () => {
-  for (const d of smmuv3Vendor.deviations)
-    it(d.name, () => {
-      const m = { deviations: [d.name] };
-      let stale = 0;
-      let seen = 0;
-      const wolves = new Map<string, number>();
-      fc.assert(
-        fc.property(run(m, { min: 10, max: 40 }), (chunks) => {
-          const s = sessionOf(m);
-          s.runAll();
-          for (const c of chunks) {
-            for (const step of c) expect(s.append(step).crash).toBe(undefined);
-            const last = s.steps.length - 1;
-            const hazards = s.steps[last]!.hazards;
-            const diff = unitsOf(s.platformAt(last)).flatMap((u) => differences(u));
-            if (diff.length > 0) seen++;
-            if (hazards.length > 0) stale++;
-            if (diff.length > 0 && hazards.length === 0) expect({ without: 'a hazard', diff: diff.slice(0, 3), step: c }).toBe(null);
-            if (hazards.length > 0 && diff.length === 0) for (const h of hazards) wolves.set(h.cache, (wolves.get(h.cache) ?? 0) + 1);
-          }
-        }),
-        { numRuns: runs, seed },
-      );
-      if (process.env['IOMMUSCOPE_KINDS']) console.log(d.name, 'steps with hazards', stale, 'with differences', seen, [...wolves]);
-    }, 60_000);
+  for (const d of smmuv3Vendor.deviations) it(d.name, () => broken(d.name), 600_000);
+  it('some of it was stale', () => expect(stale).toBeGreaterThan(50));
 });

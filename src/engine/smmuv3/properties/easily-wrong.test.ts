@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { StepRecord } from '../../document/index.ts';
-import { Played, nic0, nic1 } from './played-document.ts';
+import { nic0, nic1, Played } from './played-document.ts';
 
 /**
  * What implementers of nested SMMUv3 translation get wrong, one test for each: bytes in tables and queues, moved by the
@@ -9,8 +9,17 @@ import { Played, nic0, nic1 } from './played-document.ts';
 
 const CFGI_STE = [0x0000_0008_0000_0003n, 1n];
 const NSNH_ALL = [0x30n, 0n];
-const ID = { NH_ALL: 0x10, NH_ASID: 0x11, NH_VA: 0x12, S2_IPA: 0x2a, ATC_INV: 0x40, CFGI_STE: 0x03, CFGI_CD: 0x05, SYNC: 0x46, PREFETCH: 0x01 };
-const count = (r: StepRecord, kind: string): number => r.events.filter((e) => e.kind === kind).length;
+const ID = {
+  NH_ALL: 0x10,
+  NH_ASID: 0x11,
+  NH_VA: 0x12,
+  S2_IPA: 0x2a,
+  ATC_INV: 0x40,
+  CFGI_STE: 0x03,
+  CFGI_CD: 0x05,
+  SYNC: 0x46,
+  PREFETCH: 0x01,
+};
 const calls = (r: StepRecord): string[] => r.events.flatMap((e) => (e.kind === 'ioctl.enter' ? [e.call] : []));
 
 describe('points easily got wrong', () => {
@@ -42,13 +51,19 @@ describe('points easily got wrong', () => {
     let host = p.prod('physical', 'EVENTQ');
     expect(p.dma(0x10000, { access: 'write' }).fault!.name).toBe('F_TRANSLATION');
     // Input class, stage 2, write; the intermediate address.
-    expect(p.entries('physical', 'EVENTQ', host)).toEqual([[0x0000_0108_0000_0010n, 0x0000_0280_0000_0000n, 0x10000n, 0x9000_0000n]]);
+    expect(p.entries('physical', 'EVENTQ', host)).toEqual([
+      [0x0000_0108_0000_0010n, 0x0000_0280_0000_0000n, 0x10000n, 0x9000_0000n],
+    ]);
     expect(p.prod('virtual', 'EVENTQ')).toBe(guest);
     // A fault of stage 1 goes on to the guest, under the guest's StreamID.
     host = p.prod('physical', 'EVENTQ');
     p.dma(0xfffff040n, { access: 'write' });
-    expect(p.entries('physical', 'EVENTQ', host)).toEqual([[0x0000_0108_0000_0010n, 0x0000_0200_0000_0000n, 0xfffff040n, 0n]]);
-    expect(p.entries('virtual', 'EVENTQ', guest)).toEqual([[0x0000_0008_0000_0010n, 0x0000_0200_0000_0000n, 0xfffff040n, 0n]]);
+    expect(p.entries('physical', 'EVENTQ', host)).toEqual([
+      [0x0000_0108_0000_0010n, 0x0000_0200_0000_0000n, 0xfffff040n, 0n],
+    ]);
+    expect(p.entries('virtual', 'EVENTQ', guest)).toEqual([
+      [0x0000_0008_0000_0010n, 0x0000_0200_0000_0000n, 0xfffff040n, 0n],
+    ]);
     // A CD outside stage 2: a stage-2 fault of class CD; a CD behind nothing at all: no event of the guest's either.
     const after = p.prod('virtual', 'EVENTQ');
     const at = p.steAt('virtual', 8);
@@ -58,7 +73,9 @@ describe('points easily got wrong', () => {
     p.command([0x0000_0008_0000_0005n, 1n]);
     host = p.prod('physical', 'EVENTQ');
     p.dma(0x20000);
-    expect(p.entries('physical', 'EVENTQ', host)).toEqual([[0x0000_0108_0000_0010n, 0x0000_0088_0000_0000n, 0x20000n, 0x9000_0000n]]);
+    expect(p.entries('physical', 'EVENTQ', host)).toEqual([
+      [0x0000_0108_0000_0010n, 0x0000_0088_0000_0000n, 0x20000n, 0x9000_0000n],
+    ]);
     expect(p.prod('virtual', 'EVENTQ')).toBe(after);
   });
 
@@ -101,8 +118,12 @@ describe('points easily got wrong', () => {
   it('5: the VMID is that of the nesting parent: vIOMMUs on one parent share it', () => {
     const p = new Played({ setup: 'plugged', devices: [nic0] });
     // The plugged VMM has IOAS, device, nesting parent and vIOMMU; a second vIOMMU on the same parent is made beside it.
-    const parent = p.session.steps[0]!.events.flatMap((e) => (e.kind === 'object.create' && /HWPT/.test(e.type) ? [e.id] : []))[0]!;
-    const dev = p.session.steps[0]!.events.flatMap((e) => (e.kind === 'object.create' && /DEVICE/i.test(e.type) && !/V/.test(e.type) ? [e.id] : []));
+    const parent = p.session.steps[0]!.events.flatMap((e) =>
+      e.kind === 'object.create' && /HWPT/.test(e.type) ? [e.id] : [],
+    )[0]!;
+    const dev = p.session.steps[0]!.events.flatMap((e) =>
+      e.kind === 'object.create' && /DEVICE/i.test(e.type) && !/V/.test(e.type) ? [e.id] : [],
+    );
     const device = dev[0] ?? 2;
     const alloc = { do: 'ioctl', call: 'IOMMU_VIOMMU_ALLOC', in: { type: 1, dev_id: device, hwpt_id: parent } };
     const ids = [p.do(alloc), p.do(alloc)].map((r) => {
@@ -115,7 +136,13 @@ describe('points easily got wrong', () => {
         p.do({
           do: 'ioctl',
           call: 'IOMMU_HWPT_INVALIDATE',
-          in: { hwpt_id: id, data_type: 1, entry_len: 16, entry_num: 1, entries: [{ cmd: ['0x0007000000000011', '0x0'] }] },
+          in: {
+            hwpt_id: id,
+            data_type: 1,
+            entry_len: 16,
+            entry_num: 1,
+            entries: [{ cmd: ['0x0007000000000011', '0x0'] }],
+          },
         }),
       ),
     );
@@ -135,7 +162,13 @@ describe('points easily got wrong', () => {
     p.map(0x10000, 0x40200000);
     p.dma(0x10000);
     const before = p.prod('physical', 'CMDQ');
-    const r = p.do(invalidate([['0x11', '0x0'], ['0x0001000000000012', '0x10701'], ['0x2a', '0x0']]));
+    const r = p.do(
+      invalidate([
+        ['0x11', '0x0'],
+        ['0x0001000000000012', '0x10701'],
+        ['0x2a', '0x0'],
+      ]),
+    );
     expect(r.result).toMatchObject({ errno: 'EIO', out: { entry_num: 2 } });
     expect(p.prod('physical', 'CMDQ')).toBe(before);
     expect(p.cached('IOTLB').length).toBe(1);
@@ -154,7 +187,11 @@ describe('points easily got wrong', () => {
     // One of them makes it an illegal command: CERROR_ILL on the physical queue, which the driver repairs with a SYNC.
     const from = p.prod('physical', 'CMDQ');
     const r = p.command([0x0001_0000_0000_0411n, 0n]);
-    expect(r.events.filter((e) => e.kind === 'command.error' && e.queue === 'physical').map((e) => e.kind === 'command.error' && e.error)).toEqual(['CERROR_ILL']);
+    expect(
+      r.events
+        .filter((e) => e.kind === 'command.error' && e.queue === 'physical')
+        .map((e) => e.kind === 'command.error' && e.error),
+    ).toEqual(['CERROR_ILL']);
     expect(p.entries('physical', 'CMDQ', from).map((w) => Number(w[0]! & 0xffn))).toEqual([ID.SYNC, 0]);
     expect(p.register('virtual', 'CMDQ_CONS') >> 24n).toBe(0n);
     expect(p.register('physical', 'GERROR')).toBe(p.register('physical', 'GERRORN'));
@@ -261,7 +298,12 @@ describe('points easily got wrong', () => {
     ] as const)
       p.setRegister('physical', reg, value);
     p.dma(0x1000, { access: 'write' });
-    expect(p.read('host', 0x30_0000n, 4)).toEqual([0x0000_0108_0000_000bn, 0x0000_0100_0000_0000n, 0x1000n, 0x9_0000_0000n]);
+    expect(p.read('host', 0x30_0000n, 4)).toEqual([
+      0x0000_0108_0000_000bn,
+      0x0000_0100_0000_0000n,
+      0x1000n,
+      0x9_0000_0000n,
+    ]);
     // An empty first table inside memory: F_TRANSLATION with CLASS IN, although it is a descriptor that is wrong.
     p.write('host', 0x20_0008n, [0x40_0000n]);
     p.setRegister('physical', 'CR0', 0n);

@@ -28,7 +28,12 @@ export function engineAnswer(smmu: Smmu, memory: Memory, device: PciDevice, q: P
 }
 
 /** What the plain walker makes of it, from the registers and the memory of that SMMU. Memory stays as it is. */
-export function plainAnswer(smmu: Smmu, memory: Memory, q: PlainRequest, written = new Map<number, bigint>()): PlainAnswer {
+export function plainAnswer(
+  smmu: Smmu,
+  memory: Memory,
+  q: PlainRequest,
+  written = new Map<number, bigint>(),
+): PlainAnswer {
   const size = BigInt(memory.size);
   const reg = (name: string): bigint => smmu.readRegister(name);
   const a = plainTranslate(

@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest';
 import type { Step } from '../../document/index.ts';
 import type { Platform } from '../../machine/index.ts';
 import { type Difference, differences } from './brute-force.ts';
+import { devicesOf, type MachineForm, sessionOf, unitsOf } from './random-machine.ts';
+import { chunk, run } from './random-steps.ts';
 import { regressions } from './regressions.ts';
-import { chunk, devicesOf, type MachineForm, run, sessionOf, unitsOf } from './random-machine.ts';
 
 /** Two guests on one SMMU: nothing that one does is seen by the other. */
 
@@ -24,7 +25,9 @@ function owned(platform: Platform, guest: string): Owned {
   const [unit] = unitsOf(platform);
   const sids = new Set(unit!.devices.flatMap((d) => (names.has(d.name) ? [BigInt(d.rid)] : [])));
   const vmids = new Set(
-    platform.cached().flatMap((e) => (e.cache === 'STE' && sids.has(e.fields['sid'] as bigint) ? [e.fields['vmid'] as bigint] : [])),
+    platform
+      .cached()
+      .flatMap((e) => (e.cache === 'STE' && sids.has(e.fields['sid'] as bigint) ? [e.fields['vmid'] as bigint] : [])),
   );
   return { sids, vmids, names };
 }
@@ -44,14 +47,21 @@ function entriesOf(platform: Platform, o: Owned, vmids: ReadonlySet<bigint>): st
 }
 
 /** Steps of one guest alone. */
-const isOf = (guest: string) => (c: readonly Step[]): boolean =>
-  c.every((s) => {
-    const x = s as unknown as { guest?: string; device?: string };
-    return x.guest === guest || x.device?.startsWith(`${guest}.`);
-  });
+const isOf =
+  (guest: string) =>
+  (c: readonly Step[]): boolean =>
+    c.every((s) => {
+      const x = s as unknown as { guest?: string; device?: string };
+      return x.guest === guest || x.device?.startsWith(`${guest}.`);
+    });
 
 /** Both guests work; then one does something, and what the other has cached must be the same as before. */
-function isolated(m: MachineForm, before: readonly (readonly Step[])[], after: readonly (readonly Step[])[], victim: string): string[] {
+function isolated(
+  m: MachineForm,
+  before: readonly (readonly Step[])[],
+  after: readonly (readonly Step[])[],
+  victim: string,
+): string[] {
   const s = sessionOf(m);
   s.runAll();
   for (const c of before) for (const step of c) expect(s.append(step).crash).toBe(undefined);
@@ -69,7 +79,11 @@ function isolated(m: MachineForm, before: readonly (readonly Step[])[], after: r
     const what = JSON.stringify(c);
     harm.push(...gone.map((x) => `${what} removes ${x}`), ...come.map((x) => `${what} fills ${x}`));
     const wrong: Difference[] = unitsOf(q).flatMap((u) => differences(u));
-    harm.push(...wrong.filter((d) => o.names.has(d.device)).map((d) => `${what} makes ${d.device} see ${d.cached} for ${d.plain}`));
+    harm.push(
+      ...wrong
+        .filter((d) => o.names.has(d.device))
+        .map((d) => `${what} makes ${d.device} see ${d.cached} for ${d.plain}`),
+    );
   }
   return harm;
 }
@@ -78,23 +92,33 @@ const both = run(machine, { min: 5, max: 12 });
 const one = fc.array(chunk(machine), { minLength: 20, maxLength: 40 }).map((list) => list.filter(isOf('vm0')));
 
 /** Commands that a guest might send to hurt: everything that can be forwarded, with any VMID, ASID and StreamID. */
-const attack = fc
-  .array(
-    fc
-      .tuple(
-        fc.constantFrom(0x10, 0x11, 0x12, 0x13, 0x30, 0x40, 0x05, 0x06, 0x03, 0x04, 0x28, 0x2a, 0x20),
-        fc.constantFrom(0, 1, 2, 3),
-        fc.constantFrom(0, 1, 2),
-        fc.constantFrom(0x8n, 0x10n, 0x100n, 0x101n, 0x200n, 0x201n),
-        fc.constantFrom(0n, 1n, 0x10000n, 0x10001n, 0x34n, 0x1fn),
-      )
-      .map(([op, vmid, asid, sid, w1]) => {
-        const w0 = op < 0x10 || op === 0x40 ? BigInt(op) | (sid << 32n) : BigInt(op) | (BigInt(vmid) << 32n) | (BigInt(asid) << 48n);
-        const hex = [w0, w1].flatMap((w) => Array.from({ length: 8 }, (_, i) => Number((w >> BigInt(8 * i)) & 0xffn).toString(16).padStart(2, '0'))).join('');
-        return [{ do: 'guest.invalidate', guest: 'vm0', bytes: hex } as unknown as Step];
-      }),
-    { minLength: 5, maxLength: 15 },
-  );
+const attack = fc.array(
+  fc
+    .tuple(
+      fc.constantFrom(0x10, 0x11, 0x12, 0x13, 0x30, 0x40, 0x05, 0x06, 0x03, 0x04, 0x28, 0x2a, 0x20),
+      fc.constantFrom(0, 1, 2, 3),
+      fc.constantFrom(0, 1, 2),
+      fc.constantFrom(0x8n, 0x10n, 0x100n, 0x101n, 0x200n, 0x201n),
+      fc.constantFrom(0n, 1n, 0x10000n, 0x10001n, 0x34n, 0x1fn),
+    )
+    .map(([op, vmid, asid, sid, w1]) => {
+      const w0 =
+        op < 0x10 || op === 0x40
+          ? BigInt(op) | (sid << 32n)
+          : BigInt(op) | (BigInt(vmid) << 32n) | (BigInt(asid) << 48n);
+      const hex = [w0, w1]
+        .flatMap((w) =>
+          Array.from({ length: 8 }, (_, i) =>
+            Number((w >> BigInt(8 * i)) & 0xffn)
+              .toString(16)
+              .padStart(2, '0'),
+          ),
+        )
+        .join('');
+      return [{ do: 'guest.invalidate', guest: 'vm0', bytes: hex } as unknown as Step];
+    }),
+  { minLength: 5, maxLength: 15 },
+);
 
 describe('two guests', () => {
   it('what one does removes, fills and reads nothing of the other', () => {

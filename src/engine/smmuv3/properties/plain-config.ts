@@ -17,6 +17,7 @@ export interface PlainFeatures {
   readonly sidBits: number;
   readonly ssidBits: number;
   readonly xnx: boolean;
+  readonly fwb: boolean;
   readonly had: boolean;
   readonly stt: boolean;
   readonly oas: number;
@@ -45,6 +46,7 @@ export function plainFeatures(idr: readonly number[]): PlainFeatures {
     ssidBits: num(r1, 10, 6),
     had: flag(r3, 2),
     xnx: flag(r3, 4),
+    fwb: flag(r3, 8),
     stt: flag(r3, 9),
     oas: sizes[num(r5, 2, 0)]!,
     granules: [flag(r5, 4) ? 12 : 0, flag(r5, 5) ? 14 : 0, flag(r5, 6) ? 16 : 0].filter((g) => g > 0),
@@ -104,6 +106,7 @@ export function plainStage2(f: PlainFeatures, ste: readonly bigint[]): PlainStag
     hd,
     ptw: flag(d2, 54),
     xnx: f.xnx,
+    fwb: f.fwb && flag(ste[1]!, 25),
   };
 }
 
@@ -112,7 +115,8 @@ export const streamWorld = (f: PlainFeatures, ste: readonly bigint[]): number =>
   f.hyp && num(ste[0]!, 3, 1) === 5 ? num(ste[1]!, 31, 30) : 0;
 
 /** S1CDMax is ignored without substreams. */
-export const cdMaxOf = (f: PlainFeatures, ste: readonly bigint[]): number => (f.ssidBits === 0 ? 0 : num(ste[0]!, 63, 59));
+export const cdMaxOf = (f: PlainFeatures, ste: readonly bigint[]): number =>
+  f.ssidBits === 0 ? 0 : num(ste[0]!, 63, 59);
 
 /** True when an STE with V = 1 that translates is ILLEGAL, stage 2's own fields aside. */
 export function illegalStage1Ste(f: PlainFeatures, ste: readonly bigint[]): boolean {
@@ -123,7 +127,7 @@ export function illegalStage1Ste(f: PlainFeatures, ste: readonly bigint[]): bool
   // Format 3 is reserved and behaves as 0, the linear table.
   if (cdMax > 0 && !f.cd2l && [1, 2].includes(num(ste[0]!, 5, 4))) return true;
   // 3.4.3: a pointer beyond the output size (beyond the intermediate size with stage 2, which is the same).
-  if (bits(ste[0]!, 51, 6) << 6n >> BigInt(f.oas) !== 0n) return true;
+  if ((bits(ste[0]!, 51, 6) << 6n) >> BigInt(f.oas) !== 0n) return true;
   if (flag(ste[1]!, 27) && f.stallModel !== 0) return true;
   if (config !== 5) return false;
   const strw = streamWorld(f, ste);

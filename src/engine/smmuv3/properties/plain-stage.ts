@@ -51,7 +51,8 @@ export class PlainFault {
 }
 
 /** Bits hi..lo of a word. */
-export const bits = (w: bigint, hi: number, lo: number): bigint => (w >> BigInt(lo)) & ((1n << BigInt(hi - lo + 1)) - 1n);
+export const bits = (w: bigint, hi: number, lo: number): bigint =>
+  (w >> BigInt(lo)) & ((1n << BigInt(hi - lo + 1)) - 1n);
 export const num = (w: bigint, hi: number, lo: number): number => Number(bits(w, hi, lo));
 export const flag = (w: bigint, n: number): boolean => bits(w, n, n) === 1n;
 
@@ -71,6 +72,8 @@ export interface PlainTable {
 }
 
 export interface PlainStage2 extends PlainTable {
+  /** Descriptors in the encoding of forced write-back. */
+  readonly fwb: boolean;
   readonly ptw: boolean;
   readonly xnx: boolean;
 }
@@ -119,13 +122,7 @@ function addressIn(t: PlainTable, d: bigint, low: number): bigint {
 }
 
 /** @throws PlainFault */
-export function stage2(
-  m: PlainMemory,
-  t: PlainStage2,
-  ipa: bigint,
-  access: PlainAccess,
-  klass: number,
-): bigint {
+export function stage2(m: PlainMemory, t: PlainStage2, ipa: bigint, access: PlainAccess, klass: number): bigint {
   const fault = (id: number, fetch = 0n): PlainFault => new PlainFault(id, 2, klass, ipa, fetch, !access.write);
   if (ipa >> BigInt(t.inputBits) !== 0n) throw fault(F_TRANSLATION);
   let table = alignedBase(t);
@@ -153,7 +150,9 @@ export function stage2(
     const executable = t.xnx ? xn === 0 || (xn === 1 && !access.priv) || (xn === 3 && access.priv) : !flag(d, 54);
     const allowed = access.write ? flag(d, 7) || clean : access.exec ? executable : flag(d, 6);
     if (!allowed) throw fault(F_PERMISSION);
-    if (klass !== CLASS_IN && t.ptw && bits(d, 5, 4) === 0n) throw fault(F_PERMISSION);
+    // MemAttr of 00xx is Device; with forced write-back x0xx is.
+    const device = t.fwb ? !flag(d, 4) : bits(d, 5, 4) === 0n;
+    if (klass !== CLASS_IN && t.ptw && device) throw fault(F_PERMISSION);
     if (access.write && clean) updated |= 1n << 7n;
     if (updated !== d) m.write(at, updated);
     return address | bits(ipa, low - 1, 0);

@@ -1,4 +1,14 @@
-import { cdMaxOf, illegalEats, illegalStage1Ste, type PlainCd, type PlainFeatures, plainCd, plainFeatures, plainStage2, streamWorld } from './plain-config.ts';
+import {
+  cdMaxOf,
+  illegalEats,
+  illegalStage1Ste,
+  type PlainCd,
+  type PlainFeatures,
+  plainCd,
+  plainFeatures,
+  plainStage2,
+  streamWorld,
+} from './plain-config.ts';
 import {
   bits,
   CLASS_CD,
@@ -208,7 +218,8 @@ export function plainTranslate(m: PlainMemory, r: PlainRegisters, q: PlainReques
       const dss = num(ste[1]!, 1, 0);
       if (q.ssid >= 0) {
         if (cdMax === 0) throw badSubstream(q);
-        if (dss === 2 && q.ssid === 0) throw new Ended([BigInt(F_STREAM_DISABLED) | (BigInt(q.sid) << 32n), 0n, 0n, 0n]);
+        if (dss === 2 && q.ssid === 0)
+          throw new Ended([BigInt(F_STREAM_DISABLED) | (BigInt(q.sid) << 32n), 0n, 0n, 0n]);
       } else if (cdMax > 0) {
         if (dss === 0 || dss === 3) throw new Ended([BigInt(F_STREAM_DISABLED) | (BigInt(q.sid) << 32n), 0n, 0n, 0n]);
         bypass1 = dss === 1;

@@ -95,7 +95,11 @@ export class Played {
     const out: bigint[][] = [];
     for (let i = from; i !== this.prod(of, queue); i = (i + 1n) & ((mask << 1n) | 1n))
       out.push(
-        this.read(of === 'physical' ? 'host' : 'guest', (base & 0xfffffffffffe0n) + BigInt(size * 8) * (i & mask), size),
+        this.read(
+          of === 'physical' ? 'host' : 'guest',
+          (base & 0xfffffffffffe0n) + BigInt(size * 8) * (i & mask),
+          size,
+        ),
       );
     return out;
   }

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bytesToWords, decode, encode, explain, type Field, type Layout, reservedBits, wordsToBytes } from '../../bits/index.ts';
+import {
+  bytesToWords,
+  decode,
+  encode,
+  explain,
+  type Field,
+  type Layout,
+  reservedBits,
+  wordsToBytes,
+} from '../../bits/index.ts';
 import { smmuv3Vendor } from '../index.ts';
 import { commandLayouts, encodeCommand, encodeEvent, eventLayouts, opcodes } from '../layout/index.ts';
 
@@ -14,9 +23,7 @@ const word = fc.oneof(
 const width = (f: Field): bigint => BigInt(f.hi - f.lo + 1);
 /** A value of a field, as `decode` gives it: addresses stand in place. */
 const value = (f: Field): fc.Arbitrary<bigint> =>
-  fc
-    .bigInt({ min: 0n, max: (1n << width(f)) - 1n })
-    .map((v) => (f.format === 'addr' ? v << BigInt(f.lo) : v));
+  fc.bigInt({ min: 0n, max: (1n << width(f)) - 1n }).map((v) => (f.format === 'addr' ? v << BigInt(f.lo) : v));
 /** The bits of a word that a field has, by hand. */
 const maskOf = (f: Field): bigint => ((1n << width(f)) - 1n) << BigInt(f.lo);
 /** Layouts whose fields share bits: other fields say which of them counts. */
@@ -66,13 +73,17 @@ describe('every record of the vendor', () => {
   it('a value that does not fit is refused, not cut', () => {
     for (const l of smmuv3Vendor.layouts)
       for (const f of l.fields) {
-        if (width(f) < 64n) expect(() => encode(l, { [f.name]: (1n << width(f)) << (f.format === 'addr' ? BigInt(f.lo) : 0n) })).toThrow(RangeError);
+        if (width(f) < 64n)
+          expect(() => encode(l, { [f.name]: (1n << width(f)) << (f.format === 'addr' ? BigInt(f.lo) : 0n) })).toThrow(
+            RangeError,
+          );
         if (f.format === 'addr' && f.lo > 0) expect(() => encode(l, { [f.name]: 1n })).toThrow(RangeError);
       }
   });
 
   it('commands and events carry their code', () => {
-    for (const [name, opcode] of Object.entries(opcodes)) expect(encodeCommand(name, {})[0]! & 0xffn, name).toBe(BigInt(opcode));
+    for (const [name, opcode] of Object.entries(opcodes))
+      expect(encodeCommand(name, {})[0]! & 0xffn, name).toBe(BigInt(opcode));
     // CFGI_ALL is CFGI_STE_RANGE by another name, or has a layout of its own.
     expect(commandLayouts.length).toBeGreaterThanOrEqual(new Set(Object.values(opcodes)).size);
     for (const l of eventLayouts) {

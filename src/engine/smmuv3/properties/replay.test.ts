@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Session } from '../../document/index.ts';
 import { eventText, eventToJson } from '../../trace/index.ts';
+import { type MachineForm, sessionOf } from './random-machine.ts';
+import { run } from './random-steps.ts';
 import { regressions } from './regressions.ts';
-import { type MachineForm, run, sessionOf } from './random-machine.ts';
 
 /** Any moment reached from a checkpoint is the moment reached from the start: the trace as text, and the saved state. */
 
@@ -28,7 +29,8 @@ function stateText(s: Session, step: number, event?: number): string {
   return JSON.stringify(s.platformAt(step, event).save(), plain);
 }
 
-const traceText = (s: Session, step: number): string[] => s.steps[step]!.events.flatMap((e) => [eventText(e), eventToJson(e)]);
+const traceText = (s: Session, step: number): string[] =>
+  s.steps[step]!.events.flatMap((e) => [eventText(e), eventToJson(e)]);
 
 function replays(m: MachineForm): void {
   const chunks = run(m, { min: 3, max: 15 });
@@ -58,8 +60,11 @@ function replays(m: MachineForm): void {
 describe('replay from a checkpoint equals replay from the start, byte for byte', () => {
   it('of one guest', () => replays({}), 120_000);
   it('of two guests behind two units', () => replays({ guests: ['vm0', 'vm1'], iommus: ['smmu0', 'smmu1'] }), 120_000);
-  it('with page faults forwarded and transactions that stall', () =>
-    replays({ policy: { pageFaults: 'forwarded' }, features: { STALL_MODEL: 0 } }), 120_000);
+  it(
+    'with page faults forwarded and transactions that stall',
+    () => replays({ policy: { pageFaults: 'forwarded' }, features: { STALL_MODEL: 0 } }),
+    120_000,
+  );
 
   it('the comparison sees a single bit of memory', () => {
     const s = sessionOf({}, [{ do: 'memory.write', space: 'host', at: '0x10000000', u8: [1] }]);

@@ -33,8 +33,12 @@ function stalling(o: RecorderOptions = {}) {
 
 describe('policy pageFaults', () => {
   it('terminated: no fault queue, STALL_MODEL 1, CMD_RESUME and CMD_STALL_TERM consumed', () => {
-    const v = translating();
+    const v = vmmOnRecorder();
     v.kernel.idr[0] = v.kernel.idr[0]! & ~(3 << 24);
+    v.run(v.vmm.start());
+    v.run(v.vmm.plug('nic0'));
+    v.enableQueue();
+    v.kernel.take();
     expect((v.vmm.readVirtual('IDR0') >> 24n) & 3n).toBe(1n);
     v.post(encodeCommand('RESUME', { SID: 8, STAG: 0, Ac: 1 }), encodeCommand('STALL_TERM', { SID: 8 }));
     expect(v.kernel.take()).toEqual([]);
@@ -65,6 +69,24 @@ describe('policy pageFaults', () => {
       'DESTROY id=3',
       'close 10',
     ]);
+  });
+
+  it('forwarded: the queue comes before the fixed HWPTs, which do not take it', () => {
+    const v = vmmOnRecorder(forwarded);
+    v.run(v.vmm.start());
+    v.kernel.take();
+    v.run(v.vmm.plug('nic0'));
+    expect(v.kernel.take().slice(4, 8)).toEqual([
+      'VIOMMU_ALLOC dev_id=2 hwpt_id=3',
+      'FAULT_QUEUE_ALLOC',
+      'HWPT_ALLOC dev_id=2 pt_id=4 ste=0x1,0x0',
+      'HWPT_ALLOC dev_id=2 pt_id=4 ste=0x9,0x0',
+    ]);
+    const w = vmmOnRecorder(forwarded);
+    w.run(w.vmm.start());
+    w.kernel.refuse = (call) => (call === 'IOMMU_FAULT_QUEUE_ALLOC' ? 'EMFILE' : null);
+    expect(w.run(w.vmm.plug('nic0'))).toMatchObject({ ok: false, errno: 'EMFILE' });
+    expect(w.kernel.take().slice(-4)).toEqual(['DESTROY id=4', 'DETACH_IOMMUFD_PT', 'DESTROY id=3', 'close 10']);
   });
 
   it.each([
@@ -209,6 +231,16 @@ describe('a stalled transaction', () => {
       expect(v.vmm.units[0]!.state.faults).toEqual([]);
       expect(v.kernel.responses).toEqual([]);
     }
+  });
+
+  it('so does an unplug whose way back to the parent fails', () => {
+    const v = stalling();
+    v.kernel.faults.push(fault(1));
+    v.read();
+    v.kernel.refuse = (call) => (/ATTACH/.test(call) ? 'EBUSY' : null);
+    v.run(v.vmm.unplug('nic0'));
+    expect(v.vmm.state.errors).toContain('Unable to attach the default HW pagetable: nic0');
+    expect(v.vmm.units[0]!.state.faults).toEqual([]);
   });
 
   it('a response that the kernel refuses is reported', () => {

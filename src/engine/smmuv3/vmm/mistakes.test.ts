@@ -94,7 +94,8 @@ describe('configuration commands, arm-smmuv3.md 8.3', () => {
     // L1STD of SIDs 0..255 at 0x4011_0000: span 9 (256 STEs) at 0x4012_0000.
     v.memory.writeWord(0x40110000, 0x40120009n);
     v.memory.writeWord(0x40120000 + 8 * 64, 9n);
-    v.write('STRTAB_BASE', 0x40110000n);
+    // The level-1 table has 2^8 entries: the base is aligned to 1 KiB (half of its size).
+    v.write('STRTAB_BASE', 0x401103e0n);
     v.write('STRTAB_BASE_CFG', 0x10000 | (8 << 6) | 16);
     v.post(cfgi());
     expect(v.kernel.take().at(-1)).toBe('ATTACH_IOMMUFD_PT pt_id=6');
@@ -173,8 +174,10 @@ describe('the command queue', () => {
     expect(v.kernel.invalidations).toEqual([]);
     v.write('GERRORN', 1);
     expect([v.kernel.invalidations.length, cons(v)]).toEqual([1, 2n]);
-    // ERR keeps its last value: nothing clears it.
+    // ERR keeps its last value until the next error.
     expect(error(v)).toBe(CERROR_ABT);
+    v.post([0xffn, 0n]);
+    expect(error(v)).toBe(CERROR_ILL);
   });
 
   it('what a batch holds is sent before a fetch aborts', () => {
