@@ -100,4 +100,25 @@ export const scenarios: readonly LibraryScenario[] = [
     about: 'The index counts commands that were never sent.',
     load: document(() => import('./smmuv3/batch-error.json')),
   },
+  {
+    id: 'smmuv3-sva',
+    iommu: 'smmuv3',
+    title: 'SVA on a PASID, with page requests',
+    about: 'A process’s own addresses; a stalled access, and a request that nobody answers.',
+    load: document(() => import('./smmuv3/sva.json')),
+  },
+  {
+    id: 'smmuv3-two-guests',
+    iommu: 'smmuv3',
+    title: 'Two guests on one SMMU',
+    about: 'The same addresses, ASIDs and StreamIDs, kept apart by the VMID.',
+    load: document(() => import('./smmuv3/two-guests.json')),
+  },
+  {
+    id: 'smmuv3-two-vsmmus',
+    iommu: 'smmuv3',
+    title: 'Two vSMMUs on one nesting parent',
+    about: 'One VMID, two vIOMMUs, and what one costs the other.',
+    load: document(() => import('./smmuv3/two-vsmmus.json')),
+  },
 ];

@@ -20,23 +20,23 @@ export function TableEntries({ record }: { record: LogRecord }) {
       <table className="w-full text-left font-mono text-2xs">
         <thead className="text-ink-2">
           <tr>
-            <th className="pr-3 font-normal">entry</th>
-            <th className="pr-3 font-normal">input</th>
-            <th className="pr-3 font-normal">descriptor</th>
-            <th className="pr-3 font-normal">form</th>
-            <th className="pr-3 font-normal">output</th>
+            <th className="pr-2 font-normal">entry</th>
+            <th className="pr-2 font-normal">input</th>
+            <th className="pr-2 font-normal">descriptor</th>
+            <th className="pr-2 font-normal">form</th>
+            <th className="pr-2 font-normal">output</th>
             <th className="font-normal">access</th>
           </tr>
         </thead>
         <tbody>
           {entries.slice(0, most).map((e) => (
             <tr key={e.index}>
-              <td className="pr-3">{e.index}</td>
-              <td className="pr-3">{e.input}</td>
-              <td className="pr-3">{e.raw}</td>
-              <td className="pr-3">{e.form}</td>
-              <td className="pr-3">{e.out ?? ''}</td>
-              <td className="whitespace-nowrap">{e.access ?? ''}</td>
+              <td className="pr-2">{e.index}</td>
+              <td className="pr-2">{e.input}</td>
+              <td className="pr-2">{e.raw}</td>
+              <td className="pr-2">{e.form}</td>
+              <td className="pr-2">{e.out ?? ''}</td>
+              <td>{e.access ?? ''}</td>
             </tr>
           ))}
         </tbody>

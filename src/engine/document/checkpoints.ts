@@ -8,7 +8,7 @@ export class Checkpoints<S> {
   private distance = 1;
 
   /** @param limit states to keep at most, beside the first one */
-  constructor(limit = 128) {
+  constructor(limit = 400) {
     this.limit = limit;
   }
 

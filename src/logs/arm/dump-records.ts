@@ -73,6 +73,8 @@ function kindRecords(block: Block, kind: Kind, p: Piece): Draft[] {
 /**
  * Puts the records of a dump out.
  * @param only the text holds nothing else, so that what cannot be decided is still shown
+ * @param alone no line of the text was anything else; among other lines, numbers without an address or a label must be plainly
+ * STEs or CDs to be taken for a dump
  * @param entries takes a block of queue entries
  * @returns the blocks that are nothing that is known
  */
@@ -80,6 +82,7 @@ export function dumpRecords(
   dump: Dump,
   sink: Sink,
   only: boolean,
+  alone: boolean,
   entries: (block: Block, kind: 'event' | 'command') => void,
 ): { block: Block; why: string }[] {
   const unread: { block: Block; why: string }[] = [];
@@ -100,6 +103,10 @@ export function dumpRecords(
         entries(block, kind);
         continue;
       }
+      if (whole && !alone && unclear(block, kind)) {
+        unread.push({ block, why: whyNot(judge(words)) });
+        continue;
+      }
       if (kind === null || (kind !== 'descriptors' && kind !== 'l1std' && kind !== 'l1cd' && p.count % 8 !== 0)) {
         const all = judge(words);
         const any = all.some((c) => c.fit !== 'no');
@@ -114,6 +121,14 @@ export function dumpRecords(
   }
   return unread;
 }
+
+/** Columns of other dumps look like descriptors, or like nothing. */
+const unclear = (block: Block, kind: Kind | null): boolean =>
+  block.address === null &&
+  block.hint === null &&
+  kind !== 'ste' &&
+  kind !== 'cd' &&
+  !(kind === null && judge(block.words).some((c) => c.fit === 'legal' && (c.kind === 'ste' || c.kind === 'cd')));
 
 const short: Readonly<Record<string, string>> = { ste: 'STE', cd: 'CD', event: 'event record', command: 'command' };
 

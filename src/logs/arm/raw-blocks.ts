@@ -256,7 +256,9 @@ export class RawBlocks {
     if (this.#kept.length === 0) return;
     const dump = link(this.#kept);
     const only = alone && this.#decoded === 0 && this.#kept.length === 1;
-    const unread = dumpRecords(dump, this.#sink, only, (block, kind) => this.#emit(block, cut(kind, block.words)));
+    const unread = dumpRecords(dump, this.#sink, only, alone, (block, kind) =>
+      this.#emit(block, cut(kind, block.words)),
+    );
     for (const { block, why } of unread) {
       // Two words are a command, four an event record, if the text holds nothing else.
       const n = block.words.length;

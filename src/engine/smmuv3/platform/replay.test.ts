@@ -4,10 +4,7 @@ import { Session, type Step } from '../../document/index.ts';
 import { documents } from './fixtures/documents.ts';
 
 /** A state or a trace as text: two that differ anywhere differ as text. */
-const text = (v: unknown): string =>
-  JSON.stringify(v, (_, x) =>
-    typeof x === 'bigint' ? `${x}n` : x instanceof Map ? [...x] : ArrayBuffer.isView(x) ? [...(x as Uint8Array)] : x,
-  );
+const text = (v: unknown): string => JSON.stringify(v, (_, x) => (typeof x === 'bigint' ? `${x}n` : x));
 
 const outcome = (s: Session): string =>
   text(s.steps.map((r) => [r.operation, r.result, r.events, r.hazards, r.cost, r.bindings]));
@@ -16,51 +13,48 @@ function look(s: Session, step: number, event?: number): string {
   const p = s.platformAt(step, event);
   const hazards = p.hazards();
   const scene = p.scene(hazards);
-  // The whole state but memory, of which scene and caches show what is in use.
-  const { memory: _memory, ...state } = p.save() as { memory: unknown };
-  return text([state, scene, hazards, p.cached(), scene.objects.map((o) => p.inspect(o.id))]);
+  return text([scene, hazards, p.cached(), scene.objects.map((o) => p.inspect(o.id))]);
 }
 
-const play = (document: unknown, checkpoints: number, events = 100): Session => {
-  const s = new Session(document as never, undefined, { checkpoints, events });
-  s.runAll();
-  return s;
-};
+const made = (document: unknown, checkpoints: number): Session =>
+  new Session(document as never, undefined, { checkpoints, events: 100 });
 
 describe('any moment of a document with several guests, units or PASIDs', () => {
   for (const d of Object.values(documents)) {
     it(`${d.title}: reached by seeking is the one reached by going forward`, () => {
-      const whole = outcome(play(d, 1000));
+      const forward = made(d, 1000);
+      const seen: (readonly [number, number, string])[] = [];
+      for (let i = 0; i <= d.steps.length; i++) {
+        forward.runTo(i);
+        const event = Math.floor(forward.steps[i]!.eventCount / 2);
+        seen.push([i, event, look(forward, i, event)], [i, Number.POSITIVE_INFINITY, look(forward, i)]);
+      }
+      const whole = outcome(forward);
+      const order = fc.shuffledSubarray(seen, { minLength: 6, maxLength: 10 });
       fc.assert(
-        fc.property(
-          fc.integer({ min: 1, max: 6 }),
-          fc.array(fc.tuple(fc.nat(d.steps.length), fc.nat()), { minLength: 1, maxLength: 4 }),
-          (checkpoints, places) => {
-            const s = play(d, checkpoints);
-            for (const [at, n] of places) {
-              const event = n % (s.steps[at]!.eventCount + 1);
-              const forward = new Session({ ...d, steps: d.steps.slice(0, at) } as never);
-              forward.runAll();
-              expect(look(s, at, event)).toBe(look(forward, at, event));
-            }
-            expect(outcome(s)).toBe(whole);
-          },
-        ),
-        { numRuns: 4 },
+        fc.property(fc.integer({ min: 1, max: 5 }), order, (checkpoints, places) => {
+          const s = made(d, checkpoints);
+          s.runAll();
+          for (const [i, event, was] of places) expect(look(s, i, event)).toBe(was);
+          expect(outcome(s)).toBe(whole);
+        }),
+        { numRuns: 2 },
       );
     }, 60_000);
 
     it(`${d.title}: cut off anywhere and played on ends the same`, () => {
-      const whole = outcome(play(d, 1000));
+      const whole = made(d, 1000);
+      whole.runAll();
       fc.assert(
         fc.property(fc.nat(d.steps.length), fc.nat(), (keep, n) => {
-          const s = play(d, 4);
+          const s = made(d, 4);
+          s.runAll();
           s.platformAt(n % (d.steps.length + 1), n % 5);
           s.truncate(keep);
           for (const step of d.steps.slice(keep)) s.append(step as unknown as Step);
-          expect(outcome(s)).toBe(whole);
+          expect(outcome(s)).toBe(outcome(whole));
         }),
-        { numRuns: 4 },
+        { numRuns: 2 },
       );
     }, 60_000);
   }

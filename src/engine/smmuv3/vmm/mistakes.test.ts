@@ -316,6 +316,15 @@ describe('the event queue', () => {
     ]);
   });
 
+  it('after an overflow the next sequence number is anybody’s', () => {
+    const v = translating();
+    v.write('EVENTQ_BASE', 0x40200008n);
+    v.write('CR0', 0xd);
+    v.kernel.events.push(record, { ...record, flags: 1, sequence: 5 }, { ...record, sequence: 9 });
+    v.run(v.vmm.pollEvents());
+    expect(v.vmm.state.errors).toEqual([expect.stringMatching(/overflowed$/)]);
+  });
+
   it('the vEVENTQ is tried again at every write of CR0', () => {
     const v = plugged();
     v.kernel.answers.set('IOMMU_VEVENTQ_ALLOC', { errno: 'ENOMEM' });
