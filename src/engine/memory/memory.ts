@@ -30,6 +30,8 @@ export class Memory implements Bus {
   readonly flatHi: number;
   /** far[page >>> 20 of the number beyond the flat part]: three levels, made as needed. */
   private readonly far = new Map<number, (Int32Array | undefined)[]>();
+  /** Rises with every change: what was made from memory at one number still holds at the same number. */
+  generation = 0;
   private slots = 1;
   private dirty = new Uint8Array(16);
   /** Last snapshot's copy of each slot. */
@@ -101,6 +103,7 @@ export class Memory implements Bus {
     let i = this.indexOf(hi, lo);
     if (i < NODE) i |= this.newSlot(hi, lo) << 10;
     this.dirty[i >>> 10] = 1;
+    this.generation++;
     return i;
   }
 
@@ -136,6 +139,7 @@ export class Memory implements Bus {
   }
 
   load(snapshot: MemorySnapshot): void {
+    this.generation++;
     for (let s = 1; s < this.slots; s++) {
       const copy = snapshot.pages[s];
       if (this.dirty[s] === 0 && this.copies[s] === copy) continue;

@@ -199,7 +199,10 @@ const HEADINGS: readonly (readonly [RegExp, Hint])[] = [
   [/\bpri ?q(?:ueue)?\b|\bpage requests?\b/i, 'page request'],
   [/\b(?:s2|stage[- ]?2)\b.{0,30}(?:table|pgd|pte|pmd|pud|level|l[0-3]\b)|\bs2ttb\b|\bvttbr?\b/i, 'stage 2 table'],
   [/\b(?:s1|stage[- ]?1)\b.{0,30}(?:table|pgd|pte|pmd|pud|level|l[0-3]\b)|\bttb[01]\b/i, 'stage 1 table'],
-  [/\b(?:page tables?|pgd|pud|pmd|ptes?|translation table|descriptors?)\b|\blevel[- ]?[0-3]\b/i, 'table'],
+  [
+    /\b(?:page tables?|translation table|descriptors?)\b|\blevel[- ]?[0-3]\b|\b(?:pgd|pud|pmd|ptes?)\b.*[:=]$/i,
+    'table',
+  ],
 ];
 
 /** Reads a heading such as `STE of sid 0x10 at 0x4e179200:` or `(qemu) xp /8gx 0x4e179200`, or null. */

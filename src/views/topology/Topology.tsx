@@ -70,7 +70,7 @@ export function Topology(p: TopologyProps) {
   const [openedHere, setOpenedHere] = useState(false);
   const open = p.folded === undefined ? openedHere : !p.folded;
   const stated = useMemo(() => withHazards(p.scene, p.hazards), [p.scene, p.hazards]);
-  const folding = useSections(stated, p.previousScene ?? null, p.events, p.reserve);
+  const folding = useSections(stated, p.previousScene ?? null, p.events, p.reserve, height);
   const { scene, events, sections } = folding;
   const selection = p.selection && { ...p.selection, id: folding.standsFor(p.selection.id) };
   const marks = useMemo(() => rowMarks(events, event), [events, event]);

@@ -2,12 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { crowdedAt } from '../../engine/analysis/index.ts';
 import { parseDocument } from '../../engine/document/authoring.ts';
 import { Session } from '../../engine/document/index.ts';
+import type { Scene } from '../../engine/machine/index.ts';
 import { scenarios } from '../../library/index.ts';
 import { goneObjects, rowMarks } from './fates.ts';
 import { faults } from './fixtures/faults.ts';
 import { overlap } from './label.ts';
 import { layoutTopology } from './layout.ts';
 import { motionOf } from './motion.ts';
+import { everInColumns, foldEvents, foldedAtFirst, foldSections, sectionsOf } from './sections.ts';
 import { reserveSlots } from './slots.ts';
 import { withHazards } from './stale.ts';
 
@@ -31,16 +33,24 @@ describe('every scenario', () => {
         { width: 744, height: 468 },
         { width: 844, height: 612 },
       ]) {
-        let slots = reserveSlots(seen);
+        // As the page shows it: several guests are folded where there is no room for them.
+        const sections = sectionsOf(seen);
+        const folded = foldedAtFirst(sections, size.height);
+        const columns = everInColumns(seen);
+        const fold = (x: Scene): Scene => foldSections(x, folded, columns).scene;
+        let slots = reserveSlots(seen.map(fold));
         let before = new Map<string, string>();
         for (const [step, r] of session.steps.entries()) {
           const n = r.events.length;
           const stride = Math.max(1, Math.ceil(n / samples));
           for (let event = n - 1 - Math.floor((n - 1) / stride) * stride; event < n; event += stride) {
             const where = `${size.width} px, step ${step}, event ${event}`;
-            const scene = withHazards(session.platformAt(step, event + 1).scene([]), event === n - 1 ? r.hazards : []);
-            const gone = goneObjects(ends[step - 1], scene);
-            const l = layoutTopology(scene, size, { slots, marks: rowMarks(r.events, event), gone });
+            const stated = withHazards(session.platformAt(step, event + 1).scene([]), event === n - 1 ? r.hazards : []);
+            const { scene, ids } = foldSections(stated, folded, columns);
+            const events = foldEvents(r.events, ids);
+            const gone = goneObjects(ends[step - 1] && fold(ends[step - 1]!), scene);
+            const chips = sections.map((x) => ({ ...x, folded: folded.has(x.name) }));
+            const l = layoutTopology(scene, size, { slots, marks: rowMarks(events, event), gone, sections: chips });
             slots = l.slots;
             expect(faults(l).join('; '), where).toBe('');
             expect([l.width, l.height], where).toEqual([size.width, size.height]);
@@ -51,7 +61,7 @@ describe('every scenario', () => {
                 if (before.has(id)) expect(`${id} ${at}`, where).toBe(`${id} ${before.get(id)}`);
             before = now;
 
-            const m = motionOf(l, r.events, event);
+            const m = motionOf(l, events, event);
             expect(m.target, where).not.toBeNull();
             const labels = [...m.trail.map((t) => t.label), m.flight?.label, m.note?.label].filter((x) => !!x);
             for (const [i, a] of labels.entries())

@@ -33,11 +33,21 @@ export interface FoldedScene {
   readonly ids: ReadonlyMap<string, string>;
 }
 
+/** Ids of objects that stand in a device's column sooner or later: they need no section's name, now or then. */
+export const everInColumns = (scenes: readonly Scene[]): ReadonlySet<string> =>
+  new Set(
+    scenes.flatMap((s) => s.objects.flatMap((o) => (o.section !== undefined && o.device !== undefined ? [o.id] : []))),
+  );
+
 /**
  * The scene with one box in place of all that a folded section has in a band. Objects of the others get their section's name
- * into the title, unless they stand in a device's column, where the device tells whose they are.
+ * into the title, unless they stand in a device's column (or will: `inColumns`), where the device tells whose they are.
  */
-export function foldSections(scene: Scene, folded: ReadonlySet<string>): FoldedScene {
+export function foldSections(
+  scene: Scene,
+  folded: ReadonlySet<string>,
+  inColumns: ReadonlySet<string> = new Set(),
+): FoldedScene {
   if (!scene.objects.some((o) => o.section !== undefined)) return { scene, ids: new Map() };
   const ids = new Map<string, string>();
   const behind = new Map<string, SceneObject[]>();
@@ -52,7 +62,8 @@ export function foldSections(scene: Scene, folded: ReadonlySet<string>): FoldedS
   for (const o of scene.objects) {
     const id = ids.get(o.id);
     if (id === undefined) {
-      const title = o.section !== undefined && o.device === undefined ? `${o.title} ${o.section}` : o.title;
+      const common = o.device === undefined && !inColumns.has(o.id);
+      const title = o.section !== undefined && common ? `${o.title} ${o.section}` : o.title;
       objects.push({ ...o, title, refs: refsTo(o.id, o.refs, to) });
       continue;
     }
@@ -110,13 +121,15 @@ export function foldEvents(events: readonly TraceEvent[], ids: ReadonlyMap<strin
   });
 }
 
-/** Sections that are folded before anybody chose: all but the first of each band, when a band has more than two. */
-export function foldedAtFirst(sections: readonly Section[]): ReadonlySet<string> {
+/** As many sections of a band as stay open before anybody chose: two where the picture is high enough for them. */
+const openAtFirst = (height: number): number => (height >= 680 ? 2 : 1);
+
+/** Sections that are folded before anybody chose: the first of each band stay open. */
+export function foldedAtFirst(sections: readonly Section[], height: number): ReadonlySet<string> {
   const out = new Set<string>();
-  const bands = new Set(sections.flatMap((s) => s.bands));
-  for (const band of bands) {
+  for (const band of new Set(sections.flatMap((s) => s.bands))) {
     const mine = sections.filter((s) => s.bands.includes(band));
-    if (mine.length > 2) for (const s of mine.slice(1)) out.add(s.name);
+    for (const s of mine.slice(openAtFirst(height))) out.add(s.name);
   }
   return out;
 }

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'react';
 import type { Scene } from '../../engine/machine/index.ts';
 import type { TraceEvent } from '../../engine/trace/index.ts';
-import { foldEvents, foldedAtFirst, foldSections, sectionsOf } from './sections.ts';
+import { everInColumns, foldEvents, foldedAtFirst, foldSections, sectionsOf } from './sections.ts';
 
 const none: readonly Scene[] = [];
 
@@ -11,6 +11,7 @@ export function useSections(
   previous: Scene | null,
   events: readonly TraceEvent[],
   reserve: readonly Scene[] = none,
+  height = Number.POSITIVE_INFINITY,
 ) {
   // Until somebody chooses; then for each section what was chosen.
   const [chosen, setChosen] = useState<ReadonlyMap<string, boolean>>(new Map());
@@ -19,13 +20,14 @@ export function useSections(
   const key = JSON.stringify(all);
   const sections = useMemo(() => {
     const found = JSON.parse(key) as typeof all;
-    const first = foldedAtFirst(found);
+    const first = foldedAtFirst(found, height);
     return found.map((s) => ({ ...s, folded: chosen.get(s.name) ?? first.has(s.name) }));
-  }, [key, chosen]);
+  }, [key, chosen, height]);
   const folded = useMemo(() => new Set(sections.flatMap((s) => (s.folded ? [s.name] : []))), [sections]);
-  const now = useMemo(() => foldSections(scene, folded), [scene, folded]);
-  const before = useMemo(() => previous && foldSections(previous, folded).scene, [previous, folded]);
-  const kept = useMemo(() => reserve.map((s) => foldSections(s, folded).scene), [reserve, folded]);
+  const columns = useMemo(() => everInColumns(reserve), [reserve]);
+  const now = useMemo(() => foldSections(scene, folded, columns), [scene, folded, columns]);
+  const before = useMemo(() => previous && foldSections(previous, folded, columns).scene, [previous, folded, columns]);
+  const kept = useMemo(() => reserve.map((s) => foldSections(s, folded, columns).scene), [reserve, folded, columns]);
   const shown = useMemo(() => {
     const ids = new Map(previous ? foldSections(previous, folded).ids : []);
     for (const [id, box] of now.ids) ids.set(id, box);

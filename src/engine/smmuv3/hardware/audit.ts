@@ -40,6 +40,7 @@ import type { ConfigCacheName } from './cache-text.ts';
 import { EL2, type L1Entry, l1cdIndex, type SmmuCaches } from './caches.ts';
 import type { CdConfig, SteConfig } from './config.ts';
 import type { SmmuFeatures } from './features.ts';
+import { FreshConfig } from './fresh-config.ts';
 import type { RegisterFile } from './registers.ts';
 import { ATS_REQUEST, DONE, Translator } from './translator.ts';
 
@@ -74,6 +75,7 @@ const faultNames = [
  */
 export class Audit {
   private readonly fresh: Translator;
+  private readonly now: FreshConfig;
   private readonly devices: readonly PciDevice[];
   private readonly caches: SmmuCaches;
   private readonly memory: Memory;
@@ -88,6 +90,7 @@ export class Audit {
   ) {
     this.memory = memory;
     this.fresh = new Translator(memory, regs, features, null, null);
+    this.now = new FreshConfig(memory, regs, this.fresh);
     this.devices = devices;
     this.caches = caches;
   }
@@ -115,6 +118,7 @@ export class Audit {
   private begin(): Translator {
     this.depends = [];
     this.fresh.registersChanged();
+    this.now.begin();
     const w = this.fresh.walker;
     w.caches = null;
     w.visitor = this.note;
@@ -137,7 +141,7 @@ export class Audit {
 
   private stage2(c: TranslationCache, i: number, sid: number): Verdict {
     const t = this.begin();
-    const ste = t.readSte(sid);
+    const ste = this.now.ste(sid);
     if (ste === null || ste.bad || ste.s2 === null || ste.vmid !== c.e[i + A]) return UNREACHABLE;
     const { s2 } = ste;
     this.depends = [];
@@ -147,14 +151,14 @@ export class Audit {
 
   private stage1(c: TranslationCache, i: number, sid: number): Verdict {
     const t = this.begin();
-    const ste = t.readSte(sid);
+    const ste = this.now.ste(sid);
     if (ste === null || ste.bad || !ste.s1 || (ste.el2 ? EL2 : ste.vmid) !== c.e[i + A]) return UNREACHABLE;
     let verdict: Verdict = UNREACHABLE;
     const filled = sid === c.e[i + SID] ? Math.max(c.e[i + SSID]!, 0) : 0;
-    // Every CD that is known to be in use, and CD 0; a table may have a million more.
-    for (const ssid of new Set([filled, 0, ...(this.caches.cd.get(sid)?.keys() ?? [])])) {
+    // The one that filled it, then every other that a table has: the next access may use any of them.
+    for (const ssid of new Set([filled, ...this.now.ssids(ste)])) {
       if (ssid > 0 && ssid >= 2 ** ste.s1CdMax) continue;
-      const cd = t.readCd(ste, ssid);
+      const cd = this.now.cd(ste, ssid);
       if (cd === null || cd.bad) continue;
       if (c.e[i + B] !== GLOBAL && (cd.single || cd.asid !== c.e[i + B])) continue;
       const upper = c.e[i + IN_HI]! < 0;

@@ -353,6 +353,11 @@ export class ConfigReader {
     return this.enabled && this.table.twoLevel && this.memory.contains(at) ? at : -1;
   }
 
+  /** Physical address of what lies in a CD table, -1 where stage 2 or memory has nothing there. */
+  cdAddress(ste: SteConfig, address: number): number {
+    return this.fetchable(ste, address);
+  }
+
   l1cdAddress(ste: SteConfig, index: number): number {
     if (ste.bad || !ste.s1 || ste.s1Fmt === 0) return -1;
     return this.fetchable(ste, ste.contextPtr + index * 8);

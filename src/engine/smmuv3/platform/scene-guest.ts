@@ -137,6 +137,7 @@ function tables(v: GuestViews, add: (o: Draft) => void): void {
       ...column(v.devices.filter((d) => d.domain === s.name || has(d))),
     });
   }
+  // A process belongs to no device: others bind to it and let go of it, and it should not change its place with them.
   for (const s of v.processes)
     add({
       id: s.id,
@@ -147,6 +148,5 @@ function tables(v: GuestViews, add: (o: Draft) => void): void {
         ...(s.pasid ? [`pasid ${s.pasid}`] : []),
         `TTB ${hexPlain(s.pgd)}`,
       ],
-      ...column(v.devices.filter((d) => d.pasids.some((a) => a.kind === 'process' && a.name === s.name))),
     });
 }

@@ -1,7 +1,7 @@
 import { hex, hexPlain } from '../../bits/index.ts';
 import { type TranslationCache, UID } from '../../cache/index.ts';
 import { type Hazard, type SceneCache, type SceneObject, scoped } from '../../machine/index.ts';
-import { ridText } from '../../pci/index.ts';
+import { type PciDevice, ridText } from '../../pci/index.ts';
 import { cacheColumns, cerrorNames, configCells, deviceId, ring, translationCells } from '../hardware/index.ts';
 import type { Parts, Unit } from './parts.ts';
 import { entryWords, queueView, type RingKind, readWords } from './scene-queue.ts';
@@ -135,9 +135,12 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
       device: d.name,
       lines: [
         ridText(d.rid),
-        d.atsCapable ? (d.atsEnabled ? 'ATS on' : 'ATS off') : 'no ATS',
-        ...stalls.map((s) => `stalled STAG ${s.stag} ${s.access} 0x${s.iova.toString(16)}`),
-        ...(groups.length ? [`waits for page group ${groups.map((g) => g.group).join(', ')}`] : []),
+        // One line always: a box that grows in the middle of a step would push what stands below it.
+        stalls.length > 0
+          ? `stalled STAG ${stalls.map((s) => s.stag).join(', ')}`
+          : groups.length > 0
+            ? `waits for PRG ${groups.map((g) => g.group).join(', ')}`
+            : atsText(d),
       ],
       refs: probed ? [{ to: physicalSteId(u, d.rid) }] : [],
       ...(d.atsCapable ? { cache: cacheOf(d.atc, staleIn(id)) } : {}),
@@ -145,3 +148,5 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
   }
   return out;
 }
+
+const atsText = (d: PciDevice): string => (d.atsCapable ? (d.atsEnabled ? 'ATS on' : 'ATS off') : 'no ATS');

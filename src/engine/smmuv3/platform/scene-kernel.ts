@@ -29,7 +29,12 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
 
 export function kernelObjects(p: Parts): SceneObject[] {
   if (!isProbed(p)) return [];
+  // Two guests have objects of the same numbers, each in the iommufd file of its VMM.
+  const ownerOf = (o: { readonly id: string; readonly object: number }): string | undefined =>
+    p.guests.length > 1 ? p.guests.find((g) => g.vmm.ids.kernelObject(o.object) === o.id)?.name : undefined;
+  const sectionOf = (owner: string | undefined) => (owner === undefined ? {} : { section: owner });
   const out: SceneObject[] = p.iommufd.objects().map((o) => ({
+    ...sectionOf(ownerOf(o)),
     id: o.id,
     band: 'kernel',
     type: o.type,

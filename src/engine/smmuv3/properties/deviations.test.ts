@@ -3,17 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { smmuv3Vendor } from '../index.ts';
 import { differences } from './brute-force.ts';
 import { sessionOf, unitsOf } from './random-machine.ts';
-import { run } from './random-steps.ts';
+import { run, tour } from './random-runs.ts';
 import { regressions } from './regressions.ts';
 
 /**
  * With one rule broken: as long as the hazard check names nothing, no access tells the caches from none; what it names,
- * some access can see. The number of runs for each rule is small here; IOMMUSCOPE_RUNS makes it larger.
+ * some access can see. Each rule is taken through a tour of all that sends an invalidation; IOMMUSCOPE_RUNS adds so many random runs.
  */
 
-const runs = Number(process.env['IOMMUSCOPE_RUNS'] ?? 1);
+const runs = Number(process.env['IOMMUSCOPE_RUNS'] ?? 0);
 const seed = process.env['IOMMUSCOPE_SEED'] ? Number(process.env['IOMMUSCOPE_SEED']) : 1;
-const size = runs > 1 ? { min: 10, max: 40 } : { min: 6, max: 12 };
+const size = runs > 0 ? { min: 10, max: 40 } : { min: 1, max: 1 };
 
 /** Steps after which something was stale, over all rules. */
 let stale = 0;
@@ -39,7 +39,7 @@ function broken(name: string): void {
         if (!different) expect(hazards.filter((h) => h.cache === 'IOTLB' || h.cache === 'ATC')).toEqual([]);
       }
     }),
-    { numRuns: runs, seed, examples: regressions('deviations') as never },
+    { numRuns: runs + 1, seed, examples: [[tour(m)], ...regressions('deviations')] as never },
   );
   stale += seen.hazards;
   if (process.env['IOMMUSCOPE_KINDS']) console.log(`${name}: steps`, seen.hazards, seen.differences, [...seen.unseen]);
@@ -47,5 +47,5 @@ function broken(name: string): void {
 
 describe('with one rule broken', () => {
   for (const d of smmuv3Vendor.deviations) it(d.name, () => broken(d.name), 600_000);
-  it('some of it was stale', () => expect(stale).toBeGreaterThan(50));
+  it('some of it was stale', () => expect(stale).toBeGreaterThan(10));
 });

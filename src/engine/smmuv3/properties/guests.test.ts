@@ -4,7 +4,8 @@ import type { Step } from '../../document/index.ts';
 import type { Platform } from '../../machine/index.ts';
 import { type Difference, differences } from './brute-force.ts';
 import { devicesOf, type MachineForm, sessionOf, unitsOf } from './random-machine.ts';
-import { chunk, run } from './random-steps.ts';
+import { run } from './random-runs.ts';
+import { chunk } from './random-steps.ts';
 import { regressions } from './regressions.ts';
 
 /** Two guests on one SMMU: nothing that one does is seen by the other. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { differences } from './brute-force.ts';
 import { addressesOf, type MachineForm, sessionOf, unitsOf } from './random-machine.ts';
-import { run } from './random-steps.ts';
+import { run, tour } from './random-runs.ts';
 import { regressions } from './regressions.ts';
 
 /**
@@ -34,7 +34,7 @@ function obeys(m: MachineForm): void {
         for (const u of unitsOf(s.platformAt(last))) expect(differences(u, addressesOf(m))).toEqual([]);
       }
     }),
-    { numRuns: runs, seed, examples: regressions('obeys') as never },
+    { numRuns: runs, seed, examples: [[tour(m)], ...regressions('obeys')] as never },
   );
   expect(reached).toBeGreaterThan(5 * runs);
   expect(hits).toBeGreaterThan(runs);

@@ -13,7 +13,7 @@ import {
 } from './random-machine.ts';
 
 const MiB2 = '2MiB';
-type Chunk = readonly Step[];
+export type Chunk = readonly Step[];
 const modelled = (name: string): boolean => smmuv3Vendor.operations?.includes(name) ?? true;
 
 /**
@@ -314,26 +314,4 @@ export function chunk(m: MachineForm): fc.Arbitrary<Chunk> {
       .filter((x) => x.does.every(modelled))
       .map(({ weight, arbitrary }) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Chunk> })),
   );
-}
-
-/** A whole run; it begins with what makes the rest worth anything. */
-export function run(m: MachineForm, size: { min: number; max: number }): fc.Arbitrary<Chunk[]> {
-  const { page, iovas, gpas } = addressesOf(m);
-  const start = devicesOf(m).flatMap((d) => {
-    const g = d.guest ? { guest: d.guest } : {};
-    return [
-      { do: 'guest.attach', device: d.name, domain: 'dma0', ...g },
-      { do: 'vmm.map', gpa: hex(HOT), size: MiB2, ...g },
-      ...iovas.map((iova, i) => ({
-        do: 'guest.map',
-        domain: 'dma0',
-        iova: hex(iova),
-        gpa: hex(gpas[i]!),
-        size: hex(page),
-        ...g,
-      })),
-      ...iovas.map((iova) => ({ do: 'device.dma', device: d.name, iova: hex(iova), ats: 'translated' })),
-    ] as unknown as Step[];
-  });
-  return fc.array(chunk(m), { minLength: size.min, maxLength: size.max }).map((c) => [start, ...c]);
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Session } from '../../document/index.ts';
 import { eventText, eventToJson } from '../../trace/index.ts';
 import { type MachineForm, sessionOf } from './random-machine.ts';
-import { run } from './random-steps.ts';
+import { run } from './random-runs.ts';
 import { regressions } from './regressions.ts';
 
 /** Any moment reached from a checkpoint is the moment reached from the start: the trace as text, and the saved state. */

@@ -161,17 +161,17 @@ describe('the engine and a plain walker agree', () => {
     }
     if (process.env['IOMMUSCOPE_KINDS']) console.log([...kinds].map(([k, n]) => `${k}: ${n}`).join(', '));
     for (const k of [...usual, 'abort b']) expect([...kinds.keys()]).toContain(k);
-  }, 60_000);
+  }, 600_000);
 
   const narrow = { oas: [32, 36, 40, 42, 44, 48], vax: false, httu: false, stall: false };
 
   it('4 KiB, 48 bits', () => {
     agree(cases({ ...narrow, granules: [12] }, features(varied)), [...usual, 'abort b']);
-  }, 60_000);
+  }, 600_000);
 
   it('all granules', () => {
     agree(cases({ ...narrow, granules: [12, 14, 16] }, features(varied)), usual);
-  }, 60_000);
+  }, 600_000);
 
   it('a granule that is not there, and stages that are not', () => {
     const less = {
@@ -186,7 +186,7 @@ describe('the engine and a plain walker agree', () => {
       SIDSIZE: fc.constantFrom(8, 16),
     };
     agree(cases({ ...narrow, granules: [12, 14, 16] }, features({ ...varied, ...less })), usual);
-  }, 60_000);
+  }, 600_000);
 
   it('52 bits', () => {
     agree(
@@ -196,7 +196,7 @@ describe('the engine and a plain walker agree', () => {
       ),
       usual,
     );
-  }, 60_000);
+  }, 600_000);
 
   it('faults that stall, faults that read zero', () => {
     const models = { STALL_MODEL: fc.constantFrom(0, 0, 0, 2), TERM_MODEL: fc.constantFrom(false, false, true) };
@@ -207,7 +207,7 @@ describe('the engine and a plain walker agree', () => {
       'raz 10',
       'raz silent',
     ]);
-  }, 60_000);
+  }, 600_000);
 
   it('descriptors that hardware updates', () => {
     agree(
@@ -217,5 +217,5 @@ describe('the engine and a plain walker agree', () => {
       ),
       [...usual, 'updates'],
     );
-  }, 60_000);
+  }, 600_000);
 });
