@@ -16,6 +16,11 @@ const withPasid = (s: Values): string => (s['pasid'] === undefined ? '' : ` PASI
 export function stepTitle(step: Step | null): string {
   if (!step) return 'Setup';
   const s = step as unknown as Values;
+  const place = [s['guest'], s['unit']].filter((x) => x !== undefined).join(' ');
+  return place === '' ? titleOf(step, s) : `${titleOf(step, s)} (${place})`;
+}
+
+function titleOf(step: Step, s: Values): string {
   const device = `${String(s['device'])}${withPasid(s)}`;
   switch (step.do) {
     case 'guest.attach':
@@ -28,6 +33,12 @@ export function stepTitle(step: Step | null): string {
       return `Map ${address(s['iova'])} → ${address(s['gpa'])}`;
     case 'guest.unmap':
       return `Unmap ${address(s['iova'])}`;
+    case 'guest.bind':
+      return `Bind ${device} to process ${String(s['process'])}`;
+    case 'guest.unbind':
+      return `Unbind ${device} from process ${String(s['process'])}`;
+    case 'guest.exit':
+      return `Process ${String(s['process'])} exits`;
     case 'guest.flush':
       return 'Flush the queued unmaps';
     case 'guest.invalidate': {

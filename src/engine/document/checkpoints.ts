@@ -7,7 +7,7 @@ export class Checkpoints<S> {
   private readonly limit: number;
   private distance = 1;
 
-  /** @param limit states to keep at most, beside the first one */
+  /** @param limit states to keep at most, two at least */
   constructor(limit = 400) {
     this.limit = limit;
   }
@@ -19,7 +19,8 @@ export class Checkpoints<S> {
 
   set(step: number, state: S): void {
     this.states.set(step, state);
-    while (this.states.size > this.limit) this.thin();
+    // The states before the setup and after it always stay.
+    while (this.states.size > Math.max(2, this.limit)) this.thin();
   }
 
   private thin(): void {

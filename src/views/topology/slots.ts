@@ -55,8 +55,9 @@ export const noSlots: TopologySlots = { devices: [], groups: [], links: [], home
 /** Name of a place: the group and the position in it. */
 export const placeKey = (group: { readonly key: string }, index: number): string => `${group.key}#${index}`;
 
-/** Caches stand apart from other objects, even of the same type. */
-const kindOf = (o: SceneObject): string => (o.cache ? `${o.type}*` : o.type);
+/** Caches stand apart from other objects, even of the same type; a device without a cache stands beside those that have one. */
+const kindOf = (o: SceneObject): string =>
+  o.cache || (o.type === 'device' && o.band === 'hardware') ? `${o.type}*` : o.type;
 
 const homeKey = (o: SceneObject): string => `${o.id}\n${kindOf(o)}`;
 
