@@ -2,7 +2,7 @@ import { expect, idle, press, steps, test, visit } from './app.ts';
 
 test('two guests: one folds and is shown again, and the other’s entries stay', async ({ app }) => {
   await visit(app, '#s=smmuv3-two-guests&step=0&event=999');
-  const queue = (guest: string) => app.locator(`[data-id="guest.${guest}.cmdq"]`);
+  const queue = (guest: string) => app.locator(`[data-key="guest.${guest}.cmdq"]`);
   await expect(queue('vm0')).toBeVisible();
   await expect(queue('vm1')).toHaveCount(0);
   await app.getByRole('button', { name: 'Show vm1' }).click();
