@@ -50,6 +50,15 @@ test('the last write since the fill that touches a word of the walk', () => {
   expect(log.causeOf(hazard(2, 0x1000))).toEqual({ step: 0, event: 0 });
 });
 
+test('what hardware sets in a descriptor is no cause, and each unit counts its own entries', () => {
+  const log = new WriteLog();
+  const at = (unit: string, e: TraceEvent): TraceEvent => ({ ...e, at: unit });
+  log.note(1, [at('hw.a.iotlb', fill(1)), write(0x1000), at('hw.b.iotlb', fill(1))], resolve);
+  log.note(2, [{ ...write(0x1000), actor: 'iommu' }], resolve);
+  expect(log.causeOf({ ...hazard(1, 0x1000), at: 'hw.a.iotlb' })).toEqual({ step: 1, event: 1 });
+  expect(log.causeOf({ ...hazard(1, 0x1000), at: 'hw.b.iotlb' })).toBeNull();
+});
+
 test('a guest write is found by the host address behind each of its words', () => {
   const log = new WriteLog();
   log.note(1, [write(0x1ff8, 3, 'guest'), write(0x3000, 1, 'guest')], resolve);

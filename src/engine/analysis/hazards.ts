@@ -39,7 +39,8 @@ export class WriteLog {
   /** Takes in the events of a step; steps come in order. */
   note(step: number, events: readonly TraceEvent[], resolve: Resolve): void {
     for (const [event, e] of events.entries()) {
-      if (e.kind === 'table.write')
+      // What hardware writes into a descriptor itself, its access flag and dirty state, makes no entry stale.
+      if (e.kind === 'table.write' && e.actor !== 'iommu')
         this.noteWrite({ step, event }, e.space, e.address, e.words.length * 8, (gpa) => resolve(gpa, e.at));
       else if (e.kind === 'cache.fill') this.add(this.fills, keyOf(e.at, e.entry.cache, e.entry.id), { step, event });
     }

@@ -39,7 +39,11 @@ function broken(name: string): void {
         if (!different) expect(hazards.filter((h) => h.cache === 'IOTLB' || h.cache === 'ATC')).toEqual([]);
       }
     }),
-    { numRuns: runs + 1, seed, examples: [[tour(m)], ...regressions('deviations')] as never },
+    {
+      numRuns: runs + 1 + regressions('deviations').length,
+      seed,
+      examples: [[tour(m)], ...regressions('deviations')] as never,
+    },
   );
   stale += seen.hazards;
   if (process.env['IOMMUSCOPE_KINDS']) console.log(`${name}: steps`, seen.hazards, seen.differences, [...seen.unseen]);

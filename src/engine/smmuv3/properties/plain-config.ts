@@ -17,7 +17,6 @@ export interface PlainFeatures {
   readonly sidBits: number;
   readonly ssidBits: number;
   readonly xnx: boolean;
-  readonly fwb: boolean;
   readonly had: boolean;
   readonly stt: boolean;
   readonly oas: number;
@@ -46,7 +45,6 @@ export function plainFeatures(idr: readonly number[]): PlainFeatures {
     ssidBits: num(r1, 10, 6),
     had: flag(r3, 2),
     xnx: flag(r3, 4),
-    fwb: flag(r3, 8),
     stt: flag(r3, 9),
     oas: sizes[num(r5, 2, 0)]!,
     granules: [flag(r5, 4) ? 12 : 0, flag(r5, 5) ? 14 : 0, flag(r5, 6) ? 16 : 0].filter((g) => g > 0),
@@ -106,7 +104,6 @@ export function plainStage2(f: PlainFeatures, ste: readonly bigint[]): PlainStag
     hd,
     ptw: flag(d2, 54),
     xnx: f.xnx,
-    fwb: f.fwb && flag(ste[1]!, 25),
   };
 }
 

@@ -72,8 +72,6 @@ export interface PlainTable {
 }
 
 export interface PlainStage2 extends PlainTable {
-  /** Descriptors in the encoding of forced write-back. */
-  readonly fwb: boolean;
   readonly ptw: boolean;
   readonly xnx: boolean;
 }
@@ -150,8 +148,8 @@ export function stage2(m: PlainMemory, t: PlainStage2, ipa: bigint, access: Plai
     const executable = t.xnx ? xn === 0 || (xn === 1 && !access.priv) || (xn === 3 && access.priv) : !flag(d, 54);
     const allowed = access.write ? flag(d, 7) || clean : access.exec ? executable : flag(d, 6);
     if (!allowed) throw fault(F_PERMISSION);
-    // MemAttr of 00xx is Device; with forced write-back x0xx is.
-    const device = t.fwb ? !flag(d, 4) : bits(d, 5, 4) === 0n;
+    // MemAttr of 00xx is Device. With forced write-back it is x0xx, where x is reserved: the reading taken is that x counts.
+    const device = bits(d, 5, 4) === 0n;
     if (klass !== CLASS_IN && t.ptw && device) throw fault(F_PERMISSION);
     if (access.write && clean) updated |= 1n << 7n;
     if (updated !== d) m.write(at, updated);

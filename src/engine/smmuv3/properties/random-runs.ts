@@ -83,7 +83,16 @@ export function tour(m: MachineForm): Chunk[] {
       ...use(second, { pasid: 1 }),
       { do: 'guest.unbind', device, process: 'app0', ...g },
     ],
-    [{ do: 'guest.bind', device, process: 'app1', ...g }, map('app1', first, gpas[0]!), ...use(first, { pasid: 1 })],
+    // The process that has gone keeps its PASID while it lives; the next one has the other.
+    [
+      { do: 'guest.bind', device, process: 'app1', pasid: 2, ...g },
+      map('app1', first, gpas[0]!),
+      map('app1', second, gpas[1]!),
+      ...use(first, { pasid: 2 }),
+      ...use(second, { pasid: 2 }),
+      unmap('app1', first, hex(2 * page)),
+    ],
+    [map('app1', first, gpas[0]!), ...use(first, { pasid: 2 })],
     [{ do: 'guest.exit', process: 'app1', ...g }],
     [...use(third), { do: 'device.reset', device }, ...use(third)],
     [...use(third), { do: 'guest.detach', device, ...g }, attach('bypass'), ...use(hex(gpas[0]!))],

@@ -7,7 +7,23 @@ import { BIT, type Damage, type Form } from './random-tables.ts';
 const kept: Readonly<Record<'guests' | 'obeys' | 'deviations' | 'replay', readonly (readonly unknown[])[]>> = {
   guests: [],
   obeys: [],
-  deviations: [],
+  deviations: [
+    // An ASID that comes back on a PASID whose CD nobody has read yet: its old entries are hazards already.
+    [
+      [
+        [{ do: 'guest.attach', device: 'nic0', domain: 'dma0' }],
+        [
+          { do: 'guest.bind', device: 'nic0', process: 'app0', pasid: 1 },
+          { do: 'guest.map', domain: 'app0', iova: '0x10000', gpa: '0x40200000' },
+          { do: 'device.dma', device: 'nic0', iova: '0x10000', pasid: 1 },
+        ],
+        [{ do: 'guest.unbind', device: 'nic0', process: 'app0' }],
+        [{ do: 'guest.bind', device: 'nic0', process: 'app1', pasid: 2 }],
+        [{ do: 'guest.map', domain: 'app1', iova: '0x10000', gpa: '0x40201000' }],
+        [{ do: 'device.dma', device: 'nic0', iova: '0x10000', pasid: 2 }],
+      ],
+    ],
+  ],
   replay: [],
 };
 
