@@ -46,7 +46,7 @@ const impureGlobals = new Set(
 const impureMembers = new Set(['Math.random']);
 
 /** Tests, and the folders that only tests use. */
-const isTest = (file) => /\.test\.tsx?$/.test(file) || file.includes('/properties/');
+const isTest = (file) => /\.test\.tsx?$|\/(properties|fixtures)\//.test(file);
 const isSource = (file) => /\.(ts|tsx)$/.test(file);
 const roomOf = (file) => (file.startsWith('src/') ? (file.split('/').length > 2 ? file.split('/')[1] : '') : undefined);
 const engineRoomOf = (file) => (file.startsWith('src/engine/') ? file.split('/')[2] : undefined);

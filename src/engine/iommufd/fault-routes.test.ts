@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runToEnd } from '../machine/index.ts';
 import { type Bed, bed, MiB, type Nest, nest, UVA, vste } from '../smmuv3/host/testbed.ts';
-import { abort, attach, hwpt, read, resumes, retry, set, stall, stalling, write } from './fault-bed.ts';
+import { abort, attach, hwpt, read, resumes, retry, set, stall, stalling, write } from './fixtures/fault-bed.ts';
 
 /** Which queue a page request reaches, and what becomes of the transaction behind it. */
 

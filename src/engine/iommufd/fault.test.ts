@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runToEnd } from '../machine/index.ts';
 import { vste } from '../smmuv3/host/testbed.ts';
-import { abort, attach, hwpt, read, resumes, retry, set, stall, write } from './fault-bed.ts';
+import { abort, attach, hwpt, read, resumes, retry, set, stall, write } from './fixtures/fault-bed.ts';
 
 describe('fault queue objects (iommufd-uapi.md 2.13, 2.17, 1.3)', () => {
   it('allocation and destruction', () => {
