@@ -94,7 +94,7 @@ export class HostDriver implements IommuDriver {
     // Without a driver nobody listens: a document may have set the registers up by itself.
     if (!this.host.state.features) return;
     if (irq.gerror) yield* handleGlobalError(this.host);
-    while (irq.evtq) yield* drainEvents(this.host);
+    if (irq.evtq) yield* drainEvents(this.host);
     while (irq.priq) yield* drainPageRequests(this.host);
   }
 

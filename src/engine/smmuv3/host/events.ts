@@ -17,12 +17,16 @@ const PERM = { read: 1, write: 2, exec: 4, priv: 8 };
 /** Records that one run of the thread prints; the kernel's rate limit without its clock. */
 const DUMPS = 10;
 
-/** Takes all records out of the queue; each goes to the guest or into the log. */
+/**
+ * Takes the records that are there out of the queue; each goes to the guest or into the log. What comes meanwhile, from
+ * transactions that were retried and fault again, is the next run's: retried for ever it would never end.
+ */
 export function* drainEvents(h: Host): Op<void> {
   const q = h.state.evtq!;
   h.smmu.irq.evtq = false;
   const size = 2 ** q.log2;
   let unhandled = 0;
+  let left = -1;
   for (;;) {
     const prodReg = Number(h.smmu.readRegister('EVENTQ_PROD'));
     const consReg = Number(h.smmu.readRegister('EVENTQ_CONS'));
@@ -33,6 +37,11 @@ export function* drainEvents(h: Host): Op<void> {
       log(h, h.ids.evtq, 'EVTQ overflow detected -- events lost');
       yield* h.smmu.writeRegister('EVENTQ_CONS', BigInt(((prodReg & OVERFLOW) | q.cons) >>> 0));
       continue;
+    }
+    if (left < 0) left = (q.prod - q.cons + 2 * size) % (2 * size);
+    if (left-- === 0) {
+      h.smmu.irq.evtq = true;
+      break;
     }
     const at = q.base + (q.cons % size) * ENTRY;
     const evt = [0, 8, 16, 24].map((o) => h.memory.readWord(at + o));
