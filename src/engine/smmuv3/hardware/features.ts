@@ -269,9 +269,9 @@ export function physicalFeatures(f: Settings): SmmuFeatures {
       STALL_MAX: value('STALL_MODEL') === 1 ? 0 : 64,
     }),
   ];
-  // Range invalidation is mandatory from SMMUv3.2 on.
+  // Range invalidation and FWB are mandatory from SMMUv3.2 on.
   return {
-    ...decodeFeatures(idr, 0, word('AIDR', { ArchMinorRev: on('RIL') ? 2 : 1 })),
+    ...decodeFeatures(idr, 0, word('AIDR', { ArchMinorRev: on('RIL') && on('FWB') ? 2 : 1 })),
     contiguous: on('contiguous') === 1,
     prefetch: on('prefetch') === 1,
   };
