@@ -31,16 +31,22 @@ interface Machine {
 function machine(r: Random, deviations: readonly string[]): Machine {
   const guests = r.once(3) ? ['vm0', 'vm1'] : null;
   const iommus = r.once(3) ? ['smmu0', 'smmu1'] : null;
-  const devices = [0, 1, 2, 3].map((i) => ({
-    name: `d${i}`,
-    rid: hex(0x100 + i * 8),
-    ats: !r.once(3),
-    pri: r.once(2),
-    stall: r.once(3),
-    pasidBits: r.pick([0, 4, 16]),
-    ...(guests ? { guest: guests[i % 2]! } : {}),
-    ...(iommus ? { iommu: iommus[(i >> 1) % 2]! } : {}),
-  }));
+  const devices = [0, 1, 2, 3].map((i) => {
+    const ats = !r.once(3);
+    const pri = r.once(2);
+    // A device whose accesses can wait does not ask for translations.
+    const stall = r.once(3) && !ats;
+    return {
+      name: `d${i}`,
+      rid: hex(0x100 + i * 8),
+      ats,
+      pri,
+      stall,
+      pasidBits: r.pick([0, 4, 16]),
+      ...(guests ? { guest: guests[i % 2]! } : {}),
+      ...(iommus ? { iommu: iommus[(i >> 1) % 2]! } : {}),
+    };
+  });
   const broken = r.once(2) ? [r.pick(deviations)] : [];
   const features = {
     ...(r.once(3) ? { STALL_MODEL: 0, TERM_MODEL: false } : {}),

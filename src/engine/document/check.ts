@@ -51,6 +51,8 @@ function checkPlatform(doc: ScenarioDocument, vendor: Vendor | null): Problem | 
       if (!fits)
         return { path, expected: kind === 'boolean' ? 'true or false' : kind === 'number' ? 'a number' : 'a text' };
     }
+    const wrong = vendor.featureProblem?.({ ...p.features });
+    if (wrong) return { path: ['platform', 'features', wrong.name], expected: wrong.expected };
     const names = vendor.deviations.map((d) => d.name);
     for (const [i, d] of (p.deviations ?? []).entries())
       if (!names.includes(d))
@@ -103,6 +105,11 @@ function checkDevices(doc: ScenarioDocument): Problem | undefined {
       return unknownName(['devices', i, 'iommu'], 'a name in platform.iommus', d.iommu, spec.iommus);
     if (d.guest !== undefined && !guests.includes(d.guest))
       return unknownName(['devices', i, 'guest'], 'a name in platform.guests', d.guest, guests);
+    if (d.stall && d.ats)
+      return {
+        path: ['devices', i, 'ats'],
+        expected: 'false, or no "stall": a device whose accesses wait for software does not ask for translations',
+      };
   }
   return (
     twice(

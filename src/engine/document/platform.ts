@@ -67,7 +67,8 @@ export function deviceSpecs(doc: ScenarioDocument): DeviceSpec[] {
       rid: readRid(d.rid) ?? 0,
       vrid,
       pasidBits: bytes(d.pasidBits, 16),
-      ats: d.ats ?? true,
+      // One that stalls has its pages made while it waits; the SMMU does not let it ask for translations too.
+      ats: d.ats ?? !d.stall,
       pri: d.pri ?? false,
       ...(d.stall === undefined ? {} : { stall: d.stall }),
       ...(d.iommu === undefined ? {} : { iommu: d.iommu }),

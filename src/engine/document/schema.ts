@@ -77,7 +77,7 @@ const deviceSchema = exact('a device', {
   pasidBits: maybe(amount(0n, 20n, false), 'Width of its PASIDs; 0 for none. Default: 16.'),
   ats: maybe(
     z.boolean({ error: () => 'true or false' }),
-    'Whether it can ask for translations and cache them. Default: true.',
+    'Whether it can ask for translations and cache them. Default: true, false with `stall`.',
   ),
   pri: maybe(z.boolean({ error: () => 'true or false' }), 'Whether it can ask for pages. Default: false.'),
   stall: maybe(

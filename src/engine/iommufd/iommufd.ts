@@ -73,6 +73,10 @@ export class Iommufd {
     return this.firstProcess.openIommufd();
   }
 
+  hasDevice(device: string): boolean {
+    return this.firstProcess.hasDevice(device);
+  }
+
   openDevice(device: string): number {
     return this.firstProcess.openDevice(device);
   }

@@ -115,6 +115,11 @@ export class KernelProcess {
     return this.install({ kind: 'iommufd', ctx: ctx.index });
   }
 
+  /** Whether VFIO has a file for the device: its IOMMU's driver must have taken it (vfio.ko needs an IOMMU group). */
+  hasDevice(device: string): boolean {
+    return this.kernel.driver.device(device) !== undefined;
+  }
+
   /**
    * open("/dev/vfio/devices/vfioN") of a device. @returns the lowest free fd
    * @throws RangeError when the driver has no such device

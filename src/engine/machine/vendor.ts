@@ -134,6 +134,10 @@ export interface Vendor {
   readonly title: string;
   /** Feature names with their defaults and one sentence each. */
   readonly features: Readonly<Record<string, { readonly default: boolean | number | string; readonly about: string }>>;
+  /** What is wrong with features whose names and types are right: one of them and the values that it can have. */
+  readonly featureProblem?: (
+    features: Readonly<Record<string, boolean | number | string>>,
+  ) => { readonly name: string; readonly expected: string } | undefined;
   readonly deviations: readonly { readonly name: string; readonly about: string }[];
   readonly layouts: readonly Layout[];
   /** Typed guest commands for `guest.invalidate`: fields by the vendor's names. */

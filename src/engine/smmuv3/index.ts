@@ -1,6 +1,6 @@
 import type { Vendor } from '../machine/index.ts';
 import { guestDeviations } from './guest/index.ts';
-import { smmuFeatureNames } from './hardware/index.ts';
+import { featureProblem, smmuFeatureNames } from './hardware/index.ts';
 import { hostDeviations } from './host/index.ts';
 import { commandLayouts, registers, smmuv3Layouts } from './layout/index.ts';
 import { cachedFields } from './platform/cached.ts';
@@ -14,6 +14,7 @@ export const smmuv3Vendor: Vendor = {
   name: 'smmuv3',
   title: 'Arm SMMUv3',
   features: smmuFeatureNames,
+  featureProblem,
   deviations: [...guestDeviations, ...vmmDeviations, ...hostDeviations].map((d) => ({ name: d.name, about: d.about })),
   layouts: smmuv3Layouts,
   commands: commandLayouts,

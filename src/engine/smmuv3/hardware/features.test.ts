@@ -81,9 +81,11 @@ describe('features of a document', () => {
       [{ BBML: -1 }, 'BBML is -1: a whole number from 0 to 2'],
       [{ SSIDSIZE: 21 }, 'SSIDSIZE is 21: a whole number from 0 to 20'],
       [{ STALL_MODEL: 1.5 }, 'STALL_MODEL is 1.5: a whole number from 0 to 2'],
-      [{ OAS: 50 }, 'OAS of 50 bits is not modelled: 32, 36, 40, 42, 44, 48 or 52'],
-      [{ OAS: 56 }, 'OAS of 56 bits is not modelled: 32, 36, 40, 42, 44, 48 or 52'],
-      [{ GRAN4K: false, GRAN16K: false, GRAN64K: false }, 'an SMMU has one granule at least'],
+      [{ iotlbEntries: -1 }, 'iotlbEntries is -1: a whole number from 0 to 2147483648'],
+      [{ atcEntries: 1.5 }, 'atcEntries is 1.5: a whole number from 0 to 2147483648'],
+      [{ OAS: 50 }, 'OAS is 50: 32, 36, 40, 42, 44, 48 or 52'],
+      [{ OAS: 56 }, 'OAS is 56: 32, 36, 40, 42, 44, 48 or 52'],
+      [{ GRAN4K: false, GRAN16K: false, GRAN64K: false }, 'GRAN64K is false: true: an SMMU has one granule at least'],
     ] as const)
       expect(() => physicalFeatures(f), text).toThrow(new RangeError(text));
   });
@@ -92,7 +94,9 @@ describe('features of a document', () => {
     expect(kernelPage({}, 'hostPage')).toBe(4096);
     expect(kernelPage({ hostPage: '64KiB', guestPage: '16KiB' }, 'hostPage')).toBe(65536);
     expect(kernelPage({ hostPage: '64KiB', guestPage: '16KiB' }, 'guestPage')).toBe(16384);
-    expect(() => kernelPage({ guestPage: '8KiB' }, 'guestPage')).toThrow('guestPage is 8KiB: 4KiB, 16KiB or 64KiB');
+    expect(() => kernelPage({ guestPage: '8KiB' }, 'guestPage')).toThrow(
+      'guestPage is 8KiB: "4KiB", "16KiB" or "64KiB"',
+    );
   });
 
   it('decoded again from the registers', () => {

@@ -124,7 +124,8 @@ export const smmuFeatureNames = {
   },
   STALL_MODEL: {
     default: 1,
-    about: 'IDR0.STALL_MODEL: a fault can 0 stall or terminate, 1 only terminate, 2 only stall.',
+    about:
+      'IDR0.STALL_MODEL: a fault can 0 stall or terminate, 1 only terminate, 2 only stall, which leaves no device its ATS.',
   },
   TERM_MODEL: {
     default: true,
@@ -188,45 +189,74 @@ type Settings = Readonly<Record<string, boolean | number | string>>;
 /** Values of `hostPage` and `guestPage`, in bytes. */
 const pageSizes: Readonly<Record<string, 4096 | 16384 | 65536>> = { '4KiB': 4096, '16KiB': 16384, '64KiB': 65536 };
 
+/** Largest values of the features that are numbers. */
+const largest: Readonly<Record<string, number>> = {
+  HTTU: 2,
+  STALL_MODEL: 2,
+  BBML: 2,
+  SIDSIZE: 32,
+  SSIDSIZE: 20,
+  CMDQS: 19,
+  EVENTQS: 19,
+  PRIQS: 19,
+  iotlbEntries: 2 ** 31,
+  atcEntries: 2 ** 31,
+};
+
+const granuleNames = ['GRAN4K', 'GRAN16K', 'GRAN64K'] as const;
+
+/**
+ * What is wrong with the features of a document whose names and types are right.
+ * @returns the feature and the values that it can have
+ */
+export function featureProblem(f: Settings): { readonly name: string; readonly expected: string } | undefined {
+  for (const [name, v] of Object.entries(f)) {
+    const n = Number(v);
+    if (name in largest && !(Number.isInteger(n) && n >= 0 && n <= largest[name]!))
+      return { name, expected: `a whole number from 0 to ${largest[name]}` };
+    if (name === 'OAS' && !(addressSizeBits as readonly number[]).slice(0, 7).includes(n))
+      return { name, expected: '32, 36, 40, 42, 44, 48 or 52' };
+    if ((name === 'hostPage' || name === 'guestPage') && !Object.hasOwn(pageSizes, String(v)))
+      return { name, expected: '"4KiB", "16KiB" or "64KiB"' };
+  }
+  if (granuleNames.every((n) => f[n] === false))
+    return { name: granuleNames[2], expected: 'true: an SMMU has one granule at least' };
+  return undefined;
+}
+
+/** @throws RangeError where a machine is made without the document's checks */
+function promise(f: Settings): void {
+  const p = featureProblem(f);
+  if (p) throw new RangeError(`${p.name} is ${String(f[p.name])}: ${p.expected}`);
+}
+
 /**
  * Page size of a kernel in bytes, as the document's features say.
  * @throws RangeError for a size that no arm64 kernel has
  */
 export function kernelPage(f: Settings, whose: 'hostPage' | 'guestPage'): 4096 | 16384 | 65536 {
   const text = String(f[whose] ?? smmuFeatureNames[whose].default);
-  const size = pageSizes[text];
-  if (size === undefined) throw new RangeError(`${whose} is ${text}: 4KiB, 16KiB or 64KiB`);
-  return size;
+  promise({ [whose]: text });
+  return pageSizes[text]!;
 }
-
-const addressSizeCode = (bits: number): number => {
-  const c = (addressSizeBits as readonly number[]).indexOf(bits);
-  if (c < 0 || bits > 52) throw new RangeError(`OAS of ${bits} bits is not modelled: 32, 36, 40, 42, 44, 48 or 52`);
-  return c;
-};
 
 /**
  * The physical SMMU of a document: defaults with the document's features put in.
  * @throws RangeError for a value that the field does not have
  */
 export function physicalFeatures(f: Settings): SmmuFeatures {
+  promise(f);
   const value = (n: keyof typeof smmuFeatureNames): number => Number(f[n] ?? smmuFeatureNames[n].default);
-  const upTo = (n: keyof typeof smmuFeatureNames, max: number): number => {
-    const v = value(n);
-    if (!Number.isInteger(v) || v < 0 || v > max) throw new RangeError(`${n} is ${v}: a whole number from 0 to ${max}`);
-    return v;
-  };
   const on = (n: keyof typeof smmuFeatureNames): number => (value(n) ? 1 : 0);
   const word = (reg: string, values: Record<string, number>): number =>
     Number(encode(registerByName(reg)!.layout, values)[0]!);
-  if (!on('GRAN4K') && !on('GRAN16K') && !on('GRAN64K')) throw new RangeError('an SMMU has one granule at least');
   const idr = [
     word('IDR0', {
       S1P: on('S1P'),
       S2P: on('S2P'),
       TTF: 2,
       COHACC: on('COHACC'),
-      HTTU: upTo('HTTU', 2),
+      HTTU: value('HTTU'),
       HYP: on('HYP'),
       ATS: on('ATS'),
       PRI: on('PRI'),
@@ -236,16 +266,16 @@ export function physicalFeatures(f: Settings): SmmuFeatures {
       VMID16: on('VMID16'),
       CD2L: on('CD2L'),
       TTENDIAN: 2,
-      STALL_MODEL: upTo('STALL_MODEL', 2),
+      STALL_MODEL: value('STALL_MODEL'),
       TERM_MODEL: on('TERM_MODEL'),
       ST_LEVEL: on('ST_LEVEL'),
     }),
     word('IDR1', {
-      SIDSIZE: upTo('SIDSIZE', 32),
-      SSIDSIZE: upTo('SSIDSIZE', 20),
-      PRIQS: on('PRI') ? upTo('PRIQS', 19) : 0,
-      EVENTQS: upTo('EVENTQS', 19),
-      CMDQS: upTo('CMDQS', 19),
+      SIDSIZE: value('SIDSIZE'),
+      SSIDSIZE: value('SSIDSIZE'),
+      PRIQS: on('PRI') ? value('PRIQS') : 0,
+      EVENTQS: value('EVENTQS'),
+      CMDQS: value('CMDQS'),
       ATTR_TYPES_OVR: on('ATTR_TYPES_OVR'),
       ATTR_PERMS_OVR: on('ATTR_PERMS_OVR'),
     }),
@@ -256,11 +286,11 @@ export function physicalFeatures(f: Settings): SmmuFeatures {
       FWB: on('FWB'),
       STT: on('STT'),
       RIL: on('RIL'),
-      BBML: upTo('BBML', 2),
+      BBML: value('BBML'),
     }),
     0,
     word('IDR5', {
-      OAS: addressSizeCode(value('OAS')),
+      OAS: (addressSizeBits as readonly number[]).indexOf(value('OAS')),
       GRAN4K: on('GRAN4K'),
       GRAN16K: on('GRAN16K'),
       GRAN64K: on('GRAN64K'),

@@ -7,6 +7,7 @@ export { ring } from './event-queue.ts';
 export {
   addressSizeBits,
   decodeFeatures,
+  featureProblem,
   kernelPage,
   physicalFeatures,
   type SmmuFeatures,

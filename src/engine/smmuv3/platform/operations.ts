@@ -2,6 +2,7 @@ import { bytesToWords, hexPlain } from '../../bits/index.ts';
 import { type Op, type Operation, type OpResult, pause } from '../../machine/index.ts';
 import { PAGE_SIZE } from '../../memory/index.ts';
 import { encodeCommand } from '../layout/index.ts';
+import { noDevice } from '../vmm/index.ts';
 import { ats, dma, pri, reset } from './device-operations.ts';
 import { deviceNamed, type Guest, guestNamed, guestOfDevice, isProbed, type Parts, unitNamed } from './parts.ts';
 
@@ -144,6 +145,7 @@ function* ioctl(p: Parts, op: Fields): Op<OpResult> {
 function fdOpen(p: Parts, op: Fields): OpResult {
   const { device } = op as unknown as { device?: string };
   const { kernel } = guestFor(p, op);
+  if (device !== undefined && !kernel.hasDevice(device)) return refused(noDevice(device), 'ENOENT');
   const fd = device === undefined ? kernel.openIommufd() : kernel.openDevice(device);
   return done(`${device === undefined ? '/dev/iommu' : `the VFIO file of ${device}`} is fd ${fd}`, {
     out: { fd },

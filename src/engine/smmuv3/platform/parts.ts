@@ -36,7 +36,7 @@ export interface Unit {
 }
 
 /** File calls of one process. */
-export type Files = Pick<Iommufd, 'ioctl' | 'openIommufd' | 'openDevice' | 'read' | 'write' | 'close'>;
+export type Files = Pick<Iommufd, 'ioctl' | 'openIommufd' | 'hasDevice' | 'openDevice' | 'read' | 'write' | 'close'>;
 
 /** One guest with its VMM and what the host kernel has of that process. */
 export interface Guest {

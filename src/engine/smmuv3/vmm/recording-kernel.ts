@@ -66,6 +66,10 @@ export class RecordingKernel implements HostKernel {
     return { errno: '0', out: out ? { [out]: this.nextId++, out_veventq_fd: EVENTS, out_fault_fd: FAULTS } : {} };
   }
 
+  hasDevice(): boolean {
+    return true;
+  }
+
   openDevice(): number {
     return this.nextFd++;
   }

@@ -14,6 +14,8 @@ export interface HostKernel {
     /** Scene object of the caller. */
     at?: string;
   }): Op<{ errno: string; out: Record<string, unknown> }>;
+  /** Whether the device has a vfio cdev. */
+  hasDevice(device: string): boolean;
   /** A new fd of the device's vfio cdev. */
   openDevice(device: string): number;
   close(fd: number): Op<{ errno: string }>;

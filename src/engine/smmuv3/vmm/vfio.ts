@@ -17,11 +17,16 @@ export interface VfioFailure {
   readonly failure: string;
 }
 
+/** VFIO binds only devices that an IOMMU's driver has taken. */
+export const noDevice = (device: string): string =>
+  `VFIO has no file of ${device}, which no SMMU's driver has taken (the kernel's log says why): ENOENT`;
+
 /**
  * iommufd_cdev_attach: open, bind, then a nesting parent of the guest's IOAS that fits the device's SMMU, or a new one.
  * What a failure leaves is undone.
  */
 export function* vfioAttach(m: MachineContext, device: string): Op<Attached | VfioFailure> {
+  if (!m.kernel.hasDevice(device)) return { failure: noDevice(device) };
   const fd = m.kernel.openDevice(device);
   const bind = yield* machineIoctl(m, 'VFIO_DEVICE_BIND_IOMMUFD', { flags: 0, iommufd: 0 }, fd);
   if (bind.errno !== '0') {
