@@ -2,4 +2,4 @@ export type * from './driver.ts';
 export type { Errno, Result } from './errno.ts';
 export { fail, ok } from './errno.ts';
 export { Iommufd } from './iommufd.ts';
-export { toBigInt } from './structs.ts';
+export { inputProblem, toBigInt } from './structs.ts';

@@ -210,6 +210,27 @@ export function copyStruct(
   return { errno: '0', args: new IoctlArgs(s, input, Math.min(bytes, s.size)) };
 }
 
+/**
+ * What is wrong with a person's input of a call, in words: a field that the structure has not, or no whole number in one.
+ * Calls that do not exist are the kernel's to refuse.
+ */
+export function inputProblem(call: string, input: Readonly<Record<string, unknown>> | null): string | null {
+  const s = ioctlStruct(call);
+  if (!s || input === null) return null;
+  const names = ['size', 'argsz', ...s.fields.flatMap((x) => (x.inline ? [x.name, x.inline] : [x.name]))];
+  for (const [name, v] of Object.entries(input)) {
+    if (!names.includes(name))
+      return `${call} has no field "${name}": ${s.fields.map((x) => x.inline ?? x.name).join(', ')}`;
+    if (s.fields.some((x) => x.inline === name)) continue;
+    try {
+      toBigInt(v);
+    } catch {
+      return `${call}: ${name} needs a whole number, found ${JSON.stringify(v)}`;
+    }
+  }
+  return null;
+}
+
 /** Numbers, bigints and the document's numeric strings. @throws Error for anything else */
 export function toBigInt(v: unknown): bigint {
   if (typeof v === 'bigint') return v;

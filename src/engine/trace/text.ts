@@ -29,6 +29,8 @@ export function eventText(e: TraceEvent): string {
       return `${e.entry.cache} #${e.entry.id} ${e.entry.cells.join(' ')}`;
     case 'cache.remove':
       return `${e.entry.cache} #${e.entry.id} ${e.entry.cells.join(' ')}, by ${e.by}${e.valid ? ' (was still valid)' : ''}`;
+    case 'fault':
+      return e.recorded ? e.text : `${e.text} (not recorded)`;
     case 'ioctl.enter':
     case 'ioctl.exit':
     case 'object.create':
@@ -44,7 +46,6 @@ export function eventText(e: TraceEvent): string {
     case 'page.response':
     case 'stall':
     case 'resume':
-    case 'fault':
     case 'guest.event':
     case 'inject':
     case 'note':

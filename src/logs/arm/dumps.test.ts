@@ -177,6 +177,12 @@ describe('what it is', () => {
   });
 
   test('gdb prints a structure', () => {
+    // Zeros shortened beside whole words, as mails do.
+    expect(one('CD: 0001e204c0003510 0000000048200000 0 00000000f404ff44 0 0 0 0')).toMatchObject({
+      type: 'smmuv3_cd',
+      legal: true,
+      raw: expect.arrayContaining(['0x00000000f404ff44']),
+    });
     expect(one('ste = {data = {0x4e178fcf, 0x0, 0xd009400000000, 0x4e4d0000, 0x0 <repeats 4 times>}}')).toMatchObject({
       type: 'smmuv3_ste',
       legal: true,

@@ -150,7 +150,9 @@ function numbersOf(
       return sized(digits, 16);
     return sized(digits, 8);
   }
-  if (digits.some((d) => d.length !== width && !prefixed)) return null;
+  // Beside words of 64 bits people shorten one of all zeros to `0`.
+  const equal = (d: string): boolean => d.length === width || (width === 16 && d === '0');
+  if (!prefixed && !digits.every(equal)) return null;
   switch (width) {
     case 1:
     case 2:

@@ -129,6 +129,7 @@ export function scenarioOf(log: DecodedLog): Scenario {
   for (const reg of ORDER) steps.push({ do: 'register.write', iommu: 'physical', reg, value: values[reg] } as Step);
   const set = features(breaches, top);
   const stall = 'STALL_MODEL' in set && set.STALL_MODEL === 0;
+  const ats = !stall && p.ste !== null && (((p.ste.words[1] ?? 0n) >> 28n) & 3n) === 1n;
   const dma = {
     do: 'device.dma',
     device: 'dev0',
@@ -148,7 +149,7 @@ export function scenarioOf(log: DecodedLog): Scenario {
       memory: hexPlain(Math.max(GiB, Math.ceil(top / GiB) * GiB)),
       ...(Object.keys(set).length > 0 ? { features: set } : {}),
     },
-    devices: [{ name: 'dev0', rid: ridText(placed.sid), ...(stall ? { stall: true } : {}) }],
+    devices: [{ name: 'dev0', rid: ridText(placed.sid), ats, ...(stall ? { stall: true } : {}) }],
     setup: 'bare',
     steps,
   } as unknown as ScenarioDocument;

@@ -38,6 +38,8 @@ export interface DmaOutcome {
   readonly stag?: number;
   /** The device saw no error: its read gave zero, its write vanished. */
   readonly raz?: true;
+  /** Of an access or a request that no event explains: why it came to nothing. */
+  readonly why?: string;
   readonly fault?: { name: string; fields: Record<string, bigint>; words: readonly bigint[] };
 }
 
@@ -143,7 +145,7 @@ export class DeviceRequests {
     const t = this.translator;
     const status = t.translate(q.device.rid, q.pasid, hi, lo, need, q.priv ?? false, UNTRANSLATED);
     if (status === DONE) return this.arrived(q.device, answers[t.answeredBy]!);
-    if (status !== FAULTED) return this.aborted(q.device, 'none', t.reads, 'aborted without an event');
+    if (status !== FAULTED) return this.aborted(q.device, 'none', t.reads, 'no event');
     const response = configuredResponse(t);
     if (response === 'abort') return this.faulted(q.device, q.pasid, q.iova);
     if (response === 'raz') return this.faulted(q.device, q.pasid, q.iova, { raz: true });
@@ -168,7 +170,7 @@ export class DeviceRequests {
       t.recorded = true;
       return this.faulted(d, -1, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0), { always: true });
     }
-    return this.aborted(d, 'none', t.reads, `aborted without an event${why(t)}`);
+    return this.aborted(d, 'none', t.reads, `no event${why(t)}`);
   }
 
   /** CR2.REC_CFG_ATS. Source: Arm IHI 0070, 3.9.1.2, 3.9.1.3. */
@@ -309,7 +311,7 @@ export class DeviceRequests {
       device: d.name,
       text: why,
     });
-    return { ok: false, pa: -1, hit, reads };
+    return { ok: false, pa: -1, hit, reads, why };
   }
 
   /**
@@ -364,7 +366,8 @@ export class DeviceRequests {
           : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
     });
     if (granted !== 0) this.fillAtc(d, pasid, hi, lo, pa, granted);
-    return { ok: granted !== 0, pa, hit, reads: t.reads };
+    if (granted === 0) return { ok: false, pa, hit, reads: t.reads, why: `the completion grants nothing${why(t)}` };
+    return { ok: true, pa, hit, reads: t.reads };
   }
 
   private fillAtc(d: PciDevice, pasid: number, hi: number, lo: number, pa: number, granted: number): void {

@@ -114,6 +114,8 @@ export function* probeDevices(h: Host): Op<void> {
     }
     // Without two-level CD tables the driver allows 2^10 descriptors at most.
     const ssidBits = Math.min(d.pasidBits, f.ssidBits, f.twoLevelCdTable ? 20 : 10);
+    // Off until a domain wants it, whatever firmware has left.
+    d.atsEnabled = false;
     if (d.pasidEnabled !== undefined) d.pasidEnabled = ssidBits > 0;
     const stallEnabled = f.stallForce || (f.stalls && (d.canStall ?? false));
     h.state.masters.push(newMaster({ name: d.name, sid, ssidBits, steAddress, stallEnabled }));

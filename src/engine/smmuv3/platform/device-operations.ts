@@ -24,10 +24,10 @@ function dmaResult(d: PciDevice, what: string, r: DmaOutcome): OpResult {
     : r.stag !== undefined
       ? `${what} waits, stalled (STAG ${r.stag})`
       : r.raz
-        ? `${what} was ended by software: it reads as zero, writes are ignored`
+        ? `${what} is ended without an abort${r.fault ? `, after ${r.fault.name}` : ''}: it reads as zero, writes are ignored`
         : r.fault
           ? `${what} ends in ${r.fault.name}`
-          : `${what} is aborted`;
+          : `${what} is aborted${r.why ? `: ${r.why}` : ''}`;
   return {
     ok: r.ok,
     text: `${d.name}: ${text}`,

@@ -1,4 +1,5 @@
 import { bytesToWords, hexPlain } from '../../bits/index.ts';
+import { inputProblem } from '../../iommufd/index.ts';
 import { type Op, type Operation, type OpResult, pause } from '../../machine/index.ts';
 import { PAGE_SIZE } from '../../memory/index.ts';
 import { encodeCommand } from '../layout/index.ts';
@@ -125,6 +126,8 @@ function* ioctl(p: Parts, op: Fields): Op<OpResult> {
     tail?: string;
   };
   const g = guestNamed(p, op.guest);
+  const problem = inputProblem(o.call, o.in ?? null);
+  if (problem) return refused(problem);
   const r = yield* g.kernel.ioctl({
     call: o.call,
     fd: o.fd ?? 0,

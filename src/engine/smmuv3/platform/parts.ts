@@ -79,6 +79,8 @@ export function wire(spec: PlatformSpec, specs: readonly DeviceSpec[], trace: Tr
   const hostPages = new PageAllocator(lowest > 512 * MiB ? 256 * MiB : 4096, lowest);
   const page = kernelPage(spec.features, 'hostPage');
   const devices = specs.map((d, i) => new PciDevice(d, Number(spec.features.atcEntries ?? 0), i));
+  // Nobody configures a device before there is a kernel: what a bare document needs is on.
+  if (spec.setup === 'bare') for (const d of devices) d.atsEnabled = d.atsCapable;
   const features = physicalFeatures(spec.features);
   const rules = hostRulesWith(spec.deviations);
   const iotlb = Number(spec.features.iotlbEntries ?? 0);

@@ -65,3 +65,67 @@ describe('a machine that cannot be had', () => {
     expect(notes?.join()).toContain(log);
   });
 });
+
+describe('an ioctl', () => {
+  it.each([
+    [{ idd: 3 }, 'IOMMU_DESTROY has no field "idd": id'],
+    [{ id: 'x' }, 'IOMMU_DESTROY: id needs a whole number, found "x"'],
+    [{ id: 3, size: 8 }, 'IOMMU_DESTROY: ENOENT'],
+  ])('with %o says what is wrong', (input, text) => {
+    const steps = [{ do: 'ioctl', call: 'IOMMU_DESTROY', in: input }];
+    const parsed = parseDocument(document({}, {}, { setup: 'bare', steps }));
+    if (!parsed.ok) throw new Error(parsed.error.message);
+    const session = new Session(parsed.document);
+    session.runAll();
+    expect(session.steps[1]?.result).toMatchObject({ ok: false, text });
+  });
+});
+
+describe('a bare document', () => {
+  const word = (at: number, u64: readonly string[]) => ({
+    do: 'memory.write',
+    space: 'host',
+    at: `0x${at.toString(16)}`,
+    u64,
+  });
+  const register = (reg: string, value: string) => ({ do: 'register.write', reg, value });
+  /** Config 4 (bypass) for StreamID 8, with EATS as given. */
+  const steps = (dw1: string) => [
+    word(0x1000000 + 8 * 64, ['0x9', dw1]),
+    register('STRTAB_BASE', '0x1000000'),
+    register('STRTAB_BASE_CFG', '0x8'),
+    register('EVENTQ_BASE', '0x1200004'),
+    register('CR0', '0x15'),
+    { do: 'device.ats', device: 'nic0', iova: '0x5000' },
+  ];
+  const play = (text: string) => {
+    const parsed = parseDocument(text);
+    if (!parsed.ok) throw new Error(parsed.error.message);
+    const session = new Session(parsed.document);
+    session.runAll();
+    return session.steps.map((s) => s.result);
+  };
+  const bare = (steps: readonly object[]) => document({}, { rid: 8 }, { setup: 'bare', steps });
+
+  it('has the answer to a translation request that its STE gives', () => {
+    // IHI 0070, 7.3.6: EATS = 0 in a valid STE makes a translation request an F_BAD_ATS_TREQ.
+    expect(play(bare(steps('0x100000000000'))).at(-1)).toMatchObject({ ok: false, fault: { name: 'F_BAD_ATS_TREQ' } });
+  });
+
+  it('says why an access came to nothing', () => {
+    const abort = [register('GBPA', '0x80100000'), { do: 'device.dma', device: 'nic0', iova: '0x5000' }];
+    expect(play(bare(abort)).at(-1)?.text).toBe('nic0: read of 0x5000 is aborted: no event');
+    const off = play(bare([{ do: 'device.ats', device: 'nic0', iova: '0x5000' }])).at(-1);
+    expect(off).toMatchObject({ ok: false, fault: { name: 'F_BAD_ATS_TREQ' } });
+  });
+
+  it('has ATS off once the kernel is up', () => {
+    const kernel = [
+      { do: 'fd.open', device: 'nic0', as: 'fd' },
+      { do: 'ioctl', call: 'IOMMU_IOAS_ALLOC', in: {} },
+    ];
+    const r = play(bare([...kernel, { do: 'device.ats', device: 'nic0', iova: '0x5000' }]));
+    expect(r.at(-1)).toMatchObject({ ok: false });
+    expect(r.at(-1)?.fault).toBeUndefined();
+  });
+});
