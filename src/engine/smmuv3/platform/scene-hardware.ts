@@ -75,7 +75,7 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
   add({
     id: ids.smmu,
     type: 'SMMU',
-    title: p.units.length > 1 ? `SMMUv3 ${u.name}` : 'SMMUv3',
+    title: 'SMMUv3',
     lines: [enabled ? 'enabled' : 'disabled', `OAS ${smmu.features.oas}`],
     refs: enabled ? [{ to: ids.strtab }] : [],
   });
