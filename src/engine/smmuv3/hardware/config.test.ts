@@ -135,7 +135,7 @@ describe('addresses beyond the output size, in memory though they are', () => {
     const off = new TestMachine(shape);
     off.smmu.regs.set('CR0', 0x1cn);
     off.smmu.translator.registersChanged();
-    expect(off.access({ iova: BigInt(BEYOND) })).toEqual({ ok: false, pa: -1, hit: 'none', reads: 0 });
+    expect(off.access({ iova: BigInt(BEYOND) })).toEqual({ ok: false, pa: -1, hit: 'none', reads: 0, why: 'no event' });
     expect(off.access({ iova: BigInt(BEYOND - 4) })).toMatchObject({ ok: true, pa: BEYOND - 4 });
   });
 });
