@@ -81,6 +81,42 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
     text: 'Page request interface: a device asks for a page to be made present.',
     source: 'PCI Express Base Specification, "Page Request Services"',
   },
+  PRG: {
+    text: 'Page request group: requests that a device makes together; one response with the index of the group answers all.',
+    source: 'PCI Express Base Specification, "Page Request Services"',
+  },
+  STAG: {
+    text: 'Number by which the SMMU knows a stalled access: the event carries it, CMD_RESUME names it again.',
+    source: smmu('4.7.1 and 7.3'),
+  },
+  stall: {
+    text: 'The access waits in the SMMU until software retries or aborts it with CMD_RESUME, instead of failing at once.',
+    source: smmu('3.12'),
+  },
+  SVA: {
+    text: "Shared virtual addressing: a device uses a process's own addresses; its PASID leads to the process's page table.",
+    source: 'Linux drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-sva.c',
+  },
+  HTTU: {
+    text: 'Hardware translation table update: the SMMU itself sets the access flag and the dirty state of a descriptor.',
+    source: smmu('3.13'),
+  },
+  FAULT: {
+    text: "iommufd's queue of page requests: user space reads them from its file and writes the answers to it.",
+    source: uapi('struct iommu_fault_alloc'),
+  },
+  'page requests': {
+    text: 'Requests of the device to make a page present that have not been answered yet.',
+    source: 'PCI Express Base Specification, "Page Request Services"',
+  },
+  PRIQ: {
+    text: 'PRI queue: a ring in memory where the SMMU puts the page requests of devices.',
+    source: smmu('3.5 and 8'),
+  },
+  process: {
+    text: "A process of the guest whose address space a device shares; a PASID's context descriptor points at its page table.",
+    source: 'Linux drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-sva.c',
+  },
   RID: {
     text: 'Requester id of a PCI function: bus, device and function number, 16 bits.',
     source: 'PCI Express Base Specification, "Transaction Descriptor"',

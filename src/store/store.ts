@@ -257,7 +257,9 @@ export function createAppStore() {
       if (!s.document) return;
       const checked = checks.parse(engine().serialize({ ...s.document, ...change }));
       if (!checked.ok) {
-        notify('error', `${label}: the machine stays as it is`, [problemLine(checked.problem)]);
+        // The place in the text that was checked is of no use: nobody sees that text.
+        const reason = problemLine(checked.problem).replace(/ \(line \d+, column \d+\)$/, '');
+        notify('error', `${label}: the machine stays as it is`, [reason]);
         return;
       }
       const { place, scenario } = s;

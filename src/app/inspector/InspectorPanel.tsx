@@ -106,6 +106,8 @@ interface Shown {
   readonly where?: Inspection | null;
   /** Standard term of the selected object. */
   readonly type?: string;
+  /** Guest or unit that the object belongs to, when there are several. */
+  readonly section?: string;
 }
 
 function useShown(
@@ -121,8 +123,9 @@ function useShown(
     if (selection) {
       const part = partOf(selection);
       const inspection = simulation.inspect(place, selection.id, part);
-      const type = simulation.scene(place).objects.find((o) => o.id === selection.id)?.type;
-      return inspection && { inspection, changes: [], actions: simulation.actions(place, selection.id, part), type };
+      const object = simulation.scene(place).objects.find((o) => o.id === selection.id);
+      const actions = simulation.actions(place, selection.id, part);
+      return inspection && { inspection, changes: [], actions, type: object?.type, section: object?.section };
     }
     const event = records[place.step]?.events[place.event - 1];
     if (!event) return null;
@@ -131,7 +134,8 @@ function useShown(
     const inspection = inspectEvent(event, find);
     // An event without a record of its own: the object where it happens says more.
     const where = inspection.records.length === 0 && still ? simulation.inspect(place, event.at) : null;
-    return { inspection, changes: inspection.changes, actions: [], where };
+    const section = where ? simulation.scene(place).objects.find((o) => o.id === event.at)?.section : undefined;
+    return { inspection, changes: inspection.changes, actions: [], where, section };
   }, [app, place, records, selection, still]);
 }
 
@@ -157,6 +161,7 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
                   <>
                     {' · '}
                     <Term term={shown.type} />
+                    {shown.section && ` · ${shown.section}`}
                   </>
                 )}
               </p>
@@ -209,7 +214,7 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
         {record && <CostSection record={record} step={place.step} />}
         {shown?.where && (
           <section aria-label="Where it happens" className="border-t border-line px-4 py-3">
-            <p className="text-2xs text-ink-3">Where it happens</p>
+            <p className="text-2xs text-ink-3">Where it happens{shown.section && ` · ${shown.section}`}</p>
             <h3 className="text-xs font-semibold">{shown.where.title}</h3>
             <p className="text-xs break-words text-ink-2">{shown.where.subtitle}</p>
             <div className="mt-3 space-y-4">

@@ -105,7 +105,7 @@ function RecordCard({ record, parts }: { record: LogRecord; parts: readonly LogR
       <dl className="mt-3 grid grid-cols-[max-content_1fr_max-content_1fr] gap-x-3 gap-y-0.5 text-xs">
         {facts.map(([name, v]) => (
           <div key={name} className="contents">
-            <dt className="text-ink-2">{name}</dt>
+            <dt className="text-ink-2">{name.replaceAll('_', ' ')}</dt>
             <dd className="font-mono break-all">{factText(v)}</dd>
           </div>
         ))}

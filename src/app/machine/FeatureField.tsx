@@ -16,6 +16,7 @@ export function FeatureField({ name, about, standard, value }: Props) {
   const app = useAppStore();
   const now = value ?? standard;
   const [text, setText] = useState(String(now));
+  const [wrong, setWrong] = useState(false);
   useEffect(() => setText(String(now)), [now]);
   const set = (v: boolean | number | string): void => {
     const platform = app.store.getState().document?.platform;
@@ -28,8 +29,8 @@ export function FeatureField({ name, about, standard, value }: Props) {
   };
   const take = (): void => {
     const v = featureValue(text, standard);
-    if (v === null) setText(String(now));
-    else set(v);
+    setWrong(v === null);
+    if (v !== null) set(v);
   };
   const id = `feature-${name}`;
   const changed = now !== standard && (
@@ -44,8 +45,8 @@ export function FeatureField({ name, about, standard, value }: Props) {
   return (
     <li>
       {typeof standard === 'boolean' ? (
-        <div className="flex items-baseline gap-2">
-          <label className="flex items-baseline gap-2 font-mono text-xs font-semibold">
+        <div className="flex items-center gap-2">
+          <label className="flex items-center gap-2 font-mono text-xs font-semibold">
             <input
               type="checkbox"
               checked={now === true}
@@ -68,16 +69,28 @@ export function FeatureField({ name, about, standard, value }: Props) {
             autoComplete="off"
             spellCheck={false}
             value={text}
-            onChange={(e) => setText(e.target.value)}
+            aria-invalid={wrong}
+            onChange={(e) => {
+              setText(e.target.value);
+              setWrong(false);
+            }}
             onBlur={take}
             onKeyDown={(e) => {
               if (e.key === 'Enter') take();
+              if (e.key === 'Escape' && wrong) {
+                setText(String(now));
+                setWrong(false);
+                e.stopPropagation();
+              }
             }}
           />
           {changed}
         </div>
       )}
       <p id={`${id}-about`} className="mt-0.5 text-xs text-ink-2">
+        {wrong && (
+          <strong className="block text-removed-ink">a whole number is needed; it is still {String(now)}</strong>
+        )}
         {about}
       </p>
     </li>

@@ -1,10 +1,12 @@
 import { useId } from 'react';
 import type { Doc } from '../../store/index.ts';
-import { isNumberList, type NamedField, namesFor } from './form-values.ts';
+import { type FormValues, isNumberList, type NamedField, namesFor } from './form-values.ts';
 
 interface Props {
   readonly field: NamedField;
   readonly doc: Doc;
+  /** Of all fields of the form: some say what others offer. */
+  readonly values: FormValues;
   readonly value: string | boolean;
   readonly error: string | undefined;
   readonly onChange: (v: string | boolean) => void;
@@ -14,7 +16,7 @@ const defaultText = (f: NamedField): string =>
   f.default === undefined ? '' : Array.isArray(f.default) ? f.default.join(', ') : String(f.default);
 
 /** One field with its label, what it means, and what is wrong with it right below. */
-export function OperationField({ field: f, doc, value, error, onChange }: Props) {
+export function OperationField({ field: f, doc, values, value, error, onChange }: Props) {
   const id = useId();
   const about = `${id}a`;
   const common = {
@@ -36,7 +38,9 @@ export function OperationField({ field: f, doc, value, error, onChange }: Props)
       </div>
     );
   const text = String(value);
-  const choices = f.kind === 'enum' ? (f.values ?? []) : namesFor(f, doc);
+  const offered = f.kind === 'enum' ? (f.values ?? []) : namesFor(f, doc, values);
+  // What was chosen before another field changed stays to be seen, with what is wrong with it.
+  const choices = offered && text !== '' && !offered.includes(text) ? [...offered, text] : offered;
   const mono = ['number', 'size', 'hex', 'json'].includes(f.kind) ? 'font-mono' : '';
   return (
     <div>

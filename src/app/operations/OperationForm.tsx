@@ -92,6 +92,7 @@ export function OperationForm({ form, values: given, onRun }: Props) {
             key={f.name}
             field={f}
             doc={doc}
+            values={values}
             value={values[f.name] ?? ''}
             error={shownError(f.name)}
             onChange={(v) => setChanged({ ...changed, [f.name]: v })}

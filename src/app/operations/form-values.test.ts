@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { operationForms, parseDocument, validateOperation } from '../../engine/document/authoring.ts';
 import { commandLayout, commandLayouts } from '../../engine/smmuv3/layout/index.ts';
-import { commandName, commandOf, initialValues, readField, stepOfForm } from './form-values.ts';
+import { commandName, commandOf, initialValues, namesFor, readField, stepOfForm } from './form-values.ts';
 
 const text = JSON.stringify({
   format: 'iommuscope/1',
@@ -64,5 +64,38 @@ describe('operation forms', () => {
     expect(validateOperation({ do: 'guest.invalidate', command }, { document: doc }).ok).toBe(true);
     expect([...commandOf(l, { ASID: '65536', Address: '0x10001' }).errors.keys()].sort()).toEqual(['ASID', 'Address']);
     expect(commandLayout([0x12n, 0n]).id).toBe(l.id);
+  });
+});
+
+describe('with several guests and units', () => {
+  const opened = parseDocument(
+    JSON.stringify({
+      format: 'iommuscope/1',
+      title: 'T',
+      platform: { iommu: 'smmuv3', iommus: ['smmu0', 'smmu1'], guests: [{ name: 'vm0' }, { name: 'vm1' }] },
+      devices: [
+        { name: 'nic0', rid: '0000:01:00.0', guest: 'vm0' },
+        { name: 'nic1', rid: '0000:02:00.0', guest: 'vm1', iommu: 'smmu1' },
+      ],
+      steps: [{ do: 'guest.flush', guest: 'vm1' }],
+    }),
+  );
+  if (!opened.ok) throw new Error(opened.error.message);
+  const two = opened.document;
+
+  it('a form that nothing else tells the guest of begins with one', () => {
+    expect(initialValues(form('guest.boot'), two, 0)['guest']).toBe('vm0');
+    expect(initialValues(form('guest.boot'), two, 1)['guest']).toBe('vm1');
+    expect(initialValues(form('guest.bind'), two, 1)).toMatchObject({ guest: '', process: 'app' });
+    expect(initialValues(form('register.write'), two, 1)['guest']).toBe('');
+    const { step } = stepOfForm(form('guest.boot'), initialValues(form('guest.boot'), two, 0), null);
+    expect(validateOperation(step, { document: two })).toMatchObject({ ok: true });
+  });
+
+  it('a unit is offered where it can be meant', () => {
+    const unit = form('register.write').fields.find((f) => f.name === 'unit')!;
+    expect(namesFor(unit, two, { iommu: '' })).toEqual(['smmu0', 'smmu1']);
+    expect(namesFor(unit, two, { iommu: 'virtual', guest: 'vm1' })).toEqual(['vsmmu1']);
+    expect(namesFor(unit, two, { guest: '' })).toEqual(['vsmmu0', 'vsmmu1']);
   });
 });

@@ -20,14 +20,17 @@ const valuesOf = (s: Step): Values => s as unknown as Values;
 const asText = (v: unknown): string | boolean =>
   typeof v === 'boolean' ? v : typeof v === 'string' ? v : typeof v === 'number' ? String(v) : JSON.stringify(v);
 
-/** Names that a field for a device, a guest or a unit offers; null for all other fields. */
-export function namesFor(f: NamedField, doc: Doc): readonly string[] | null {
+/** Names that a field for a device, a guest or a unit offers beside the other values; null for all other fields. */
+export function namesFor(f: NamedField, doc: Doc, values: FormValues): readonly string[] | null {
   const spec = platformSpec(doc);
   if (f.kind === 'device') return deviceSpecs(doc).map((d) => d.name);
   if (f.kind === 'guest') return spec.guests.map((g) => g.name);
   if (f.kind !== 'unit') return null;
-  const virtual = virtualUnits(spec, deviceSpecs(doc)).map((u) => u.name);
-  return [...new Set([...spec.iommus, ...virtual])];
+  // A form that does not ask which kind of IOMMU is the guest's, which sees virtual ones only.
+  if (values['iommu'] !== undefined && values['iommu'] !== 'virtual') return spec.iommus;
+  const { guest } = values;
+  const virtual = virtualUnits(spec, deviceSpecs(doc)).filter((u) => !guest || u.guest === guest);
+  return [...new Set(virtual.map((u) => u.name))];
 }
 
 /** The fields of a form that mean something on this machine: with one guest or unit nobody asks which. */
@@ -56,9 +59,20 @@ export function initialValues(form: OperationForm, doc: Doc, at: number, given: 
     if (given[f.name] !== undefined) out[f.name] = asText(given[f.name]);
     else if (f.kind === 'boolean') out[f.name] = f.default === true;
     else if (f.required) out[f.name] = asText(fitting(f, doc, lastOf(f.name)));
+    else if (f.kind === 'guest' && nothingTellsGuest(form, doc)) out[f.name] = guestBefore(doc, lastOf(f.name));
     else out[f.name] = '';
   }
   return out;
+}
+
+/** Whether a form's guest must be named: there are several, and no device, domain or other field makes it plain. */
+const nothingTellsGuest = (form: OperationForm, doc: Doc): boolean =>
+  platformSpec(doc).guests.length > 1 &&
+  !form.fields.some((f) => ['device', 'domain', 'process', 'space', 'iommu'].includes(f.name));
+
+function guestBefore(doc: Doc, last: unknown): string {
+  const names = platformSpec(doc).guests.map((g) => g.name);
+  return names.find((n) => n === last) ?? names[0]!;
 }
 
 function fitting(f: NamedField, doc: Doc, last: unknown): unknown {
@@ -70,6 +84,7 @@ function fitting(f: NamedField, doc: Doc, last: unknown): unknown {
   if (f.name === 'iova') return '0x10000';
   if (f.name === 'gpa' || f.name === 'at') return `0x${(platformSpec(doc).guest.base + 0x20_0000).toString(16)}`;
   if (f.name === 'domain') return 'dma0';
+  if (f.name === 'process') return 'app';
   if (f.name === 'reg') return 'CR0';
   if (f.name === 'call') return f.values?.[0] ?? '';
   if (f.name === 'fd') return '0';

@@ -63,7 +63,7 @@ export function allEntries(app: AppStore, scenarios: readonly LibraryScenario[])
           id: `object.${o.id}`,
           group: 'Objects',
           title: o.title,
-          note: o.lines.join(' · '),
+          note: [o.section, ...o.lines].filter(Boolean).join(' · '),
           run: () => {
             app.select({ id: o.id });
             app.setSettings({ inspectorOpen: true });

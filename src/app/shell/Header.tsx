@@ -97,16 +97,18 @@ export function Header() {
   const app = useAppStore();
   const title = useApp((s) => s.document?.title ?? (s.started ? 'No document' : ''));
   const edited = useApp((s) => isEdited(s.history));
+  const badge = useApp((s) => (s.document?.platform.deviations?.length ?? 0) > 0);
   return (
     <header className="shell-header flex items-center gap-3 border-b border-line bg-panel px-3.5 max-[860px]:flex-wrap max-[860px]:py-2">
       <div className="flex min-w-0 flex-1 items-center gap-2.5 max-[860px]:basis-full">
         <span
           aria-hidden="true"
-          className="grid size-5 place-items-center rounded-[5px] bg-solid text-2xs font-bold text-on-solid"
+          className="grid size-5 shrink-0 place-items-center rounded-[5px] bg-solid text-2xs font-bold text-on-solid"
         >
           io
         </span>
-        <h1 className="text-sm font-bold">iommuscope</h1>
+        {/* Beside a badge a narrow page has no room for both names; the document's tells more. */}
+        <h1 className={`text-sm font-bold ${badge ? 'max-[1360px]:sr-only' : ''}`}>iommuscope</h1>
         <span className="h-5 w-px bg-line" />
         <span className="truncate text-sm font-medium" title={title}>
           {title}

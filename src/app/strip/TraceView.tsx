@@ -176,9 +176,16 @@ export function TraceView({ bar }: { bar: HTMLElement | null }) {
           ))}
         </div>
         {rows.length === 0 && (
-          <p className="absolute inset-x-0 top-2 px-3 text-xs text-ink-3">
+          // A list without an option would be announced as broken: what it says instead is one that cannot be chosen.
+          // biome-ignore lint/a11y/useFocusableInteractive: the list has the focus
+          <div
+            role="option"
+            aria-disabled="true"
+            aria-selected="false"
+            className="absolute inset-x-0 top-2 px-3 text-xs text-ink-3"
+          >
             {all.length === 0 ? 'Nothing happens in this step.' : 'No event has these words.'}
-          </p>
+          </div>
         )}
       </div>
     </>

@@ -19,6 +19,8 @@ export interface SceneObject {
   readonly title: string;
   /** One or two short lines below the title: `S1 translate`, `vmid 3`. */
   readonly lines: readonly string[];
+  /** The lines are entries of one list: where not all of them fit, how many more there are is said. */
+  readonly listed?: true;
   /** Name of the device whose column it belongs to; without one it stands in the band's common part. */
   readonly device?: string;
   /** Guest (in the bands above the kernel) or physical unit that it belongs to, when there are several: such parts fold. */

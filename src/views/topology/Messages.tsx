@@ -67,9 +67,13 @@ export const Trails = memo(function Trails({ trail }: { trail: readonly Trail[] 
           </g>
         );
       })}
-      {trail.map((t) => t.label && <LabelView key={t.id} label={t.label} tone={t.tone} faint />)}
     </g>
   );
+});
+
+/** What they were: above every line, so that none strikes a text through. */
+export const TrailLabels = memo(function TrailLabels({ trail }: { trail: readonly Trail[] }) {
+  return <g>{trail.map((t) => t.label && <LabelView key={t.id} label={t.label} tone={t.tone} faint />)}</g>;
 });
 
 export const NoteView = memo(function NoteView({ note }: { note: Note }) {
@@ -92,7 +96,18 @@ export const NoteView = memo(function NoteView({ note }: { note: Note }) {
 
 const read = (p: Progress): number => (typeof p === 'number' ? p : p.get());
 
-/** The message in flight. Only two transforms change while it moves; React is not asked. */
+/** The way of the message in flight. */
+export const FlightWay = memo(function FlightWay({ flight }: { flight: Flight }) {
+  const shade = toneShades[flight.tone];
+  return (
+    <g>
+      <path d={roundedPath(flight.points, 8)} fill="none" stroke={shade.line} strokeWidth={2} strokeDasharray="5 4" />
+      <path d={headPath(flight.points, 7.5)} fill={shade.line} />
+    </g>
+  );
+});
+
+/** What is in flight on it. Only two transforms change while it moves; React is not asked. */
 export function FlightView({ flight, progress, still }: { flight: Flight; progress: Progress; still: boolean }) {
   const dot = useRef<SVGGElement>(null);
   const label = useRef<SVGGElement>(null);
@@ -114,8 +129,6 @@ export function FlightView({ flight, progress, still }: { flight: Flight; progre
   const shade = toneShades[flight.tone];
   return (
     <g>
-      <path d={roundedPath(flight.points, 8)} fill="none" stroke={shade.line} strokeWidth={2} strokeDasharray="5 4" />
-      <path d={headPath(flight.points, 7.5)} fill={shade.line} />
       {flight.label && (
         <g ref={label} style={{ willChange: 'transform' }}>
           <LabelView label={flight.label} tone={flight.tone} faint={false} />

@@ -6,7 +6,7 @@ import { sansFont } from './colours.ts';
 import { activeDevices, goneObjects, rowMarks } from './fates.ts';
 import { Arrows, Bands, Chips, FoldColumn, Refold } from './Ground.tsx';
 import { layoutTopology } from './layout.ts';
-import { FlightView, NoteView, type Progress, Trails } from './Messages.tsx';
+import { FlightView, FlightWay, NoteView, type Progress, TrailLabels, Trails } from './Messages.tsx';
 import { motionOf } from './motion.ts';
 import { type Direction, inOrder, neighbour, stopsOf } from './navigate.ts';
 import { sectionOf } from './sections.ts';
@@ -236,6 +236,8 @@ export function Topology(p: TopologyProps) {
       </svg>
       <svg className="topo-over" {...size} fontFamily={sansFont} aria-hidden="true">
         <Trails trail={motion.trail} />
+        {motion.flight && <FlightWay flight={motion.flight} />}
+        <TrailLabels trail={motion.trail} />
         {motion.flight && (
           <FlightView
             key={`flight ${motion.flight.id}`}

@@ -101,6 +101,15 @@ export function ringOf(q: SceneQueue, rect: Rect): RingCell[] {
   });
 }
 
+/** `+1 more` at the end of the title's line, shorter where that has no room; null when nothing is hidden or there is none. */
+function moreLines(hidden: number, y: number, from: number, to: number, m: Metrics): PlacedText | null {
+  if (hidden <= 0) return null;
+  const text = [`+${hidden} more`, `+${hidden}`].find(
+    (t) => from + inlineGap * m.scale + textWidth(t, 'text', m.textSize) <= to,
+  );
+  return text === undefined ? null : { text, x: to, y, size: m.textSize, face: 'text', anchor: 'end' };
+}
+
 /** Everything of one object, placed into `rect`. */
 export function placeBox(
   o: SceneObject,
@@ -124,7 +133,8 @@ export function placeBox(
   };
   const inline = isInline(slot, rect.w, m);
   const titleEnd = left + textWidth(title.text, 'title', m.titleSize) + inlineGap * m.scale;
-  const placed = lines.slice(0, shownLines(lines.length, m)).map((l, i): PlacedText => {
+  const count = shownLines(lines.length, m);
+  const placed = lines.slice(0, count).map((l, i): PlacedText => {
     const beside = inline && i === 0;
     const x = beside ? titleEnd : left;
     const row = inline ? i - 1 : i;
@@ -140,7 +150,11 @@ export function placeBox(
   const table =
     o.cache && slot.table
       ? placeTable(o.cache.columns, o.cache.rows, marks, shapeOf(slot, rect.w, m), rect, lineEnd - left, m)
-      : { heads: [], rows: [], more: null };
+      : {
+          heads: [],
+          rows: [],
+          more: o.listed ? moreLines(lines.length - count, first, lineEnd, left + width, m) : null,
+        };
   return {
     ...rect,
     id: o.id,

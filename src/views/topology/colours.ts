@@ -39,7 +39,7 @@ interface Shade {
 }
 
 export const bandShades: Readonly<Record<Band, Shade>> = {
-  guest: { line: 'var(--guest, #0d9488)', ink: 'var(--guest-ink, #0b6b63)', soft: 'var(--guest-soft, #ebf4f3)' },
+  guest: { line: 'var(--guest, #0b7f75)', ink: 'var(--guest-ink, #0b6b63)', soft: 'var(--guest-soft, #ebf4f3)' },
   vmm: { line: 'var(--vmm, #7c3aed)', ink: 'var(--vmm-ink, #6d28d9)', soft: 'var(--vmm-soft, #f2effb)' },
   kernel: { line: 'var(--kernel, #2563eb)', ink: 'var(--kernel-ink, #1d4ed8)', soft: 'var(--kernel-soft, #eef2fd)' },
   hardware: {

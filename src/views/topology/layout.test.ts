@@ -227,6 +227,24 @@ describe('rows', () => {
     expect(box.more!.text).toMatch(new RegExp(`^\\+${13 - box.rows.length}( more)?$`));
   });
 
+  it('says how many entries of a listed object have no room', () => {
+    const scene = exampleScene({ devices: ['a', 'b'] });
+    const map = scene.objects.find((o) => o.id === 'vmm.devices')!;
+    const lines = ['0x8 a → vDEVICE 7', '0x10 b → vDEVICE 8', '0x18 c → vDEVICE 9'];
+    const boxOf = (listed: object, size: typeof laptop) =>
+      layoutTopology(
+        { objects: scene.objects.map((o) => (o === map ? { ...o, lines, ...listed } : o)) },
+        size,
+      ).boxes.find((b) => b.id === map.id)!;
+    for (const size of [laptop, { width: 900, height: 420 }]) {
+      const box = boxOf({ listed: true }, size);
+      const hidden = lines.length - box.lines.length;
+      expect(box.more?.text ?? '').toMatch(hidden === 0 ? /^$/ : new RegExp(`^\\+${hidden}( more)?$`));
+      expect(boxOf({}, size).more).toBeNull();
+    }
+    expect(boxOf({ listed: true }, { width: 900, height: 420 }).lines.length).toBeLessThan(lines.length);
+  });
+
   it('marks a stale row with its word', () => {
     const box = layoutTopology(exampleScene({ stale: true }), laptop).boxes.find((b) => b.id === 'hw.device.nic0')!;
     expect(box.rows[0]).toMatchObject({ stale: true, word: { text: 'stale' } });

@@ -93,8 +93,11 @@ function slotOf(o: SceneObject, ghosts: readonly Cells[]): Slot {
   return {
     occupant: o.id,
     title: step(textWidth(o.title, 'title', 1)),
-    lines: measuredLines(o).map((l, i) =>
-      step(textWidth(o.queue && i === 0 && l.length < positions.length ? positions : l, 'mono', 1)),
+    lines: measuredLines(o).map(
+      (l, i, all) =>
+        step(textWidth(o.queue && i === 0 && l.length < positions.length ? positions : l, 'mono', 1)) +
+        // Room to say how many entries of a list are not shown.
+        (o.listed && all.length > 1 && i === 0 ? step(textWidth('  +10', 'text', 1)) : 0),
     ),
     queue: o.queue !== undefined,
     table: c

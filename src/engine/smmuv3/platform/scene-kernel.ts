@@ -23,7 +23,16 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
   const lines = devices.map((d) => `${hex(d.vsid)} ${d.name}${d.vdevice ? ` → vDEVICE ${d.vdevice}` : ''}`);
   return [
     ...units,
-    { id: g.vmm.ids.devices, band: 'vmm', type: 'vSID map', title: 'vSID → vDEVICE', lines, refs: [], ...section },
+    {
+      id: g.vmm.ids.devices,
+      band: 'vmm',
+      type: 'vSID map',
+      title: 'vSID → vDEVICE',
+      lines,
+      listed: true,
+      refs: [],
+      ...section,
+    },
   ];
 }
 
