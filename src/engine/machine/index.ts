@@ -1,3 +1,4 @@
+export * from './deviation.ts';
 export * from './inject.ts';
 export * from './pause.ts';
 export * from './scene.ts';

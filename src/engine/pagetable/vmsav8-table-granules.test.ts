@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Memory, PageAllocator } from '../memory/index.ts';
+import { flushes, makeTable as make, stepsOf as run } from './fixtures/tables.ts';
 import {
   linuxGranule,
   linuxTable,
@@ -7,9 +7,7 @@ import {
   protReadWriteCached,
   readAndClearDirty,
   type TableConfig,
-  type TableStep,
   tableGeometry,
-  Vmsav8Table,
 } from './vmsav8-table.ts';
 
 const KiB = 1024;
@@ -17,26 +15,6 @@ const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const S1: TableConfig = { stage: 1, inputBits: 48, outputBits: 44 };
 const S2: TableConfig = { stage: 2, inputBits: 48, outputBits: 48 };
-
-function make(cfg: TableConfig, start = 0x880000000000): { memory: Memory; pages: PageAllocator; table: Vmsav8Table } {
-  const memory = new Memory(2 ** 48);
-  const pages = new PageAllocator(start, start + GiB);
-  return { memory, pages, table: new Vmsav8Table(memory, pages, cfg) };
-}
-
-function run<T>(it: Generator<TableStep, T, void>): { steps: TableStep[]; result: T } {
-  const steps: TableStep[] = [];
-  for (;;) {
-    const r = it.next();
-    if (r.done) return { steps, result: r.value };
-    steps.push(r.value);
-  }
-}
-
-const flushes = (steps: TableStep[]): string[] =>
-  steps
-    .filter((s) => s.kind !== 'write')
-    .map((s) => `${s.kind} ${s.iova.toString(16)}+${s.size.toString(16)}/${s.granule.toString(16)}`);
 
 describe('what Linux chooses', () => {
   it('a granule near the page size', () => {

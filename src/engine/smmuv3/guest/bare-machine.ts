@@ -2,6 +2,7 @@ import { Injector, type Op, type OpResult, runToEnd } from '../../machine/index.
 import { Memory, PageAllocator } from '../../memory/index.ts';
 import { PciDevice } from '../../pci/index.ts';
 import { Trace, type TraceEvent } from '../../trace/index.ts';
+import { staleNames } from '../hardware/fixtures/stale.ts';
 import { physicalFeatures, Smmu } from '../hardware/index.ts';
 import { commandText } from '../layout/index.ts';
 import { GuestDriver, type GuestParts } from './driver.ts';
@@ -91,24 +92,7 @@ export function bareMachine(o: BareOptions = {}) {
     return r.stag === undefined ? r : (smmu.outcomeOf(r.stag) ?? r);
   };
   /** Cached entries that a fresh look at memory would not give, as the names of their caches. */
-  const stale = (): string[] => {
-    const { caches, audit } = smmu;
-    const out: string[] = [];
-    for (const e of caches.ste.values()) if (audit.config('STE', e).state === 'differs') out.push('STE');
-    for (const of of caches.cd.values())
-      for (const e of of.values()) if (audit.config('CD', e).state === 'differs') out.push('CD');
-    for (const e of caches.l1std.values()) if (audit.config('L1STD', e).state === 'differs') out.push('L1STD');
-    for (const e of caches.l1cd.values()) if (audit.config('L1CD', e).state === 'differs') out.push('L1CD');
-    for (const c of caches.translation())
-      c.forEach((i) => {
-        if (audit.verdict(c, i).state === 'differs') out.push(c.name);
-      });
-    for (const d of devices)
-      d.atc.forEach((i) => {
-        if (audit.atc(d, i).state === 'differs') out.push('ATC');
-      });
-    return [...new Set(out)];
-  };
+  const stale = (): string[] => staleNames([smmu], devices).map((n) => n.replace(/^ATC .*/, 'ATC'));
   /** The commands posted since the last call. */
   const posted = (): string[] =>
     events.splice(0).flatMap((e) => (e.kind === 'command.post' ? [commandText([...e.command.words]).text] : []));

@@ -1,16 +1,9 @@
+import { type Deviation, rulesWith } from '../../machine/index.ts';
 import { atcInv, type Command, cfgiCd, nhVa } from './commands.ts';
 import { splitRange, tooBigForRange } from './range.ts';
 import { type GuestRules, guestRules, type RangeFlush } from './rules.ts';
 
-/** One rule broken on purpose. */
-type DeviationOf<K extends keyof GuestRules> = {
-  readonly name: string;
-  readonly rule: K;
-  readonly about: string;
-  readonly instead: GuestRules[K];
-};
-
-export type GuestDeviation = { [K in keyof GuestRules]: DeviationOf<K> }[keyof GuestRules];
+export type GuestDeviation = Deviation<GuestRules>;
 
 /** Commands of a range as if only leaves were concerned, so without the page more that a table needs. */
 const leafOnly = (f: RangeFlush, rule: 'walkTlbi' | 'notifierTlbi'): Command[] =>
@@ -278,16 +271,6 @@ export const guestDeviations: readonly GuestDeviation[] = [
   },
 ];
 
-/**
- * The rules with the named deviations in place. Names of other actors are skipped, since a document lists all of them together.
- * @throws Error for a `guest.` name that does not exist
- */
-export function guestRulesWith(names: readonly string[]): GuestRules {
-  const rules: GuestRules = { ...guestRules };
-  for (const name of names.filter((n) => n.startsWith('guest.'))) {
-    const d = guestDeviations.find((x) => x.name === name);
-    if (!d) throw new Error(`no deviation is named ${name}; known: ${guestDeviations.map((x) => x.name).join(', ')}`);
-    Object.assign(rules, { [d.rule]: d.instead });
-  }
-  return rules;
-}
+/** The rules with the named deviations in place. @throws Error for a `guest.` name that does not exist */
+export const guestRulesWith = (names: readonly string[]): GuestRules =>
+  rulesWith(guestRules, guestDeviations, 'guest', names);

@@ -1,16 +1,9 @@
+import { type Deviation, rulesWith } from '../../machine/index.ts';
 import { encodeCommand, opcodes } from '../layout/index.ts';
 import { type HostRules, hostRules } from './rules.ts';
 import { vsteWantsAtsV619 } from './vste.ts';
 
-/** One rule broken on purpose. */
-type DeviationOf<K extends keyof HostRules> = {
-  readonly name: string;
-  readonly rule: K;
-  readonly about: string;
-  readonly instead: HostRules[K];
-};
-
-export type HostDeviation = { [K in keyof HostRules]: DeviationOf<K> }[keyof HostRules];
+export type HostDeviation = Deviation<HostRules>;
 
 /** Names start with `host.`; `about` is what a reader is told. */
 export const hostDeviations: readonly HostDeviation[] = [
@@ -237,16 +230,6 @@ export const hostDeviations: readonly HostDeviation[] = [
   },
 ];
 
-/**
- * The rules with the named deviations in place. Names of other actors are skipped, since a document lists all of them together.
- * @throws Error for a `host.` name that does not exist
- */
-export function hostRulesWith(names: readonly string[]): HostRules {
-  const rules: HostRules = { ...hostRules };
-  for (const name of names.filter((n) => n.startsWith('host.'))) {
-    const d = hostDeviations.find((x) => x.name === name);
-    if (!d) throw new Error(`no deviation is named ${name}; known: ${hostDeviations.map((x) => x.name).join(', ')}`);
-    Object.assign(rules, { [d.rule]: d.instead });
-  }
-  return rules;
-}
+/** The rules with the named deviations in place. @throws Error for a `host.` name that does not exist */
+export const hostRulesWith = (names: readonly string[]): HostRules =>
+  rulesWith(hostRules, hostDeviations, 'host', names);

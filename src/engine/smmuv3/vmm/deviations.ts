@@ -1,3 +1,4 @@
+import { rulesWith } from '../../machine/index.ts';
 import { commandDeviations } from './command-deviations.ts';
 import type { VmmDeviation } from './deviation.ts';
 import { machineDeviations } from './machine-deviations.ts';
@@ -10,16 +11,5 @@ import { steDeviations } from './ste-deviations.ts';
  */
 export const vmmDeviations: readonly VmmDeviation[] = [...commandDeviations, ...steDeviations, ...machineDeviations];
 
-/**
- * The rules with the named deviations in place; names of other actors are skipped.
- * @throws Error for a `vmm.` name that does not exist
- */
-export function vmmRulesWith(names: readonly string[]): VmmRules {
-  const rules: VmmRules = { ...vmmRules };
-  for (const name of names.filter((n) => n.startsWith('vmm.'))) {
-    const d = vmmDeviations.find((x) => x.name === name);
-    if (!d) throw new Error(`no deviation is named ${name}; known: ${vmmDeviations.map((x) => x.name).join(', ')}`);
-    Object.assign(rules, { [d.rule]: d.instead });
-  }
-  return rules;
-}
+/** The rules with the named deviations in place. @throws Error for a `vmm.` name that does not exist */
+export const vmmRulesWith = (names: readonly string[]): VmmRules => rulesWith(vmmRules, vmmDeviations, 'vmm', names);

@@ -2,18 +2,24 @@ import { Memory } from '../../engine/memory/index.ts';
 import { OK, READ, type StageConfig, stageConfig, Vmsav8Walker, WRITE } from '../../engine/pagetable/vmsav8.ts';
 import type { Benchmark } from '../bench.ts';
 
-/** Cold nested walks of the larger granules, in the sizes that Linux makes of 48 bits. */
+/** Nested tables in the sizes that Linux makes of 48 bits, and cold walks of them. */
 
-const PAGES = 4096;
-const IOVA = 0x1000_0000;
+export const PAGES = 4096;
+export const IOVA = 0x1000_0000;
+
+/** Page numbers in a scattered order that visits each once. */
+export const scattered = (i: number): number => Math.imul(i, 2654435761) & (PAGES - 1);
 
 interface Shape {
   /** Log2. */
-  readonly granule: 14 | 16;
+  readonly granule: 12 | 14 | 16;
   /** Start levels: stage 2 of 16 KiB begins with two tables at level 1 side by side. */
   readonly start1: number;
   readonly start2: number;
 }
+
+/** 4 KiB pages, both stages four levels deep. */
+export const pages4k: Shape = { granule: 12, start1: 0, start2: 0 };
 
 const stage = (granule: number, startLevel: number, base: number): StageConfig =>
   stageConfig({
@@ -33,7 +39,7 @@ const stage = (granule: number, startLevel: number, base: number): StageConfig =
   });
 
 /** Tables of both stages, made with the plainest code. Everything lies below 4 GiB. */
-class Tables {
+export class NestedTables {
   readonly memory = new Memory(2 ** 32);
   readonly s1: number;
   readonly s2: number;
@@ -58,7 +64,7 @@ class Tables {
   }
 
   /** A page of memory and its place in stage 2. */
-  private ipaPage(): number {
+  ipaPage(): number {
     const ipa = this.nextIpa;
     this.nextIpa += this.page;
     this.memory.writeWord(this.slot(2, ipa), BigInt(this.alloc()) | 0x7ffn);
@@ -69,20 +75,21 @@ class Tables {
   private slot(of: 1 | 2, input: number): number {
     const { granule } = this.shape;
     const first = of === 1 ? this.shape.start1 : this.shape.start2;
-    let table = of === 1 ? this.pa(this.s1) : this.s2;
+    let table = of === 1 ? this.paOf(this.s1) : this.s2;
     for (let level = first; ; level++) {
       const index = Math.floor(input / 2 ** (granule + (3 - level) * (granule - 3)));
       const at = table + 8 * (level === first ? index : index % 2 ** (granule - 3));
       if (level === 3) return at;
       if (this.memory.readWord(at) === 0n)
         this.memory.writeWord(at, BigInt(of === 1 ? this.ipaPage() : this.alloc()) | 3n);
-      const next = Number(this.memory.readWord(at) & 0xffff_ffff_c000n);
-      table = of === 1 ? this.pa(next) : next;
+      const next = Number(this.memory.readWord(at) & 0xffff_ffff_f000n);
+      table = of === 1 ? this.paOf(next) : next;
     }
   }
 
-  private pa(ipa: number): number {
-    return Number(this.memory.readWord(this.slot(2, ipa)) & 0xffff_ffff_c000n);
+  /** Host physical address of a page of intermediate memory. */
+  paOf(ipa: number): number {
+    return Number(this.memory.readWord(this.slot(2, ipa)) & 0xffff_ffff_f000n);
   }
 
   map(iova: number): void {
@@ -92,7 +99,7 @@ class Tables {
 }
 
 function coldWalk(shape: Shape): ReturnType<Benchmark['prepare']> {
-  const t = new Tables(shape);
+  const t = new NestedTables(shape);
   const page = 2 ** shape.granule;
   for (let i = 0; i < PAGES; i++) t.map(IOVA + i * page);
   const w = new Vmsav8Walker(t.memory);
@@ -106,8 +113,8 @@ function coldWalk(shape: Shape): ReturnType<Benchmark['prepare']> {
     run: () => {
       let sum = 0;
       for (let i = 0; i < PAGES; i++) {
-        const at = IOVA + (Math.imul(i, 2654435761) & (PAGES - 1)) * page;
-        if (w.stage1(s1, s2, 0, at | 0, READ | WRITE, false) !== OK) throw new Error('walk failed');
+        if (w.stage1(s1, s2, 0, (IOVA + scattered(i) * page) | 0, READ | WRITE, false) !== OK)
+          throw new Error('walk failed');
         sum += w.outLo;
       }
       return sum;
@@ -115,7 +122,8 @@ function coldWalk(shape: Shape): ReturnType<Benchmark['prepare']> {
   };
 }
 
-export const granuleBenchmarks: readonly Benchmark[] = [
+export const walkBenchmarks: readonly Benchmark[] = [
+  { name: 'smmuv3.walk.nested.cold', prepare: () => coldWalk(pages4k) },
   { name: 'smmuv3.walk.nested.16k.cold', prepare: () => coldWalk({ granule: 14, start1: 0, start2: 1 }) },
   { name: 'smmuv3.walk.nested.64k.cold', prepare: () => coldWalk({ granule: 16, start1: 1, start2: 1 }) },
 ];
