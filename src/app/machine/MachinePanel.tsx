@@ -35,7 +35,7 @@ function Parts() {
   const several = spec.iommus.length > 1 || spec.guests.length > 1;
   return (
     <section aria-label="Parts">
-      <h3 className="text-sm font-semibold">Machine</h3>
+      <h2 className="text-sm font-semibold">Machine</h2>
       <p className="mt-0.5 text-xs text-ink-2">
         {spec.iommus.length === 1 ? 'One physical unit' : `Units ${spec.iommus.join(', ')}`}, {sizeOf(spec.memory)} of
         memory; {spec.guests.map((g) => `${several ? `${g.name}: ` : 'guest memory '}${sizeOf(g.memory)}`).join(', ')}.
@@ -79,7 +79,7 @@ function Policies() {
     app.changeMachine({ platform: withPolicy(platform, name, value) }, `Set ${name} to ${value ?? 'its default'}`);
   return (
     <section aria-label="Design alternatives">
-      <h3 className="text-sm font-semibold">Design alternatives</h3>
+      <h2 className="text-sm font-semibold">Design alternatives</h2>
       <ul className="mt-1.5 space-y-2.5">
         {shown.map(([name, p]) => {
           const value = platform.policy?.[name];
@@ -134,7 +134,7 @@ function Features() {
   if (!platform || !vendor) return null;
   return (
     <section aria-label="Features">
-      <h3 className="text-sm font-semibold">Features</h3>
+      <h2 className="text-sm font-semibold">Features</h2>
       <ul className="mt-1.5 space-y-2">
         {Object.entries(vendor.features).map(([name, f]) => (
           <FeatureField key={name} name={name} about={f.about} standard={f.default} value={platform.features?.[name]} />

@@ -22,7 +22,7 @@ export function RulesSection() {
   return (
     <section aria-label="Rules">
       <div className="flex items-baseline justify-between gap-2">
-        <h3 className="text-sm font-semibold">Rules</h3>
+        <h2 className="text-sm font-semibold">Rules</h2>
         {broken.size > 0 && (
           <button
             type="button"
@@ -52,10 +52,10 @@ export function RulesSection() {
         if (list.length === 0) return null;
         return (
           <section key={o.prefix} aria-label={o.title} className="mt-3">
-            <h4 className="mb-1 flex items-center gap-1.5 text-2xs font-semibold tracking-wide text-ink-3 uppercase">
+            <h3 className="mb-1 flex items-center gap-1.5 text-2xs font-semibold tracking-wide text-ink-3 uppercase">
               <span aria-hidden="true" className={`size-2 rounded-full ${o.dot}`} />
               {o.title}
-            </h4>
+            </h3>
             <ul className="space-y-1">
               {list.map((d) => (
                 <Rule key={d.name} name={d.name} about={d.about} broken={broken.has(d.name)} />

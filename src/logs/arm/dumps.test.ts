@@ -216,3 +216,19 @@ describe('size', () => {
     40_000,
   );
 });
+
+test('the four words of an STE that Linux writes, without a label, are an STE and no event', () => {
+  // E2 and E3 of the worked examples.
+  for (const text of [
+    '000000004810000f 00001000000800d6 044d359000000001 0000880040000000',
+    '000000000000000d 0000100000000000 044d359000000001 0000880040000000',
+  ]) {
+    const { records, unread } = decodeLog(text);
+    expect(unread).toEqual([]);
+    expect(records.map((r) => r.type)).toEqual(['smmuv3_ste']);
+  }
+  // V1: an event record of four words stays one.
+  expect(decodeLog('0000010800000010 0000020000000000 00000000fffff040 0').records.map((r) => r.type)).toEqual([
+    'smmuv3_event',
+  ]);
+});

@@ -226,7 +226,12 @@ export class RawBlocks {
     const legal = (): boolean => all.some((c) => c.fit === 'legal');
     const short = (8 - (words.length % 8)) % 8;
     // Linux prints and writes only the first words of an STE.
-    const padded = hinted === 'ste' || hinted === 'cd' || (open.counted && hinted === null && !legal()) ? short : 0;
+    const cutSte = (): boolean => {
+      const whole = words.length === 4 ? decide(judge([...words, 0n, 0n, 0n, 0n])) : null;
+      return whole?.kind === 'ste' && whole.fit === 'legal';
+    };
+    const padded =
+      hinted === 'ste' || hinted === 'cd' || (hinted === null && !legal() && (open.counted || cutSte())) ? short : 0;
     for (let i = 0; i < padded; i++) words.push(0n);
     if (padded > 0 && hinted === null) all = judge(words);
     let kind = hinted ?? decide(all)?.kind ?? null;

@@ -104,7 +104,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
   const bounds = { x: 0, y: 0, w: layout.width, h: layout.height };
   const fixed: Occupied[] = [
     ...layout.boxes.flatMap(coverage),
-    ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 3 })),
+    ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 8 })),
     ...layout.chips.map((rect) => ({ rect, weight: 3 })),
   ];
   const labels: Occupied[] = [];

@@ -211,13 +211,15 @@ export const guestDeviations: readonly GuestDeviation[] = [
     rule: 'cdTableSync',
     about:
       'A second-level CD table is put in and the empty first-level descriptor before it may be cached: its PASIDs go on ending in ' +
-      'C_BAD_SUBSTREAMID.',
+      'C_BAD_SUBSTREAMID. No effect behind QEMU’s vSMMU, whose CD tables are linear (CD2L = 0).',
     instead: () => [],
   },
   {
     name: 'guest.cfgi-l1cd-leaf',
     rule: 'cdTableSync',
-    about: 'A second-level CD table is announced with Leaf=1, which need not remove the first-level descriptor.',
+    about:
+      'A second-level CD table is announced with Leaf=1, which need not remove the first-level descriptor. No effect behind ' +
+      'QEMU’s vSMMU, whose CD tables are linear (CD2L = 0).',
     instead: (sids, ssid) => sids.map((sid) => cfgiCd(sid, ssid)),
   },
   {
@@ -225,7 +227,7 @@ export const guestDeviations: readonly GuestDeviation[] = [
     rule: 'joinsFirst',
     about:
       'A domain hears of a new device only when hardware uses its page table already: an unmap that another CPU makes in between is ' +
-      'told to nobody.',
+      'told to nobody. It takes a second actor in between, so a document of one step after the other shows nothing.',
     instead: () => false,
   },
   {
@@ -266,7 +268,9 @@ export const guestDeviations: readonly GuestDeviation[] = [
   {
     name: 'guest.no-pri-resp',
     rule: 'denyPageRequest',
-    about: 'The last page request of a group gets no answer: the device waits for ever, and its credit is lost.',
+    about:
+      'The last page request of a group gets no answer: the device waits for ever, and its credit is lost. No effect behind ' +
+      'QEMU’s vSMMU, which has no page requests (PRI = 0).',
     instead: () => [],
   },
 ];

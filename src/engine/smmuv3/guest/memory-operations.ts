@@ -79,6 +79,9 @@ export function* unmapMemory(
   k: Kernel,
   o: { domain: string; iova: Address; size: number; flush?: FlushMode },
 ): Op<OpResult> {
+  // Nothing is made only to take something out of it.
+  const named = k.state.processes.some((p) => p.name === o.domain) || k.state.domains.some((d) => d.name === o.domain);
+  if (k.state.booted && !named) return refused(`no domain or process is named ${o.domain}`, 'ENODEV');
   const from = target(k, o.domain);
   if (typeof from === 'string') return refused(from, 'ENODEV');
   begin(k);

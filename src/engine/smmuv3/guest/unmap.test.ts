@@ -191,3 +191,14 @@ describe('deviations', () => {
     expect(() => guestOnRecorder({ deviations: ['guest.no-such'] })).toThrow(/guest\.no-such/);
   });
 });
+
+it('an unmap of a domain that does not exist makes none', () => {
+  const g = guestOnRecorder();
+  g.run(g.driver.boot());
+  const before = g.driver.views().domains.length;
+  expect(g.run(g.driver.unmap({ domain: 'never', iova: 0x1000, size: 4096 }))).toMatchObject({
+    ok: false,
+    errno: 'ENODEV',
+  });
+  expect(g.driver.views().domains.length).toBe(before);
+});

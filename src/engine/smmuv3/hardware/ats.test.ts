@@ -117,6 +117,13 @@ describe('a translated access, Arm IHI 0070 3.9.1.1, 3.9.1.3', () => {
     }
   });
 
+  it('with a PASID is not sent by a device that has none enabled', () => {
+    const m = new TestMachine({ ...plain, twoLevelCd: true });
+    m.device.pasidEnabled = false;
+    expect(request(m, 1)).toMatchObject({ ok: false, reads: 0, why: 'PASID is not enabled in the device' });
+    expect([m.device.atc.size, recorded(m)]).toEqual([0, 0]);
+  });
+
   it('is aborted without an event where the configuration is at fault', () => {
     const spoilt: readonly [Partial<Shape>, (m: TestMachine) => void][] = [
       [{ ste: { V: 0 } }, () => {}],

@@ -336,6 +336,7 @@ export class DeviceRequests {
     if (!d.atsEnabled) {
       return this.aborted(d, 'none', 0, 'ATS is not enabled in the device');
     }
+    if (pasid >= 0 && !d.pasidEnabled) return this.refused(d, 'PASID is not enabled in the device');
     const status = t.translate(d.rid, pasid, hi, lo, ANY_DATA, false, ATS_REQUEST);
     if (status === FAULTED && t.event === EVENT.F_BAD_ATS_TREQ) {
       t.need = write ? WRITE : READ;

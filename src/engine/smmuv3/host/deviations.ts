@@ -87,7 +87,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'joins',
     about:
       'The new domain learns of a device only after the STE has changed: what is unmapped in between stays in the TLB and ' +
-      'the ATC.',
+      'the ATC. It takes a second actor in between, so a document of one step after the other shows nothing.',
     instead: () => 'after entry',
   },
   {
@@ -95,7 +95,8 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'leaves',
     about:
       'The old domain forgets a device, and flushes its tag, before the STE changes: the device fills the TLB under the old ' +
-      'tag once more, and the next owner of the number finds it. AMD-02 and VTD-06 are this mistake.',
+      'tag once more, and the next owner of the number finds it. AMD-02 and VTD-06 are this mistake. It takes a second actor ' +
+      'in between, so a document of one step after the other shows nothing.',
     instead: () => 'before entry',
   },
   {

@@ -1,4 +1,5 @@
 import { hex } from '../../bits/index.ts';
+import type { PageRequest } from '../../iommufd/index.ts';
 import type { InspectedRecord, Inspection } from '../../machine/index.ts';
 import { steLayout } from '../layout/index.ts';
 import { inspectGuest, inspectGuestDevice, virtualRegisters } from './inspect-guest.ts';
@@ -30,7 +31,10 @@ export function inspect(p: Parts, id: string, part: Part): Inspection | null {
     case 'object':
       return {
         ...base,
-        facts: object.refs.map((r) => fact(r.label ?? 'reference', r.to.replace('kernel.obj.', 'object '))),
+        facts: [
+          ...object.refs.map((r) => fact(r.label ?? 'reference', r.to.replace('kernel.obj.', 'object '))),
+          ...pageFaults(p, id),
+        ],
         records: nestedSte(p, id),
       };
     case 'hardware':
@@ -44,6 +48,26 @@ const deviceFact = (d: { vsid: number; name: string; vdevice: number; devid: num
     d.name,
     d.vdevice ? `vDEVICE ${d.vdevice}, DEVICE ${d.devid}` : `DEVICE ${d.devid}, no vDEVICE yet`,
   );
+
+/** The page requests in a fault queue: those that nobody has read, and those that wait for an answer, by their cookie. */
+function pageFaults(p: Parts, id: string): Base['facts'] {
+  const o = p.iommufd.object(id);
+  if (o?.type !== 'FAULT') return [];
+  const one = (name: string, device: number, r: PageRequest) =>
+    fact(
+      name,
+      `DEVICE ${device}${r.pasid === null ? '' : ` PASID ${r.pasid}`} at ${hex(r.address)}`,
+      `group ${r.group}${r.last ? ', last of it' : ''}; wants ${permText(r.perm)}`,
+    );
+  return [
+    ...o.deliver.flatMap((g) => g.requests.map((r) => one('not read yet', g.device, r))),
+    ...[...o.response].flatMap(([cookie, g]) => g.requests.map((r) => one(`cookie ${cookie}`, g.device, r))),
+  ];
+}
+
+/** enum iommu_hwpt_pgfault_perm. */
+const permText = (perm: number): string =>
+  ['read', 'write', 'execute', 'privileged'].filter((_, i) => (perm >> i) & 1).join(', ') || 'nothing';
 
 /** The vSTE words that a nested page table was made with. */
 function nestedSte(p: Parts, id: string): InspectedRecord[] {

@@ -32,7 +32,7 @@ export const machineDeviations: readonly VmmDeviation[] = [
     rule: 'resetsRegisters',
     about:
       'Registers keep their values over a machine reset, so firmware runs with SMMUEN set and the old stream table (QEMU until ' +
-      '43530095e1, 2022).',
+      '43530095e1, 2022). Seen only where a machine that has run is reset; a document’s machine is reset before its guest boots.',
     instead: () => false,
   },
   {
