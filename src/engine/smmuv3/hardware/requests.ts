@@ -298,7 +298,7 @@ export class DeviceRequests {
 
   private ended(d: PciDevice, action: StallAction): DmaOutcome {
     const raz = action === 'terminate';
-    const why = raz ? 'software ended it: reads as zero, writes are ignored' : 'aborted by software';
+    const why = raz ? 'software ended it: reads as zero, writes are ignored' : 'ended by software';
     return { ...this.aborted(d, 'none', 0, why), ...(raz && { raz: true }) };
   }
 

@@ -128,20 +128,20 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
     const id = deviceId(d);
     const stalls = waiting.filter((s) => s.device === d.name);
     const groups = d.pri.waiting();
+    const waits =
+      stalls.length > 0
+        ? `stalled STAG ${stalls.map((s) => s.stag).join(', ')}`
+        : groups.length > 0
+          ? `waits for PRG ${groups.map((g) => g.group).join(', ')}`
+          : '';
     add({
       id,
       type: 'device',
       title: d.name,
       device: d.name,
-      lines: [
-        ridText(d.rid),
-        // One line always: a box that grows in the middle of a step would push what stands below it.
-        stalls.length > 0
-          ? `stalled STAG ${stalls.map((s) => s.stag).join(', ')}`
-          : groups.length > 0
-            ? `waits for PRG ${groups.map((g) => g.group).join(', ')}`
-            : atsText(d),
-      ],
+      // Two lines always: a box that grows in the middle of a step would push what stands below it. Where there is room
+      // for one, waiting tells more than a number.
+      lines: waits === '' ? [ridText(d.rid), atsText(d)] : [waits, ridText(d.rid)],
       refs: probed ? [{ to: physicalSteId(u, d.rid) }] : [],
       ...(d.atsCapable ? { cache: cacheOf(d.atc, staleIn(id)) } : {}),
     });
