@@ -14,9 +14,10 @@ export function takeText(app: AppStore, text: string, name: string): void {
     app.showDialog({ kind: 'log', text });
     return;
   }
-  app.withChecks(`Opening ${name}`, () => {
+  const open = (): void => {
     if (app.open(text, name) && isDocument) app.setSettings({ panel: 'steps' });
-  });
+  };
+  app.withChecks(`Opening ${name}`, open, text);
 }
 
 export async function takeFile(app: AppStore, file: File): Promise<void> {

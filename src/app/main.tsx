@@ -1,4 +1,5 @@
 import { createRoot } from 'react-dom/client';
+import { loadVendors } from '../engine/machine/vendors.ts';
 import { scenarios } from '../library/index.ts';
 import { createAppStore } from '../store/index.ts';
 import { AppContext } from './context.ts';
@@ -8,12 +9,14 @@ import './index.css';
 import { listenToKeys } from './keys.ts';
 import { Broken } from './shell/Broken.tsx';
 import { Shell } from './shell/Shell.tsx';
-import { startApp } from './start.ts';
+import { firstVendors, startApp } from './start.ts';
 import { takeDrops } from './take.ts';
 import { applyTheme } from './theme.ts';
 
 // Asked for first: it comes while the page is drawn.
 const session = import('../store/session.ts');
+// What fails here is said when the document is opened.
+loadVendors(firstVendors(scenarios)).catch(() => {});
 
 const app = createAppStore();
 watchIdle(app);

@@ -1,12 +1,13 @@
+import { vendorsIn } from '../engine/machine/vendors.ts';
 import type { LibraryScenario } from '../library/index.ts';
 import {
   type AppStore,
   hashToPlace,
-  hasSaved,
   keepSaved,
   placeToHash,
   readSaved,
   type Storage,
+  savedText,
 } from '../store/index.ts';
 import { busy } from './idle.ts';
 
@@ -37,9 +38,26 @@ function quiet(ms: number): (run: () => void) => void {
   };
 }
 
+/** The vendors that the first document will need, so that they can come while the rest of the page does. */
+export function firstVendors(library: readonly LibraryScenario[]): readonly string[] {
+  const { scenario } = hashToPlace(location.hash);
+  const asked = library.find((s) => s.id === scenario)?.iommu;
+  const past = savedText(tabStorage);
+  return asked !== undefined && past === null ? [asked] : vendorsIn(past ?? library[0]?.iommu ?? '');
+}
+
+/** The scenario of another vendor that asks the same question, else the first one that it has. */
+export const counterpart = (
+  library: readonly LibraryScenario[],
+  iommu: string,
+  title: string | undefined,
+): LibraryScenario | undefined =>
+  library.find((s) => s.iommu === iommu && s.title === title) ?? library.find((s) => s.iommu === iommu);
+
 export async function openScenario(app: AppStore, s: LibraryScenario): Promise<boolean> {
   try {
-    return app.openDocument(await busy(s.load()), s.id);
+    const [document] = await busy(Promise.all([s.load(), app.engine().load(s.iommu)]));
+    return app.openDocument(document, s.id);
   } catch (e) {
     app.notify('error', `Scenario "${s.title}" could not be loaded`, [e instanceof Error ? e.message : String(e)]);
     return false;
@@ -49,7 +67,8 @@ export async function openScenario(app: AppStore, s: LibraryScenario): Promise<b
 /** Brings back what was open, goes where the address bar says, and from then on keeps both up to date. */
 export async function startApp(app: AppStore, library: readonly LibraryScenario[]): Promise<void> {
   const state = app.store.getState;
-  const checks = hasSaved(tabStorage) ? await busy(app.engine().loadChecks()) : null;
+  const past = savedText(tabStorage);
+  const checks = past === null ? null : await busy(app.engine().loadChecks(past));
   const saved = readSaved(tabStorage, checks);
   app.setSettings(saved.settings);
   if (saved.refused.length > 0)

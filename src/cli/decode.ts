@@ -1,4 +1,5 @@
 import { serializeDocument } from '../engine/document/index.ts';
+import { loadVendors } from '../engine/machine/vendors.ts';
 import type { DecodedLog, LogRecord } from '../logs/index.ts';
 import { decodeLog, scenarioOf } from '../logs/index.ts';
 import { InputError } from './io.ts';
@@ -36,6 +37,7 @@ interface DecodeIo {
 
 /** Writes the document of a dump. @returns the exit status */
 async function writeScenario(log: DecodedLog, file: string, io: DecodeIo): Promise<number> {
+  await loadVendors();
   const scenario = scenarioOf(log);
   if (!scenario.ok) {
     io.err(`decode: no scenario: ${scenario.why}\n`);

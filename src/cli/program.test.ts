@@ -5,7 +5,12 @@ import { program } from './program.ts';
 
 vi.mock('../engine/machine/vendors.ts', async () => {
   const fake = await import('../engine/document/fixtures/fake-vendor.ts');
-  return { vendors: [fake.fakeVendor], findVendor: fake.findFake };
+  return {
+    modelled: [fake.fakeVendor],
+    findVendor: fake.findFake,
+    vendorsIn: () => [],
+    loadVendors: () => Promise.resolve(),
+  };
 });
 
 const document = (steps: object[], rest: object = {}): string =>

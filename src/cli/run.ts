@@ -1,5 +1,6 @@
 import { parseDocument, whyNotRunnable } from '../engine/document/authoring.ts';
 import { type ScenarioDocument, Session, type StepRecord } from '../engine/document/index.ts';
+import { loadVendors, vendorsIn } from '../engine/machine/vendors.ts';
 import { eventLine, eventToJson } from '../engine/trace/index.ts';
 import { InputError, type Io } from './io.ts';
 
@@ -79,6 +80,7 @@ async function runFile(file: string, options: Options, io: Io): Promise<number> 
     if (e instanceof InputError) return bad(e.message);
     throw e;
   }
+  await loadVendors(vendorsIn(text));
   const parsed = parseDocument(text);
   if (!parsed.ok) {
     const { path, message, line, column } = parsed.error;

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parseDocument } from '../engine/document/authoring.ts';
 import { Session } from '../engine/document/index.ts';
+import { loadVendors } from '../engine/machine/vendors.ts';
 import { scenarios } from './index.ts';
+
+await loadVendors();
 
 const open = async (load: () => Promise<unknown>): Promise<Session> => {
   const parsed = parseDocument(JSON.stringify(await load()));

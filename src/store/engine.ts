@@ -66,7 +66,11 @@ export interface Engine {
   serialize(document: Doc): string;
   /** Runs everything. @throws when a promise inside the engine is broken */
   start(document: Doc): Simulation;
-  /** Null until they were loaded: a page that only plays the library does without. */
-  checks(): Checks | null;
-  loadChecks(): Promise<Checks>;
+  /** Loads what is needed to run documents of a vendor. */
+  load(iommu: string): Promise<void>;
+  /**
+   * Null until they were loaded, with the vendors that `text` names: a page that only plays the library does without.
+   */
+  checks(text?: string): Checks | null;
+  loadChecks(text?: string): Promise<Checks>;
 }

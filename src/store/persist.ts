@@ -78,8 +78,8 @@ export interface Restored {
   readonly refused: readonly string[];
 }
 
-/** Whether there is a document of an earlier visit, which has to be checked before it is opened. */
-export const hasSaved = (storage: Storage): boolean => storage.getItem(historyKey) !== null;
+/** The documents of an earlier visit, which have to be checked before they are opened; null without any. */
+export const savedText = (storage: Storage): string | null => storage.getItem(historyKey);
 
 /**
  * What was saved, as far as it can be read. Never throws: a broken save must not keep the app from starting.

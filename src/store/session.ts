@@ -8,7 +8,7 @@ import {
   toStep,
 } from '../engine/document/index.ts';
 import type { Inspection, Platform, Scene, Vendor } from '../engine/machine/index.ts';
-import { findVendor } from '../engine/machine/vendors.ts';
+import { findVendor, loadVendors, vendorsIn } from '../engine/machine/vendors.ts';
 import type { Checks, Engine, Hazard, ObjectAction, Part, Simulation } from './engine.ts';
 import type { Place } from './place.ts';
 
@@ -116,9 +116,10 @@ export const createEngine = (find: FindVendor = findVendor): Engine => {
   return {
     serialize: serializeDocument,
     start: (document) => new SessionSimulation(document, find),
-    checks: () => checks,
-    loadChecks: async () => {
-      const { createChecks } = await import('./checks.ts');
+    load: (iommu) => loadVendors([iommu]),
+    checks: (text = '') => (vendorsIn(text).every((name) => find(name)) ? checks : null),
+    loadChecks: async (text = '') => {
+      const [{ createChecks }] = await Promise.all([import('./checks.ts'), loadVendors(vendorsIn(text))]);
       checks ??= createChecks(find);
       return checks;
     },

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { fakeVendor } from '../engine/document/fixtures/fake-vendor.ts';
+import { loadVendors } from '../engine/machine/vendors.ts';
 import type { Step } from './engine.ts';
 import { isEdited } from './history.ts';
 import { keepSaved, readSaved } from './persist.ts';
 import { endPlace, startPlace } from './place.ts';
 import { createEngine } from './session.ts';
 import { createAppStore } from './store.ts';
+
+await loadVendors();
 
 const engine = createEngine(() => fakeVendor);
 const checks = await engine.loadChecks();

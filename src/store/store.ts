@@ -101,16 +101,16 @@ export function createAppStore() {
     return showHistory(recordEdit(s.history, { ...entry, place: s.place }, s.place), place, more);
   };
 
-  /** Goes on with the checks, at once when they are there. */
-  const withChecks = (what: string, go: (checks: Checks) => void): void => {
-    const checks = engine().checks();
+  /** Goes on with the checks, and with the vendors that `text` names; at once when they are there. */
+  const withChecks = (what: string, go: (checks: Checks) => void, text = ''): void => {
+    const checks = engine().checks(text);
     if (checks) {
       go(checks);
       return;
     }
     set({ loading: get().loading + 1 });
     engine()
-      .loadChecks()
+      .loadChecks(text)
       .then(go, () =>
         notify('error', `${what} failed`, ['A part of the page could not be loaded. Is the server still there?']),
       )

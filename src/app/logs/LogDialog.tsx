@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'react';
 import type { Layout } from '../../engine/bits/index.ts';
-import { vendors } from '../../engine/machine/vendors.ts';
+import { loadedVendors } from '../../engine/machine/vendors.ts';
 import { decodeLog, type LogRecord } from '../../logs/index.ts';
 import { useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
@@ -33,7 +33,9 @@ const factText = (v: unknown): string => (v === null ? 'none' : typeof v === 'ob
 
 /** The layout of a record's raw words. */
 const layoutOf = (r: LogRecord): Layout | undefined =>
-  vendors.flatMap((v) => [...v.layouts, ...v.commands]).find((l) => l.id === r['layout']);
+  loadedVendors()
+    .flatMap((v) => [...v.layouts, ...v.commands])
+    .find((l) => l.id === r['layout']);
 
 const texts = (v: unknown): readonly string[] => (Array.isArray(v) ? v.map(String) : []);
 

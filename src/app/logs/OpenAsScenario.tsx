@@ -14,12 +14,13 @@ export function OpenAsScenario({ log }: { log: DecodedLog }) {
     }
     const { document } = scenario;
     const text = app.engine().serialize(document);
-    app.withChecks('Opening the dump', () => {
+    const show = (): void => {
       const end = { step: document.steps.length, event: Number.MAX_SAFE_INTEGER };
       if (!app.open(text, 'The pasted dump', null, end)) return;
       app.showDialog(null);
       app.setSettings({ panel: 'steps' });
-    });
+    };
+    app.withChecks('Opening the dump', show, text);
   };
   return (
     <section className="mt-2 rounded-lg border border-line p-3" aria-label="Scenario">

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { operationForms, parseDocument, validateOperation } from '../../engine/document/authoring.ts';
+import { loadVendors } from '../../engine/machine/vendors.ts';
 import { commandLayout, commandLayouts } from '../../engine/smmuv3/layout/index.ts';
 import { commandName, commandOf, initialValues, namesFor, readField, stepOfForm } from './form-values.ts';
+
+await loadVendors(['smmuv3']);
 
 const text = JSON.stringify({
   format: 'iommuscope/1',

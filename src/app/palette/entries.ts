@@ -1,3 +1,4 @@
+import { modelled } from '../../engine/machine/vendors.ts';
 import type { LibraryScenario } from '../../library/index.ts';
 import type { AppStore } from '../../store/index.ts';
 import { appCommands } from '../commands/app-commands.ts';
@@ -79,7 +80,13 @@ export function allEntries(app: AppStore, scenarios: readonly LibraryScenario[])
   for (const x of scenarios)
     out.push(
       entry(
-        { id: `scenario.${x.id}`, group: 'Scenarios', title: x.title, note: '', run: () => void openScenario(app, x) },
+        {
+          id: `scenario.${x.id}`,
+          group: 'Scenarios',
+          title: x.title,
+          note: modelled.find((v) => v.name === x.iommu)?.title ?? x.iommu,
+          run: () => void openScenario(app, x),
+        },
         x.about,
       ),
     );

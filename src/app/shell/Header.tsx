@@ -1,34 +1,42 @@
+import type { LibraryScenario } from '../../library/index.ts';
 import { isEdited, type Theme } from '../../store/index.ts';
 import { appCommand } from '../commands/app-commands.ts';
 import { keyText, runCommand } from '../commands/registry.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon, type IconName } from '../Icon.tsx';
+import { counterpart, openScenario } from '../start.ts';
 
 const later = 'Comes in a later version';
 const vendors = [
-  { id: 'smmuv3', title: 'Arm SMMUv3', short: 'SMMUv3' },
-  { id: 'vtd', title: 'Intel VT-d', short: 'VT-d' },
-  { id: 'amdvi', title: 'AMD-Vi', short: 'AMD-Vi' },
-  { id: 'compare', title: 'Compare', short: 'Compare' },
+  { id: 'smmuv3', title: 'Arm SMMUv3' },
+  { id: 'vtd', title: 'Intel VT-d' },
+  { id: 'amdvi', title: 'AMD-Vi' },
+  { id: 'compare', title: 'Compare' },
 ] as const;
 
-function VendorTabs() {
+/** Another vendor opens with its scenario of the same title, so that the two can be compared. */
+function VendorTabs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
+  const app = useAppStore();
   const vendor = useApp((s) => s.document?.platform.iommu ?? 'smmuv3');
+  const title = useApp((s) => s.document?.title);
   return (
     <ul aria-label="Architecture" className="hidden items-center gap-1 lg:flex">
       {vendors.map((v) => {
         const on = v.id === vendor;
+        const to = on ? undefined : counterpart(scenarios, v.id, title);
+        const off = !on && !to;
         return (
           <li key={v.id}>
             <button
               type="button"
               aria-current={on ? 'true' : undefined}
-              aria-disabled={on ? undefined : true}
-              title={on ? undefined : `${v.title}: ${later.toLowerCase()}`}
+              aria-disabled={off || undefined}
+              title={off ? `${v.title}: ${later.toLowerCase()}` : to && `${v.title}: ${to.title}`}
+              onClick={() => to && void openScenario(app, to)}
               className={`btn ${on ? 'border-accent bg-accent-soft font-semibold text-accent-ink' : 'border-transparent bg-transparent'}`}
             >
               {v.title}
-              {!on && <span className="text-2xs text-ink-3">later</span>}
+              {off && <span className="text-2xs text-ink-3">later</span>}
             </button>
           </li>
         );
@@ -93,7 +101,7 @@ function BrokenRules() {
   );
 }
 
-export function Header() {
+export function Header({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
   const app = useAppStore();
   const title = useApp((s) => s.document?.title ?? (s.started ? 'No document' : ''));
   const edited = useApp((s) => isEdited(s.history));
@@ -120,7 +128,7 @@ export function Header() {
           <CommandButton id="edit.redo" label="Redo" icon="redo" />
         </div>
       </div>
-      <VendorTabs />
+      <VendorTabs scenarios={scenarios} />
       <div className="flex min-w-0 flex-1 items-center justify-end gap-1.5 max-[860px]:justify-start">
         <button
           type="button"

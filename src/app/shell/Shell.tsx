@@ -1,3 +1,4 @@
+import { loadVendors } from '../../engine/machine/vendors.ts';
 import type { LibraryScenario } from '../../library/index.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { InspectorPanel } from '../inspector/InspectorPanel.tsx';
@@ -12,7 +13,11 @@ import { Notices } from './Notices.tsx';
 
 const Palette = late(() => import('../palette/Palette.tsx').then((m) => m.Palette));
 const KeysDialog = late(() => import('./KeysDialog.tsx').then((m) => m.KeysDialog));
-const LogDialog = late(() => import('../logs/LogDialog.tsx').then((m) => m.LogDialog));
+const LogDialog = late(async () => {
+  // A log can be of any vendor.
+  const [m] = await Promise.all([import('../logs/LogDialog.tsx'), loadVendors()]);
+  return m.LogDialog;
+});
 const OperationDialog = late(() => import('../operations/OperationDialog.tsx').then((m) => m.OperationDialog));
 const CutDialog = late(() => import('./CutDialog.tsx').then((m) => m.CutDialog));
 
@@ -37,7 +42,7 @@ export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) 
   const strip = useApp((s) => s.settings.stripOpen);
   return (
     <div className="shell" data-inspector={inspector} data-strip={strip}>
-      <Header />
+      <Header scenarios={scenarios} />
       <LeftPanel scenarios={scenarios} />
       <main className="shell-main" aria-label="Topology">
         <TopologyPane />

@@ -1,7 +1,10 @@
 import { performance } from 'node:perf_hooks';
 import { checkScenario } from '../../engine/document/authoring.ts';
 import { Session } from '../../engine/document/index.ts';
+import { loadVendors } from '../../engine/machine/vendors.ts';
 import type { MeasuredBenchmark } from '../bench.ts';
+
+await loadVendors(['smmuv3']);
 
 /** Steps of the document that is measured: a page is mapped, used three times, unmapped, over and over. */
 const STEPS = 10_000;

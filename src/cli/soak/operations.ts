@@ -1,7 +1,9 @@
 import { checkScenario, validateOperation } from '../../engine/document/authoring.ts';
 import { Session } from '../../engine/document/index.ts';
-import { findVendor } from '../../engine/machine/vendors.ts';
+import { findVendor, loadVendors } from '../../engine/machine/vendors.ts';
 import type { Random } from './random.ts';
+
+await loadVendors(['smmuv3']);
 
 /** Random operations of whole machines through the session, correct ones and others. */
 

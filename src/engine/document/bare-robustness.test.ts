@@ -1,7 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { loadVendors } from '../machine/vendors.ts';
 import { parseDocument } from './authoring.ts';
 import { Session } from './index.ts';
+
+await loadVendors(['smmuv3']);
 
 /** A bare SMMU whose tables, queues and registers hold anything at all, and devices that use it. */
 const hex = (n: number | bigint): string => `0x${n.toString(16)}`;

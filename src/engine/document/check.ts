@@ -1,6 +1,6 @@
 import { guestOf, iommuOf, viommuOf } from '../machine/units.ts';
 import type { Vendor } from '../machine/vendor.ts';
-import { vendors } from '../machine/vendors.ts';
+import { modelled } from '../machine/vendors.ts';
 import { Addressees } from './addressee.ts';
 import { checkStep, namesOf, type StepContext } from './check-step.ts';
 import type { Path } from './json.ts';
@@ -190,7 +190,7 @@ export function notModelled(doc: ScenarioDocument, vendor: Vendor | null): Probl
   if (!vendor)
     return {
       path: ['platform', 'iommu'],
-      expected: `an IOMMU that is modelled (${vendors.map((v) => v.name).join(', ') || 'none is so far'})`,
+      expected: `an IOMMU that is modelled (${modelled.map((v) => v.name).join(', ') || 'none is so far'})`,
       found: `"${p.iommu}", which is not modelled yet`,
     };
   return undefined;

@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { loadVendors } from '../machine/vendors.ts';
 import { parseDocument } from './authoring.ts';
 import { Session } from './index.ts';
 import type { Step } from './operations.ts';
+
+await loadVendors(['smmuv3']);
 
 /**
  * Whatever a person puts into tables, queues and registers of a running machine, and whatever is done then: the engine

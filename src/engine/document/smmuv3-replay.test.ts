@@ -1,10 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { loadVendors } from '../machine/vendors.ts';
 import { eventToJson } from '../trace/index.ts';
 import type { Step } from './operations.ts';
 import { checkScenario } from './parse.ts';
 import type { ScenarioDocument } from './schema.ts';
 import { Session, type SessionLimits } from './session.ts';
+
+await loadVendors(['smmuv3']);
 
 /** The rules of replay, on the modelled machine instead of a toy: its saved state must be whole. */
 

@@ -5,9 +5,12 @@ import { describe, expect, test } from 'vitest';
 import { encode } from '../../engine/bits/index.ts';
 import { parseDocument } from '../../engine/document/authoring.ts';
 import { type ScenarioDocument, Session, serializeDocument } from '../../engine/document/index.ts';
+import { loadVendors } from '../../engine/machine/vendors.ts';
 import { cdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
 import { addressed, bare } from '../fixtures/dump-forms.ts';
 import { decodeLog, scenarioOf } from '../index.ts';
+
+await loadVendors(['smmuv3']);
 
 type Words = Map<number, bigint>;
 

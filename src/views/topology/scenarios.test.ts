@@ -3,6 +3,7 @@ import { crowdedAt } from '../../engine/analysis/index.ts';
 import { parseDocument } from '../../engine/document/authoring.ts';
 import { Session } from '../../engine/document/index.ts';
 import type { Scene } from '../../engine/machine/index.ts';
+import { loadVendors } from '../../engine/machine/vendors.ts';
 import { scenarios } from '../../library/index.ts';
 import { goneObjects, rowMarks } from './fates.ts';
 import { faults } from './fixtures/faults.ts';
@@ -12,6 +13,8 @@ import { motionOf } from './motion.ts';
 import { everInColumns, foldEvents, foldedAtFirst, foldSections, sectionsOf } from './sections.ts';
 import { reserveSlots } from './slots.ts';
 import { withHazards } from './stale.ts';
+
+await loadVendors(['smmuv3']);
 
 /** Moments of each step that are looked at. */
 const samples = 5;

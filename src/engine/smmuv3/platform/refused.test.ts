@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { Session } from '../../document/index.ts';
 import { parseDocument } from '../../document/parse.ts';
+import { loadVendors } from '../../machine/vendors.ts';
+
+await loadVendors(['smmuv3']);
 
 /** A document of one device with these features and what the device is beside. */
 const document = (features: object, device: object = {}, more: object = {}): string =>

@@ -1,7 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Session, type Step } from '../../document/index.ts';
+import { loadVendors } from '../../machine/vendors.ts';
 import { documents } from './fixtures/documents.ts';
+
+await loadVendors(['smmuv3']);
 
 /** A state or a trace as text: two that differ anywhere differ as text. */
 const text = (v: unknown): string => JSON.stringify(v, (_, x) => (typeof x === 'bigint' ? `${x}n` : x));

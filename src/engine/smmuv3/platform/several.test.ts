@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { checkScenario } from '../../document/authoring.ts';
 import { keepsPromises } from '../../document/fixtures/platform-promises.ts';
 import { Session } from '../../document/index.ts';
+import { loadVendors } from '../../machine/vendors.ts';
 import { documents } from './fixtures/documents.ts';
+
+await loadVendors(['smmuv3']);
 
 function play(document: unknown): Session {
   const r = checkScenario(document);

@@ -1,6 +1,9 @@
 import { bytesToWords, wordsToBytes } from '../../bits/index.ts';
 import { checkScenario, validateOperation } from '../../document/authoring.ts';
 import { Session, type Step, type StepRecord } from '../../document/index.ts';
+import { loadVendors } from '../../machine/vendors.ts';
+
+await loadVendors(['smmuv3']);
 
 const hex = (n: bigint | number): string => `0x${n.toString(16)}`;
 const bytes = (words: readonly bigint[]): string => Buffer.from(wordsToBytes(words)).toString('hex');

@@ -1,10 +1,13 @@
 import { checkScenario } from '../../document/authoring.ts';
 import { type ScenarioDocument, Session, type SessionLimits } from '../../document/index.ts';
 import type { Platform } from '../../machine/index.ts';
+import { loadVendors } from '../../machine/vendors.ts';
 import type { Memory } from '../../memory/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import type { Smmu } from '../hardware/index.ts';
 import type { Smmuv3Platform } from '../platform/platform.ts';
+
+await loadVendors(['smmuv3']);
 
 /** Random documents of whole machines: what guest, VMM and devices do, in any order, through the session's interface. */
 
