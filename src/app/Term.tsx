@@ -1,12 +1,14 @@
 import { useId, useState } from 'react';
-import { explainTerm } from './glossary.ts';
+import { useApp } from './context.ts';
+import { explainTerm } from './glossary/index.ts';
 
 /**
  * A term that explains itself on hover and on focus, in one sentence with its source. Words without an entry are plain
  * text.
  */
 export function Term({ term, children }: { term: string; children?: string }) {
-  const entry = explainTerm(term);
+  const vendor = useApp((s) => s.document?.platform.iommu ?? '');
+  const entry = explainTerm(term, vendor);
   const id = useId();
   const [at, setAt] = useState<{ left: number; top: number; above: boolean } | null>(null);
   if (!entry) return <>{children ?? term}</>;

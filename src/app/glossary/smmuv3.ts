@@ -1,14 +1,10 @@
-/** What a term on screen means, in one sentence, and where that is defined. */
-export interface GlossaryEntry {
-  readonly text: string;
-  readonly source: string;
-}
+import type { Glossary } from './entry.ts';
 
 const smmu = (section: string): string => `Arm IHI 0070, ${section}`;
 const uapi = (what: string): string => `Linux include/uapi/linux/iommufd.h, ${what}`;
 
-/** Keys are the terms as they stand on screen; look them up with `explainTerm`. */
-const entries: Readonly<Record<string, GlossaryEntry>> = {
+/** Terms of Arm SMMUv3, and what common ones mean there. */
+export const smmuv3Terms: Glossary = {
   STE: {
     text: 'Stream table entry: 64 bytes that tell the SMMU how to treat the transactions of one StreamID.',
     source: smmu('5.2'),
@@ -36,10 +32,6 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   SubstreamID: {
     text: 'Selects one of several stage-1 contexts of a stream; for a PCI device it is the PASID.',
     source: smmu('3.2'),
-  },
-  PASID: {
-    text: 'Process address space id: a prefix of a PCI request that selects one of several address spaces of the device.',
-    source: 'PCI Express Base Specification, "Process Address Space ID (PASID)"',
   },
   VMID: {
     text: 'Tag of cached translations that tells stage-2 address spaces apart; the host owns it, a guest never chooses it.',
@@ -73,18 +65,6 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
     text: 'Address translation cache inside a device that uses ATS; only the device answers from it, and only ATC_INV empties it.',
     source: 'PCI Express Base Specification, "Address Translation Services (ATS)"',
   },
-  ATS: {
-    text: 'Address translation services: a device asks the IOMMU for translations and caches them in its ATC.',
-    source: 'PCI Express Base Specification, "Address Translation Services (ATS)"',
-  },
-  PRI: {
-    text: 'Page request interface: a device asks for a page to be made present.',
-    source: 'PCI Express Base Specification, "Page Request Services"',
-  },
-  PRG: {
-    text: 'Page request group: requests that a device makes together; one response with the index of the group answers all.',
-    source: 'PCI Express Base Specification, "Page Request Services"',
-  },
   STAG: {
     text: 'Number by which the SMMU knows a stalled access: the event carries it, CMD_RESUME names it again.',
     source: smmu('4.7.1 and 7.3'),
@@ -101,14 +81,6 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
     text: 'Hardware translation table update: the SMMU itself sets the access flag and the dirty state of a descriptor.',
     source: smmu('3.13'),
   },
-  FAULT: {
-    text: "iommufd's queue of page requests: user space reads them from its file and writes the answers to it.",
-    source: uapi('struct iommu_fault_alloc'),
-  },
-  'page requests': {
-    text: 'Requests of the device to make a page present that have not been answered yet.',
-    source: 'PCI Express Base Specification, "Page Request Services"',
-  },
   PRIQ: {
     text: 'PRI queue: a ring in memory where the SMMU puts the page requests of devices.',
     source: smmu('3.5 and 8'),
@@ -116,18 +88,6 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
   process: {
     text: "A process of the guest whose address space a device shares; a PASID's context descriptor points at its page table.",
     source: 'Linux drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-sva.c',
-  },
-  RID: {
-    text: 'Requester id of a PCI function: bus, device and function number, 16 bits.',
-    source: 'PCI Express Base Specification, "Transaction Descriptor"',
-  },
-  vRID: {
-    text: 'The requester id under which the guest sees the device.',
-    source: uapi('struct iommu_vdevice_alloc, virt_id'),
-  },
-  IOVA: {
-    text: 'I/O virtual address: the address that a device puts on the bus.',
-    source: 'Linux Documentation/userspace-api/iommufd.rst',
   },
   IPA: {
     text: "Intermediate physical address: stage 1's output and stage 2's input; seen from the guest, its physical address.",
@@ -137,33 +97,9 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
     text: 'Guest physical address; in SMMU terms the intermediate physical address (IPA).',
     source: smmu('3.4'),
   },
-  IOAS: {
-    text: 'I/O address space: an iommufd object that holds the mappings of IOVA (here guest physical address) to user memory.',
-    source: uapi('struct iommu_ioas_alloc'),
-  },
-  HWPT: {
-    text: 'Hardware page table: an iommufd object that stands for one translation that a device can be attached to.',
-    source: uapi('struct iommu_hwpt_alloc'),
-  },
-  HWPT_PAGING: {
-    text: "A hardware page table that the kernel fills from an IOAS; as a nesting parent it is the guest's stage 2.",
-    source: uapi('IOMMU_HWPT_ALLOC_NEST_PARENT'),
-  },
-  HWPT_NESTED: {
-    text: "A hardware page table whose stage 1 is the guest's own table, on top of a nesting parent.",
-    source: uapi('struct iommu_hwpt_alloc'),
-  },
   VIOMMU: {
     text: "iommufd's object for one slice of a physical IOMMU that a guest sees as its own; it holds the VMID and the vDEVICEs.",
     source: uapi('struct iommu_viommu_alloc'),
-  },
-  VDEVICE: {
-    text: "iommufd's object that ties a device's id in the guest to its physical one, within a vIOMMU.",
-    source: uapi('struct iommu_vdevice_alloc'),
-  },
-  VEVENTQ: {
-    text: "iommufd's queue through which a VMM reads the events of its vIOMMU.",
-    source: uapi('struct iommu_veventq_alloc'),
   },
   'S1 tables': {
     text: "The guest's stage-1 page tables: from the device's address (IOVA) to guest physical addresses (IPA).",
@@ -193,37 +129,9 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
     text: "iommufd's object for one slice of a physical IOMMU that a guest sees as its own; it holds the VMID and the vDEVICEs.",
     source: uapi('struct iommu_viommu_alloc'),
   },
-  vDEVICE: {
-    text: "iommufd's object that ties a device's id in the guest to its physical one, within a vIOMMU.",
-    source: uapi('struct iommu_vdevice_alloc'),
-  },
-  vEVENTQ: {
-    text: "iommufd's queue through which a VMM reads the events of its vIOMMU.",
-    source: uapi('struct iommu_veventq_alloc'),
-  },
-  DEVICE: {
-    text: 'A physical device that was bound to iommufd through its VFIO file descriptor.',
-    source: 'Linux include/uapi/linux/vfio.h, VFIO_DEVICE_BIND_IOMMUFD',
-  },
   vSMMU: {
     text: 'The SMMUv3 that the VMM shows to the guest: registers are emulated, tables and commands are passed on to the kernel.',
     source: 'Linux Documentation/userspace-api/iommufd.rst',
-  },
-  'VM exit': {
-    text: 'The guest does something that the VMM must handle; the virtual CPU stops until it has.',
-    source: 'Linux Documentation/virt/kvm/api.rst, KVM_EXIT_MMIO',
-  },
-  hazard: {
-    text: 'A cached entry that a fresh walk of the tables would not give any more: an invalidation is missing.',
-    source: 'iommuscope compares every cached entry with a fresh walk after each step',
-  },
-  'VM exits': {
-    text: 'How often the guest stopped in this step because the VMM had to handle an access.',
-    source: 'counted by the trace: trapped accesses',
-  },
-  ioctls: {
-    text: 'Calls into the kernel in this step.',
-    source: 'counted by the trace: calls on /dev/iommu and VFIO device files',
   },
   commands: {
     text: 'Commands that the physical SMMU consumed in this step, CMD_SYNC included.',
@@ -233,21 +141,8 @@ const entries: Readonly<Record<string, GlossaryEntry>> = {
     text: 'CMD_SYNCs that the physical SMMU completed in this step: each makes the driver wait.',
     source: smmu('4.7'),
   },
-  dropped: {
-    text: 'Cache entries that this step removed.',
-    source: 'counted by the trace: removals from every cache',
-  },
-  'still valid': {
-    text: 'Of the dropped entries, those that a fresh walk would give again: they cost a walk and gained nothing.',
-    source: 'compared with a fresh walk at the removal',
-  },
   reads: {
     text: 'Memory accesses of table walks in this step.',
     source: 'counted by the trace: reads of STEs, CDs and page-table entries',
   },
 };
-
-/** The entry of a term, or of its singular; undefined for words that need none. */
-export function explainTerm(term: string): GlossaryEntry | undefined {
-  return entries[term] ?? entries[term.replace(/s$/, '')];
-}
