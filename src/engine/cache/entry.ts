@@ -8,7 +8,7 @@ export interface EntryData {
   attr: number;
   /** Level of the leaf, or of the table for walk entries. */
   level: number;
-  /** Log2 of the granule that the entry was loaded with. */
+  /** Log2 of the granule that the entry was loaded with, or another small number by which its owner's removals select. */
   granule: number;
   /** StreamID and SSID (-1: none) of the transaction that filled it. */
   sid: number;

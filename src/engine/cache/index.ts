@@ -22,4 +22,7 @@ export {
   SSID,
   UID,
 } from './entry.ts';
+export { PendingFills } from './pending-fills.ts';
+export { inputOf, outputOf, sizeText } from './text.ts';
 export { TranslationCache } from './translation-cache.ts';
+export { SAME, type Verdict } from './verdict.ts';

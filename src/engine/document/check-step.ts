@@ -84,10 +84,12 @@ function checkExpect(expect: Values | undefined, path: Path, a: Addressees): Pro
 
 /** Names and fields that only the vendor knows. */
 function checkVendor(step: Values, path: Path, vendor: Vendor): Problem | undefined {
+  for (const [field, why] of Object.entries(vendor.lacks?.operations?.[String(step['do'])] ?? {}))
+    if (step[field] !== undefined) return { path: [...path, field], expected: `no "${field}": ${why}` };
   if (step['do'] === 'guest.invalidate' && step['command'])
     return checkCommand(step['command'] as Values, [...path, 'command'], vendor);
   if (step['do'] === 'guest.invalidate' && step['bytes'] !== undefined) {
-    const sizes = [...new Set(vendor.commands.map((l) => l.words * 8))].sort((a, b) => a - b);
+    const sizes = vendor.commandSizes ?? [...new Set(vendor.commands.map((l) => l.words * 8))].sort((a, b) => a - b);
     if (sizes.length && !sizes.includes(String(step['bytes']).length / 2))
       return { path: [...path, 'bytes'], expected: `a command of ${sizes.join(' or ')} bytes` };
   }

@@ -16,7 +16,7 @@ import type { ScenarioDocument } from './schema.ts';
  * @returns the first problem in the document's order
  */
 export function checkDocument(doc: ScenarioDocument, vendor: Vendor | null): Problem | undefined {
-  return checkPlatform(doc, vendor) ?? checkDevices(doc) ?? checkSteps(doc, vendor);
+  return checkPlatform(doc, vendor) ?? checkDevices(doc, vendor) ?? checkSteps(doc, vendor);
 }
 
 function twice(values: readonly (string | number)[], path: (i: number) => Path, what: string): Problem | undefined {
@@ -31,7 +31,7 @@ function twice(values: readonly (string | number)[], path: (i: number) => Path, 
 function checkPlatform(doc: ScenarioDocument, vendor: Vendor | null): Problem | undefined {
   const p = doc.platform;
   for (const [name, v] of Object.entries(p.policy ?? {})) {
-    const expected = v === undefined ? undefined : policyProblem(name, v);
+    const expected = v === undefined ? undefined : policyProblem(name, v, vendor?.policies);
     if (expected) return { path: ['platform', 'policy', name], expected };
   }
   if (vendor) {
@@ -95,7 +95,7 @@ function checkMemory(doc: ScenarioDocument): Problem | undefined {
   return undefined;
 }
 
-function checkDevices(doc: ScenarioDocument): Problem | undefined {
+function checkDevices(doc: ScenarioDocument, vendor: Vendor | null): Problem | undefined {
   const devices = doc.devices ?? [];
   const spec = platformSpec(doc);
   const specs = deviceSpecs(doc);
@@ -105,6 +105,10 @@ function checkDevices(doc: ScenarioDocument): Problem | undefined {
       return unknownName(['devices', i, 'iommu'], 'a name in platform.iommus', d.iommu, spec.iommus);
     if (d.guest !== undefined && !guests.includes(d.guest))
       return unknownName(['devices', i, 'guest'], 'a name in platform.guests', d.guest, guests);
+    for (const [field, why] of Object.entries(vendor?.lacks?.devices ?? {})) {
+      const v = (d as Readonly<Record<string, unknown>>)[field];
+      if (v !== undefined && v !== false) return { path: ['devices', i, field], expected: `no "${field}": ${why}` };
+    }
     if (d.stall && d.ats)
       return {
         path: ['devices', i, 'ats'],

@@ -12,6 +12,9 @@ export const backings = { '4KiB': 4096, '2MiB': 2 ** 21, '1GiB': 2 ** 30 } as co
 /** Name of a guest that is the only one and has none. */
 const onlyGuest = 'guest';
 
+/** What the kernel calls a unit, before its number; another IOMMU's units have its own name. */
+const unitWords: Readonly<Record<string, string>> = { smmuv3: 'smmu', vtd: 'dmar' };
+
 const bytes = (v: string | number | undefined, otherwise: number): number =>
   v === undefined ? otherwise : Number(toBigint(v) ?? BigInt(otherwise));
 
@@ -31,7 +34,7 @@ export function platformSpec(doc: ScenarioDocument): PlatformSpec {
     iommu: p.iommu,
     features: { ...p.features },
     memory,
-    iommus: p.iommus ?? [`${p.iommu === 'smmuv3' ? 'smmu' : p.iommu}0`],
+    iommus: p.iommus ?? [`${unitWords[p.iommu] ?? p.iommu}0`],
     guest: guests[0]!,
     guests,
     policy: Object.fromEntries(

@@ -55,9 +55,17 @@ export const policies = {
   },
 } as const satisfies Readonly<Record<string, Policy>>;
 
-/** @returns why a policy cannot have this value now, undefined when it can */
-export function policyProblem(name: string, value: string | number): string | undefined {
+/**
+ * @param own what a vendor's kernel does today where that is another value than the format's default
+ * @returns why a policy cannot have this value now, undefined when it can
+ */
+export function policyProblem(
+  name: string,
+  value: string | number,
+  own: Readonly<Record<string, string>> = {},
+): string | undefined {
   const p: Policy | undefined = Object.hasOwn(policies, name) ? policies[name as keyof typeof policies] : undefined;
-  if (!p || p.modelled || p.values === 'count' || value === p.default) return undefined;
-  return `${JSON.stringify(p.default)}: the alternative ${JSON.stringify(value)} is not modelled yet`;
+  const built = (Object.hasOwn(own, name) ? own[name] : undefined) ?? p?.default;
+  if (!p || p.modelled || p.values === 'count' || value === built) return undefined;
+  return `${JSON.stringify(built)}: the alternative ${JSON.stringify(value)} is not modelled yet`;
 }

@@ -12,7 +12,7 @@ const NO_CLEAR = 1;
 /** A bitmap of more bits is refused: no process has room for it. */
 const MAX_BITS = 2 ** 24;
 
-/** IOMMU_HWPT_SET_DIRTY_TRACKING. Switching it on forgets what was written before; hardware tracks all the time. */
+/** IOMMU_HWPT_SET_DIRTY_TRACKING (iopt_set_dirty_tracking). Switching it on forgets what was written before. */
 export function* setDirtyTracking(k: Kernel, ctx: Context, a: IoctlArgs): Op<IoctlResult> {
   const flags = a.num('flags');
   if (flags & ~ENABLE) return failed('EOPNOTSUPP');
@@ -24,7 +24,9 @@ export function* setDirtyTracking(k: Kernel, ctx: Context, a: IoctlArgs): Op<Ioc
     const r = yield* k.driver.readDirty(hwpt.domain, all.map(stretch), true);
     if (r.errno !== '0') return failed(r.errno);
   }
-  return { errno: '0', out: {} };
+  const set = k.driver.setDirtyTracking?.(hwpt.domain, (flags & ENABLE) !== 0);
+  const errno = set ? yield* set : '0';
+  return errno === '0' ? { errno, out: {} } : failed(errno);
 }
 
 /**

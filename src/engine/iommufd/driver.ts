@@ -22,7 +22,7 @@ export interface DriverDevice {
   readonly name: string;
   /** IOMMU group number. */
   readonly group: number;
-  /** Instance of the IOMMU in front of it. */
+  /** Domains fit devices of the same number only: the instance of the IOMMU in front of it, or 0 where a domain may span several. */
   readonly iommu: number;
   /** log2 of the number of PASIDs enabled, 0: none. */
   readonly maxPasidLog2: number;
@@ -107,9 +107,9 @@ export interface IommuDriver {
   block(device: string): Op<void>;
   /** DMA ownership returns to the kernel: the device goes to its default domain. */
   release(device: string): Op<void>;
-  /** attach_dev, also used to replace; on an error the old attachment stays. */
+  /** attach_dev, also used to replace. What is left after an error is the driver's: the old attachment, or a blocked device. */
   attach(device: string, domain: DomainHandle): Op<Errno>;
-  /** set_dev_pasid, also used to replace the PASID's domain; on an error the old one stays. */
+  /** set_dev_pasid, also used to replace the PASID's domain; what is left after an error is the driver's. */
   attachPasid(device: string, pasid: number, domain: DomainHandle): Op<Errno>;
   /** set_dev_pasid of the blocking domain: the PASID is empty again. */
   detachPasid(device: string, pasid: number): Op<void>;
@@ -140,6 +140,8 @@ export interface IommuDriver {
 
   /** The domain tells what was written (dirty_ops): it was allocated with DIRTY_TRACKING. */
   dirtyCapable(domain: DomainHandle): boolean;
+  /** set_dirty_tracking; undefined: hardware of such a domain tracks all the time. */
+  setDirtyTracking?(domain: DomainHandle, enable: boolean): Op<Errno>;
   /** read_and_clear_dirty over stretches of mapped addresses, then the flush of what became clean. */
   readDirty(
     domain: DomainHandle,

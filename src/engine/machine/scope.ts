@@ -7,3 +7,6 @@ export const scoped = (prefix: string, scope: string, rest: string): string =>
 
 /** The scope of one of `names`: empty when it is the only one. */
 export const scopeOf = (names: readonly string[], name: string): string => (names.length > 1 ? name : '');
+
+/** Scene id of a device on the bus; names of devices are unique in a machine. */
+export const deviceId = (d: { readonly name: string }): string => `hw.device.${d.name}`;

@@ -142,6 +142,15 @@ export interface Vendor {
   readonly layouts: readonly Layout[];
   /** Typed guest commands for `guest.invalidate`: fields by the vendor's names. */
   readonly commands: readonly Layout[];
+  /** Bytes that a raw guest command may have; without it those of `commands`. */
+  readonly commandSizes?: readonly number[];
+  /** Where this IOMMU's kernel of today is not what the format's default for a policy says: its value by the policy's name. */
+  readonly policies?: Readonly<Record<string, string>>;
+  /** Fields of the format that mean nothing here, each with the reason: of devices, and of operations by their `do`. */
+  readonly lacks?: {
+    readonly devices?: Readonly<Record<string, string>>;
+    readonly operations?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  };
   /** Names of registers for `register.read` and `register.write`; without it the platform judges them. */
   readonly registers?: readonly string[];
   /** Fields of `Platform.cached()` by cache, so that a misspelt `notCached` is refused instead of always being true. */

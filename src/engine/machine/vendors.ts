@@ -14,6 +14,11 @@ const rooms: readonly {
     title: 'Arm SMMUv3',
     load: async () => (await import('../smmuv3/index.ts')).smmuv3Vendor,
   },
+  {
+    name: 'vtd',
+    title: 'Intel VT-d',
+    load: async () => (await import('../vtd/index.ts')).vtdVendor,
+  },
 ];
 
 /** Names and titles, loaded or not. */

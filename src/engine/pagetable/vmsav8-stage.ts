@@ -1,3 +1,8 @@
+import { EXEC, READ, WRITE } from './access.ts';
+import { maskFrom } from './halves.ts';
+
+export { ANY_DATA, EXEC, FOR_CD, FOR_INPUT, FOR_TABLE, NO_WRITE, READ, WRITE } from './access.ts';
+
 /** One stage's parameters as the walker takes them, and the bits of its results. Source: Arm DDI 0487 D8. */
 
 /** Outcome of a walk. */
@@ -7,20 +12,6 @@ export const ADDR_SIZE = 2;
 export const ACCESS = 3;
 export const PERMISSION = 4;
 export const EABT = 5;
-
-/** What a stage-2 translation is for; the event's CLASS follows from it. */
-export const FOR_CD = 0;
-export const FOR_TABLE = 1;
-export const FOR_INPUT = 2;
-
-/** Bits of an access and of the permissions that answer it. */
-export const READ = 1;
-export const WRITE = 2;
-export const EXEC = 4;
-/** As the need of a translation request: stage 1 must allow a read or a write, whichever. Source: Arm IHI 0070 3.9.1.2. */
-export const ANY_DATA = 16;
-/** With ANY_DATA: the request says that no write will follow (NW = 1), so that nothing is marked dirty. */
-export const NO_WRITE = 32;
 
 /**
  * Permissions of a translation, as cached: stage 1 unprivileged [2:0] and privileged [5:3], each R, W, X; stage 2 [9:6]:
@@ -107,9 +98,6 @@ export function stageConfig({ lpa = false, ha = false, hd = false, ...c }: Stage
     firstMask: (1 << firstBits) - 1,
   };
 }
-
-/** Bits from `bit` up of a 32-bit half; all of them for a negative bit. */
-const maskFrom = (bit: number): number => (bit <= 0 ? -1 : bit >= 32 ? 0 : -1 << bit);
 
 /** Dirty bit modifier (51) and Contiguous hint (52) in a descriptor's high half. */
 const DBM = 0x80000;

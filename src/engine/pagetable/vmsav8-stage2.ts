@@ -1,4 +1,6 @@
-import { type Memory, PAGE_WORDS } from '../memory/index.ts';
+import { PAGE_WORDS } from '../memory/index.ts';
+import { byteIndex } from './halves.ts';
+import { TableWalker } from './table-walker.ts';
 import {
   ACCESS,
   ADDR_SIZE,
@@ -16,30 +18,6 @@ import {
   WRITE,
 } from './vmsav8-stage.ts';
 
-/** Sees each memory read when set. */
-export type ReadVisitor = (
-  stage: 1 | 2,
-  level: number,
-  hi: number,
-  lo: number,
-  valueHi: number,
-  valueLo: number,
-  purpose: number,
-  s1Level: number,
-) => void;
-
-/** Sees each descriptor that hardware has updated, when set; the value is the new one. */
-export type UpdateVisitor = (
-  stage: 1 | 2,
-  level: number,
-  hi: number,
-  lo: number,
-  valueHi: number,
-  valueLo: number,
-  /** Bits that changed in the low half: 10 access flag, 7 dirty state. */
-  changed: number,
-) => void;
-
 /**
  * Caches that a walk may use and fill. All addresses are halves; the walker passes itself so that results are fields.
  * A walk uses only what was cached when it began.
@@ -56,66 +34,25 @@ export interface WalkCaches {
   fillStage1Table(w: Stage2Walker, vaHi: number, vaLo: number, level: number): void;
 }
 
-/** Index of an address at a level, times eight and unmasked: bits from `shift` up, with three zeros below. */
-export function byteIndex(hi: number, lo: number, shift: number): number {
-  const s = shift - 3;
-  return s >= 32 ? hi >>> (s - 32) : (lo >>> s) | (hi << (32 - s));
-}
-
 /**
  * What both stages' walks share, and the walk of stage 2.
  * Source: Arm DDI 0487 D8, Arm IHI 0070 3.13, 7.3.
  */
-export class Stage2Walker {
-  readonly memory: Memory;
-  private readonly limitHi: number;
-  private readonly limitLo: number;
-  visitor: ReadVisitor | null = null;
-  updated: UpdateVisitor | null = null;
+export class Stage2Walker extends TableWalker {
   caches: WalkCaches | null = null;
-  /** Whether this walker may write descriptors; one that only looks must not, and takes a clear access flag as set. */
-  updates = false;
   /** Whether a contiguous hint widens `leafShift`. */
   contiguous = false;
 
-  /** Memory reads since it was last set to 0. */
-  reads = 0;
-  /** Result of the last walk or table look-up. */
-  outHi = 0;
-  outLo = 0;
-  /** Log2 of the leaf's size, or of the contiguous range that it stands for; the smaller one after a nested walk. */
-  leafShift = 0;
-  /** Level of the leaf; of the stage-1 leaf after a nested walk. */
-  level = 0;
   /** Log2 of the stage-1 leaf alone, without a hint (stage-1 walks). */
   s1Shift = 0;
-  perms = 0;
   /** Intermediate address, before the second stage. */
   ipaHi = 0;
   ipaLo = 0;
-  tableHi = 0;
-  tableLo = 0;
   /** Intermediate address of a stage-1 table, for an update of its descriptors; the table's own without stage 2. */
   tableIpaHi = 0;
   tableIpaLo = 0;
   /** The fault is that of a descriptor's update, which writes. */
   faultWrite = false;
-  /** Of a fault: stage, what the stage-2 translation was for, the IPA that faulted, and for EABT the address. */
-  faultStage = 1;
-  faultFor = FOR_INPUT;
-  faultHi = 0;
-  faultLo = 0;
-
-  constructor(memory: Memory) {
-    this.memory = memory;
-    this.limitHi = Math.floor(memory.size / 4294967296);
-    this.limitLo = memory.size % 4294967296;
-  }
-
-  /** True when the address is beyond physical memory, so that a fetch ends in an external abort. */
-  aborts(hi: number, lo: number): boolean {
-    return hi > this.limitHi || hi < 0 || (hi === this.limitHi && lo >>> 0 >= this.limitLo);
-  }
 
   /**
    * Stage 2 of one IPA. On OK the output is in outHi/outLo, perms has only stage-2 bits.
@@ -226,11 +163,6 @@ export class Stage2Walker {
     }
     if (this.caches !== null && (now & 0x400) !== 0) this.caches.fillStage2Leaf(this, ipaHi, ipaLo, this.level);
     return r;
-  }
-
-  protected write(stage: 1 | 2, level: number, atHi: number, at: number, hi: number, lo: number, now: number): void {
-    this.memory.write32((atHi >>> 0) * 4294967296 + (at >>> 0), now);
-    this.updated?.(stage, level, atHi, at, hi, now, lo ^ now);
   }
 
   private checkStage2(s2: StageConfig, ipaHi: number, ipaLo: number, need: number, purpose: number): number {

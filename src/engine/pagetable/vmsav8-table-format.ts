@@ -1,4 +1,7 @@
+import type { EntryNames } from './table-steps.ts';
 import { descriptorLayout, type Granule as GranuleLog2 } from './vmsav8-layout.ts';
+
+export { sizeText } from './page-sizes.ts';
 
 /**
  * The numbers behind a VMSAv8-64 table as Linux builds it: geometry, walk parameters and attribute bits.
@@ -151,6 +154,12 @@ export function layoutId(cfg: TableConfig, level: number, leaf: boolean): string
   return descriptorLayout(cfg.stage, level, type, granule, cfg.outputBits > 48).id;
 }
 
+/** How a table of this configuration calls its descriptors. */
+export const entryNames = (cfg: TableConfig): EntryNames => ({
+  layout: (level, leaf) => layoutId(cfg, level, leaf),
+  leafName: (level) => (level === 3 ? 'page' : 'block'),
+});
+
 /** MAIR_EL1-style attributes of the kernel's stage 1: index 0 NC, 1 write-back, 2 Device-nGnRE, 3 inner NC outer WB. */
 export const linuxMair = 0xf404ff44n;
 
@@ -205,16 +214,4 @@ export function choosePages(
     if (offset + next <= size) span = offset;
   }
   return { size: page, count: Math.floor(span / page) };
-}
-
-/** `4 KiB`, `2 MiB`, `1 GiB` */
-export function sizeText(bytes: number): string {
-  for (const [unit, name] of [
-    [2 ** 40, 'TiB'],
-    [2 ** 30, 'GiB'],
-    [2 ** 20, 'MiB'],
-    [2 ** 10, 'KiB'],
-  ] as const)
-    if (bytes % unit === 0 && bytes >= unit) return `${bytes / unit} ${name}`;
-  return `${bytes} bytes`;
 }

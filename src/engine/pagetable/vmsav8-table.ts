@@ -1,6 +1,7 @@
 import type { Bus, PageAllocator } from '../memory/index.ts';
 import {
   choosePages,
+  entryNames,
   layoutId,
   leafAttributes,
   Prot,
@@ -94,7 +95,7 @@ export class Vmsav8Table {
     const { low, high } = leafAttributes(this.cfg, prot);
     let leaves = 0;
     for (const r of runs) leaves += Math.ceil(r.size / granule);
-    const run = new RunOfWrites(this.cfg, leaves > BULK);
+    const run = new RunOfWrites(entryNames(this.cfg), leaves > BULK);
     let at = iova;
     let errno = '0';
     outer: for (const r of runs) {

@@ -1,4 +1,5 @@
 import { PAGE_WORDS } from '../memory/index.ts';
+import { byteIndex } from './halves.ts';
 import { nestedFast } from './vmsav8-fast.ts';
 import {
   ACCESS,
@@ -25,10 +26,12 @@ import {
   UNPRIV_SHIFT,
   WRITE,
 } from './vmsav8-stage.ts';
-import { blockAllowed, byteIndex, Stage2Walker } from './vmsav8-stage2.ts';
+import { blockAllowed, Stage2Walker } from './vmsav8-stage2.ts';
 
+export type { ReadVisitor, UpdateVisitor } from './access.ts';
+export { beyond } from './halves.ts';
 export * from './vmsav8-stage.ts';
-export type { ReadVisitor, UpdateVisitor, WalkCaches } from './vmsav8-stage2.ts';
+export type { WalkCaches } from './vmsav8-stage2.ts';
 
 /**
  * The hardware's walk of VMSAv8-64 tables, stage 1, stage 2 and nested, on 32-bit halves and without allocation.
@@ -234,11 +237,4 @@ export class Vmsav8Walker extends Stage2Walker {
     this.faultLo = lo;
     return EABT;
   }
-}
-
-/** True when the address has bits at or above `bits`. */
-export function beyond(hi: number, lo: number, bits: number): boolean {
-  if (bits >= 64) return false;
-  if (bits > 32) return hi >>> (bits - 32) !== 0;
-  return hi !== 0 || (bits < 32 && lo >>> bits !== 0);
 }

@@ -66,6 +66,16 @@ export class PciDevice {
     this.atc = new TranslationCache('ATC', atcEntries, 1 + index * 0x1000000);
   }
 
+  /** Enable bit of the PRI capability. Switching it on forgets earlier requests and what became of them. */
+  get priEnabled(): boolean {
+    return this.pri.enabled;
+  }
+
+  set priEnabled(on: boolean) {
+    if (on) this.pri.enable();
+    else this.pri.enabled = false;
+  }
+
   /**
    * Function-level reset: the ATC is empty, the enables of ATS, PRI and PASID are off, and no page request waits any more.
    * Source: PCI Express base specification, 6.6.2 (FLR), 10.2.3 and 10.4 (what a reset clears).

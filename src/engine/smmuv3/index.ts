@@ -4,9 +4,8 @@ import { featureProblem, smmuFeatureNames } from './hardware/index.ts';
 import { hostDeviations } from './host/index.ts';
 import { commandLayouts, registers, smmuv3Layouts } from './layout/index.ts';
 import { cachedFields } from './platform/cached.ts';
-import { handlers } from './platform/operations.ts';
 import { wire } from './platform/parts.ts';
-import { Smmuv3Platform } from './platform/platform.ts';
+import { handlers, Smmuv3Platform } from './platform/platform.ts';
 import { vmmDeviations } from './vmm/index.ts';
 
 /** Arm SMMUv3 with its Linux drivers and QEMU's accelerated vSMMU. */

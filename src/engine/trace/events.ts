@@ -45,9 +45,9 @@ export interface CommandText {
 
 /** Which memory read of a walk this was. */
 export interface ReadStep {
-  /** What was read: a device-table entry, a context descriptor, or a page-table entry. */
-  readonly what: 'L1STD' | 'STE' | 'L1CD' | 'CD' | 'S1' | 'S2';
-  /** Page-table level (0..3), -1 where it has none. */
+  /** What was read: an entry that finds the device or the process (Arm's, then Intel's), or a page-table entry. */
+  readonly what: 'L1STD' | 'STE' | 'L1CD' | 'CD' | 'Root' | 'Context' | 'PASIDDir' | 'PASID' | 'S1' | 'S2';
+  /** Page-table level as the specification counts (Arm 0 to 3, Intel 5 to 1), -1 where it has none. */
   readonly level: number;
   /** For stage-2 reads: what the translated address is for. */
   readonly purpose?: 'L1CD' | 'CD' | 'S1' | 'out';

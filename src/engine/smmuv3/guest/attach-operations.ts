@@ -1,9 +1,10 @@
+import { isPaging, refused } from '../../guest/index.ts';
 import type { Op, OpResult } from '../../machine/index.ts';
 import { attachStage1, attachWithoutTable } from './attach.ts';
 import { freeTable, ownTable } from './cd-table.ts';
-import { begin, domainFor, find, master, refused, result } from './lookup.ts';
+import { begin, domainFor, find, master, result } from './lookup.ts';
 import { removePasid, setPasid } from './pasid.ts';
-import { isPaging, type Kernel, usersOf } from './state.ts';
+import { type Kernel, usersOf } from './state.ts';
 import { unbind } from './sva.ts';
 
 /** The operations that change what a device or one of its PASIDs is attached to, with the IOMMU core's checks. */

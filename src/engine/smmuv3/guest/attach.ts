@@ -1,17 +1,9 @@
+import { isPaging } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { cdAddress, domainCd, makeCd, noCd, writeCd } from './cd-table.ts';
 import { join, leave } from './invalidate.ts';
 import { submit } from './queue.ts';
-import {
-  type AddressSpace,
-  type CdTable,
-  type Domain,
-  isPaging,
-  type Kernel,
-  type Master,
-  type Unit,
-  usersOf,
-} from './state.ts';
+import { type AddressSpace, type CdTable, type Domain, type Kernel, type Master, type Unit, usersOf } from './state.ts';
 import { abortSte, bypassSte, cdTableSte, S1DSS, writeSte } from './stream-table.ts';
 
 /** The domain of a device's RID, null where it has no page table. */

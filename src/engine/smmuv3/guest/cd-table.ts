@@ -1,10 +1,10 @@
 import { encode } from '../../bits/index.ts';
+import { allocateZeroed } from '../../guest/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import { walkParameters } from '../../pagetable/vmsav8-table.ts';
 import { cdLayout, l1cdLayout } from '../layout/index.ts';
 import { writeEntry } from './entry-writer.ts';
 import { cdTableId } from './ids.ts';
-import { allocateZeroed } from './pages.ts';
 import { submit } from './queue.ts';
 import { type CdTable, type Domain, type Master, type Process, type Unit, usersOf } from './state.ts';
 

@@ -1,3 +1,13 @@
+import {
+  type Address,
+  type FlushMode,
+  flushDomains,
+  mapMemory,
+  type Perm,
+  refused,
+  unmapMemory,
+  withMemory,
+} from '../../guest/index.ts';
 import type { Injector, Op, OpResult } from '../../machine/index.ts';
 import type { Bus, PageAllocator } from '../../memory/index.ts';
 import type { Granule } from '../../pagetable/vmsav8-table.ts';
@@ -7,17 +17,8 @@ import type { Command } from './commands.ts';
 import { guestRulesWith } from './deviations.ts';
 import { interrupt } from './events.ts';
 import { unitIds } from './ids.ts';
-import { begin, find, refused, result, withMemory } from './lookup.ts';
-import type { FlushMode } from './mapping.ts';
-import {
-  type Address,
-  bindProcess,
-  exitProcess,
-  flushDomains,
-  mapMemory,
-  unbindProcess,
-  unmapMemory,
-} from './memory-operations.ts';
+import { begin, find, result } from './lookup.ts';
+import { bindProcess, exitProcess, spacesOf, unbindProcess } from './memory-operations.ts';
 import { probe } from './probe.ts';
 import { deliver, submit } from './queue.ts';
 import { resetDone, resetPrepare } from './reset.ts';
@@ -29,7 +30,6 @@ import {
   type GuestDevice,
   type GuestState,
   type Kernel,
-  type Perm,
   type Unit,
   type UnitState,
   type VirtualSmmu,
@@ -188,17 +188,17 @@ export class GuestDriver implements Kernel {
    * `present` false: a process gets the area only, its pages come with the first fault.
    */
   map(o: { domain: string; iova: Address; gpa: Address; size: number; perm?: Perm; present?: boolean }): Op<OpResult> {
-    return withMemory(mapMemory(this, o));
+    return withMemory(mapMemory(spacesOf(this), o));
   }
 
   /** Unmaps. `flush`: `strict` invalidates before it returns, `queued` leaves it to `flush`, `none` sends nothing at all. */
   unmap(o: { domain: string; iova: Address; size: number; flush?: FlushMode }): Op<OpResult> {
-    return unmapMemory(this, o);
+    return unmapMemory(spacesOf(this), o);
   }
 
   /** Empties the flush queue of one domain, or of all that have something in it. */
   flush(o: { domain?: string } = {}): Op<OpResult> {
-    return flushDomains(this, o);
+    return flushDomains(spacesOf(this), o);
   }
 
   /** One raw command and a CMD_SYNC on the guest's own queue. @param unit name of a vSMMU, the first without it */

@@ -1,6 +1,8 @@
+import { fault } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { log } from './mmio.ts';
-import { fault } from './process.ts';
+import { notify } from './process.ts';
+import { cpuOf } from './process-table.ts';
 import { issue } from './queue.ts';
 import type { Master, Unit } from './state.ts';
 
@@ -23,7 +25,9 @@ export function* deviceFault(u: Unit, m: Master, words: readonly bigint[]): Op<b
   }
   // RnW and InD; PnU changes nothing for user memory.
   const access = { write: (w1 & (1n << 35n)) === 0n, exec: (w1 & (1n << 34n)) !== 0n };
-  const there = va < 2n ** 48n && (yield* fault(u.kernel, process, Number(va), access));
+  const there =
+    va < 2n ** 48n &&
+    (yield* fault(cpuOf(u.kernel), process, Number(va), access, (from, to) => notify(u.kernel, process, from, to)));
   if (!there) log(u, u.ids.evtq, `${m.name}: page fault at 0x${va.toString(16)} of ${process.name} has no answer`);
   yield* issue(u, u.kernel.rules.faultAnswer(m.vsid, stag, there ? 'retry' : 'abort'), false);
   return true;

@@ -1,6 +1,7 @@
+import { outcome, refused } from '../../guest/index.ts';
 import type { Op, OpResult } from '../../machine/index.ts';
 import { newDomain, suits } from './domain.ts';
-import { type Domain, isPaging, type Kernel, type Master, type Process, type Unit } from './state.ts';
+import type { Domain, Kernel, Master, Unit } from './state.ts';
 import { addMaster } from './stream-table.ts';
 
 /** How operations find what a document names, and what they answer. */
@@ -16,16 +17,7 @@ export function begin(k: Kernel): void {
 }
 
 /** It has done what it was asked, unless its commands had errors. */
-export function result(k: Kernel, text: string): OpResult {
-  const { errors } = k.state;
-  return errors.length ? { ok: false, text: `${text}; ${errors.join('; ')}` } : { ok: true, text };
-}
-
-export const refused = (text: string, errno?: string): OpResult => ({
-  ok: false,
-  text,
-  ...(errno ? { errno } : {}),
-});
+export const result = (k: Kernel, text: string): OpResult => outcome(k.state.errors, text);
 
 /** A device that the driver has probed. */
 export function find(k: Kernel, device: string): Found | undefined {
@@ -47,16 +39,6 @@ export function* master(k: Kernel, device: string): Op<Found | string> {
   return find(k, device) ?? { u, m: yield* addMaster(u, d) };
 }
 
-/** What has a page table: a process, or a DMA domain, which is made when there is none. @returns why there is none */
-export function target(k: Kernel, name: string): Domain | Process | string {
-  if (!k.state.booted) return 'the guest has not booted';
-  const process = k.state.processes.find((p) => p.name === name);
-  if (process) return process;
-  if (!isPaging(name)) return `${name} has no page table`;
-  const u = k.units.find((x) => x.state.features);
-  return k.state.domains.find((d) => d.name === name) ?? (u ? newDomain(k, name, u) : 'the guest has no SMMU');
-}
-
 /** The DMA domain of that name for a device, made when there is none; or the refusal. */
 export function domainFor(k: Kernel, name: string, { u, m }: Found): Domain | OpResult {
   if (k.state.processes.some((p) => p.name === name))
@@ -65,15 +47,4 @@ export function domainFor(k: Kernel, name: string, { u, m }: Found): Domain | Op
   if (known && !suits(known, u)) return refused(`${name} belongs to another SMMU than ${m.name}`, 'EINVAL');
   const domain = known ?? newDomain(k, name, u);
   return typeof domain === 'string' ? refused(domain, 'EBUSY') : domain;
-}
-
-/** A guest without free pages fails with ENOMEM, as its kernel would. */
-export function* withMemory(op: Op<OpResult>): Op<OpResult> {
-  try {
-    return yield* op;
-  } catch (e) {
-    if (e instanceof RangeError && e.message.startsWith('no free pages'))
-      return refused(`the guest has ${e.message}`, 'ENOMEM');
-    throw e;
-  }
 }

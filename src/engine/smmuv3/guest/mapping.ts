@@ -1,16 +1,20 @@
-import { hex } from '../../bits/index.ts';
+import {
+  cutMappings,
+  type FlushMode,
+  type Mapping,
+  type Perm,
+  QUEUE_ENTRIES,
+  showTableWrite,
+  withMapping,
+} from '../../guest/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
-import { Prot, sizeText, type TableStep, type TableWrite, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
+import { Prot, type TableStep, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
 import { tableId } from './ids.ts';
 import { invalidateAll, invalidateRange } from './invalidate.ts';
-import { cutMappings } from './process.ts';
-import type { Domain, Kernel, Mapping, Perm } from './state.ts';
+import type { Domain, Kernel } from './state.ts';
 
-/** How an unmap is flushed: at once, later by the flush queue, or never (a driver that forgets). */
-export type FlushMode = 'strict' | 'queued' | 'none';
-
-/** Unmaps that a flush queue holds (IOVA_DEFAULT_FQ_SIZE, of which a ring leaves one empty). */
-const QUEUE_ENTRIES = 255;
+/** Address field of a descriptor. */
+const ADDRESS = 0xfffffffff000n;
 
 /** The domain's page table; all its content lies in guest memory. */
 export const tableOf = (k: Kernel, d: Domain): Vmsav8Table =>
@@ -26,7 +30,7 @@ export function* map(k: Kernel, d: Domain, m: Mapping): Op<string> {
   if (m.iova < 0 || m.gpa < 0 || m.size <= 0) return 'EINVAL';
   const it = tableOf(k, d).map(m.iova, m.gpa, m.size, protOf(m.perm));
   const { errno } = yield* run(k, d, it, 'strict');
-  if (errno === '0') d.mappings = insert(d.mappings, m);
+  if (errno === '0') d.mappings = withMapping(d.mappings, m);
   return errno;
 }
 
@@ -64,39 +68,9 @@ function* run<T>(k: Kernel, d: Domain, it: Generator<TableStep, T, void>, flush:
   let r = it.next();
   for (; !r.done; r = it.next()) {
     if (r.value.kind === 'write') {
-      emitWrite(k, d, r.value);
+      showTableWrite(k, tableId(k.scope, d.name), r.value, 'S1', d.granule, ADDRESS);
       yield pause('guest', 'table.write');
     } else if (flush !== 'none') yield* invalidateRange(k, d, r.value, r.value.kind === 'leaf');
   }
   return r.value;
-}
-
-function emitWrite(k: Kernel, d: Domain, w: TableWrite): void {
-  k.trace.listener?.({
-    kind: 'table.write',
-    actor: 'guest',
-    at: tableId(k.scope, d.name),
-    space: 'guest',
-    address: w.address,
-    words: w.words,
-    layout: w.layout,
-    text: `S1 ${writeText(w, d.granule)}`,
-  });
-}
-
-/** `L3[16] = 0x...f47: 0x1_0000 → 0x4020_0000` */
-function writeText(w: TableWrite, granule: number): string {
-  const index = (w.address % granule) / 8;
-  const slot = `L${w.level}[${w.count > 1 ? `${index}..${index + w.count - 1}` : index}]`;
-  const word = w.words[0] ?? 0n;
-  if (word === 0n) return `${slot} = 0: ${w.text}`;
-  const target = word & 0xfffffffff000n & ~BigInt(w.leaf ? w.size - 1 : 0);
-  const many = w.count > 1 ? `${w.count} x ${sizeText(w.size)} ` : '';
-  return w.leaf
-    ? `${slot} = ${hex(word)}: ${many}${hex(w.iova)} → ${hex(target)}`
-    : `${slot} = ${hex(word)}: table for ${hex(w.iova)} at ${hex(target)}`;
-}
-
-function insert(list: readonly Mapping[], m: Mapping): Mapping[] {
-  return [...list, m].sort((a, b) => a.iova - b.iova);
 }

@@ -1,16 +1,14 @@
-import { hexPlain } from '../../bits/index.ts';
+import { type AddressSpaces, isPaging, refused } from '../../guest/index.ts';
 import type { Op, OpResult } from '../../machine/index.ts';
-import { sizeText } from '../../pagetable/vmsav8-table.ts';
-import { begin, master, refused, result, target } from './lookup.ts';
-import { type FlushMode, flushQueue, map, unmap } from './mapping.ts';
-import { exit, mapArea, newProcess, unmapArea } from './process.ts';
-import { isPaging, type Kernel, type Perm } from './state.ts';
+import { newDomain } from './domain.ts';
+import { begin, master, result } from './lookup.ts';
+import { flushQueue, map, unmap } from './mapping.ts';
+import { exit, newProcess, notify } from './process.ts';
+import { cpuOf } from './process-table.ts';
+import type { Domain, Kernel, Process } from './state.ts';
 import { bind, svaRefusal, unbind } from './sva.ts';
 
-/** The operations on what domains and processes map, and on who shares a process's memory. */
-
-/** Input addresses are numbers up to 2^53, larger ones bigints. */
-export type Address = number | bigint;
+/** The operations on who shares a process's memory, and what the others need of this driver. */
 
 export function* bindProcess(k: Kernel, o: { device: string; process: string; pasid?: number }): Op<OpResult> {
   const found = yield* master(k, o.device);
@@ -52,59 +50,21 @@ export function* exitProcess(k: Kernel, o: { process: string }): Op<OpResult> {
   return result(k, `${o.process} has exited`);
 }
 
-export function* mapMemory(
-  k: Kernel,
-  o: {
-    domain: string;
-    iova: Address;
-    gpa: Address;
-    size: number;
-    perm?: Perm;
-    present?: boolean;
+/** The guest's address spaces for the operations that are the same behind every IOMMU. */
+export const spacesOf = (k: Kernel): AddressSpaces<Domain, Process> => ({
+  cpu: cpuOf(k),
+  begin: () => begin(k),
+  result: (text) => result(k, text),
+  notReady: () => (k.state.booted ? '' : 'the guest has not booted'),
+  domains: () => k.state.domains,
+  process: (name) => k.state.processes.find((p) => p.name === name),
+  domain: (name) => {
+    if (!isPaging(name)) return `${name} has no page table`;
+    const u = k.units.find((x) => x.state.features);
+    return k.state.domains.find((d) => d.name === name) ?? (u ? newDomain(k, name, u) : 'the guest has no SMMU');
   },
-): Op<OpResult> {
-  const to = target(k, o.domain);
-  if (typeof to === 'string') return refused(to, 'ENODEV');
-  begin(k);
-  const m = { iova: Number(o.iova), gpa: Number(o.gpa), size: o.size, perm: o.perm ?? 'rw' };
-  const text = `${sizeText(o.size)} at ${hexPlain(o.iova)}`;
-  if ('root' in to && o.present === false)
-    return refused(`${to.name} is a DMA domain: its pages are there or not`, 'EINVAL');
-  const errno = 'root' in to ? yield* map(k, to, m) : yield* mapArea(k, to, m, o.present ?? true);
-  if (errno !== '0') return { ok: false, errno, text: `map of ${text} fails: ${errno}` };
-  return result(k, `${to.name}: ${text} → ${hexPlain(o.gpa)}${o.present === false ? ', at the first fault' : ''}`);
-}
-
-export function* unmapMemory(
-  k: Kernel,
-  o: { domain: string; iova: Address; size: number; flush?: FlushMode },
-): Op<OpResult> {
-  // Nothing is made only to take something out of it.
-  const named = k.state.processes.some((p) => p.name === o.domain) || k.state.domains.some((d) => d.name === o.domain);
-  if (k.state.booted && !named) return refused(`no domain or process is named ${o.domain}`, 'ENODEV');
-  const from = target(k, o.domain);
-  if (typeof from === 'string') return refused(from, 'ENODEV');
-  begin(k);
-  const flush = o.flush ?? 'strict';
-  const at = hexPlain(o.iova);
-  if (!('root' in from)) {
-    if (flush === 'queued')
-      return refused('the memory of a process has no flush queue: devices are told at once', 'EINVAL');
-    const bytes = yield* unmapArea(k, from, Number(o.iova), o.size, flush === 'strict');
-    if (bytes < 0) return refused(`munmap of ${sizeText(o.size)} at ${at}: EINVAL`, 'EINVAL');
-    return { ...result(k, `${from.name}: ${sizeText(bytes)} at ${at} unmapped`), out: { unmapped: bytes } };
-  }
-  const done = yield* unmap(k, from, Number(o.iova), o.size, flush);
-  const text = `${from.name}: ${sizeText(done)} at ${at} unmapped`;
-  const r = result(k, done === o.size ? text : `${text}, ${sizeText(o.size)} asked`);
-  return { ...r, ok: r.ok && done === o.size, out: { unmapped: done } };
-}
-
-export function* flushDomains(k: Kernel, o: { domain?: string }): Op<OpResult> {
-  begin(k);
-  const chosen = k.state.domains.filter((d) => (o.domain === undefined ? d.queued > 0 : d.name === o.domain));
-  if (o.domain !== undefined && chosen.length === 0) return refused(`no DMA domain is named ${o.domain}`, 'ENODEV');
-  for (const d of chosen) yield* flushQueue(k, d);
-  const names = chosen.map((d) => d.name).join(', ');
-  return result(k, names ? `flush queue of ${names} emptied` : 'nothing waits in a flush queue');
-}
+  map: (d, m) => map(k, d, m),
+  unmap: (d, iova, size, flush) => unmap(k, d, iova, size, flush),
+  flushQueue: (d) => flushQueue(k, d),
+  notify: (p) => (from, to) => notify(k, p, from, to),
+});

@@ -1,9 +1,10 @@
+import type { PasidAttachment } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { attachWithoutTable, commit } from './attach.ts';
 import { domainCd, makeCd, noCd, ownTable, processCd, writeCd } from './cd-table.ts';
 import { join, leave } from './invalidate.ts';
 import { submit } from './queue.ts';
-import type { AddressSpace, Domain, Kernel, Master, PasidAttachment, Process, Unit } from './state.ts';
+import type { AddressSpace, Domain, Kernel, Master, Process, Unit } from './state.ts';
 import { cdTableSte, hasCdTable, S1DSS, writeSte } from './stream-table.ts';
 
 /** What a PASID is to be attached to. */

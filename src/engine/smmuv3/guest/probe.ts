@@ -1,7 +1,7 @@
+import { allocateZeroed } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { decodeFeatures } from '../hardware/features.ts';
 import { log, readRegister, writeRegister, writeRegisterSync } from './mmio.ts';
-import { allocateZeroed } from './pages.ts';
 import { submit } from './queue.ts';
 import type { Ring, Unit } from './state.ts';
 import { SPLIT } from './stream-table.ts';

@@ -1,8 +1,9 @@
+import { isPaging } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { attachStage1, attachWithoutTable } from './attach.ts';
 import { ownTable } from './cd-table.ts';
 import { removePasid, setPasid } from './pasid.ts';
-import { isPaging, type Master, type Unit } from './state.ts';
+import type { Master, Unit } from './state.ts';
 
 /**
  * Around a reset of a function (drivers/iommu/iommu.c pci_dev_reset_iommu_prepare, _done; arm-smmuv3.md 7.8): it may not

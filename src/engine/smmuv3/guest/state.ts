@@ -1,3 +1,4 @@
+import type { Mapping, PasidAttachment, ProcessMemory } from '../../guest/index.ts';
 import type { Injector, Op } from '../../machine/index.ts';
 import type { Bus, PageAllocator } from '../../memory/index.ts';
 import type { Granule } from '../../pagetable/vmsav8-table.ts';
@@ -52,15 +53,6 @@ export interface CdTable {
   readonly l2: { index: number; address: number }[];
 }
 
-/** What a PASID of a device is attached to: a DMA domain or the address space of a process. */
-export interface PasidAttachment {
-  readonly pasid: number;
-  readonly kind: 'domain' | 'process';
-  readonly name: string;
-  /** Binds that have not been undone (struct iommu_sva.users); 1 for a domain. */
-  readonly users: number;
-}
-
 /** One device behind the SMMU (struct arm_smmu_master with its group of one). */
 export interface Master {
   readonly name: string;
@@ -86,15 +78,6 @@ export interface Master {
   readonly steAddress: number;
 }
 
-export interface Mapping {
-  readonly iova: number;
-  readonly size: number;
-  readonly gpa: number;
-  readonly perm: Perm;
-}
-
-export type Perm = 'r' | 'w' | 'rw';
-
 /** An address space with an ASID on one vSMMU (struct arm_smmu_domain of stage 1). */
 export interface AddressSpace {
   readonly asid: number;
@@ -119,17 +102,8 @@ export interface Domain extends AddressSpace {
   queuedUnmaps: number;
 }
 
-/** A process that devices share the address space of (struct mm_struct with its iommu_mm). */
-export interface Process {
-  readonly name: string;
-  /** Page global directory in guest memory. */
-  readonly pgd: number;
-  /** One PASID for all devices, from its first bind to its exit; 0 before that. */
-  pasid: number;
-  exited: boolean;
-  /** Virtual memory areas, ascending: what a fault may fill in. */
-  areas: Mapping[];
-  /** One SVA domain a vSMMU that a bound device is behind. */
+/** A process with an SVA domain for each vSMMU that a bound device is behind. */
+export interface Process extends ProcessMemory {
   spaces: AddressSpace[];
 }
 
@@ -202,9 +176,6 @@ export interface Unit {
   readonly kernel: Kernel;
   readonly state: UnitState;
 }
-
-/** Domains that are no page table. */
-export const isPaging = (domain: string): boolean => domain !== '' && domain !== 'bypass' && domain !== 'blocked';
 
 /** Devices whose STE points to the table. */
 export const usersOf = (u: Unit, t: CdTable): Master[] =>

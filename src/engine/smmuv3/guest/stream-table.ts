@@ -1,10 +1,10 @@
 import { encode } from '../../bits/index.ts';
+import { allocateZeroed } from '../../guest/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import { readEntry } from '../host/entry.ts';
 import { l1stdLayout, steLayout } from '../layout/index.ts';
 import { writeEntry } from './entry-writer.ts';
 import { steId } from './ids.ts';
-import { allocateZeroed } from './pages.ts';
 import { issue } from './queue.ts';
 import type { CdTable, GuestDevice, Master, Unit } from './state.ts';
 

@@ -1,3 +1,4 @@
+import { freePasid } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { removePasid, setPasid } from './pasid.ts';
 import { release } from './process.ts';
@@ -31,13 +32,6 @@ export function freeAsid(k: Kernel, bits: number): number {
   return 0;
 }
 
-/** iommu_alloc_global_pasid: the lowest PASID that no process has and that the device can send; 0 when there is none. */
-function freePasid(k: Kernel, m: Master): number {
-  const used = new Set(k.state.processes.map((p) => p.pasid));
-  for (let pasid = 1; pasid < m.maxPasids; pasid++) if (!used.has(pasid)) return pasid;
-  return 0;
-}
-
 /**
  * The process gets a PASID at its first bind and keeps it; every device uses the same. A second bind of a device only counts.
  * @param wanted the PASID that a first bind shall get, 0 for the lowest free one as the kernel takes
@@ -47,7 +41,15 @@ export function* bind(u: Unit, m: Master, p: Process, wanted: number): Op<string
   const k = u.kernel;
   if (p.pasid === 0) {
     const taken = wanted !== 0 && k.state.processes.some((x) => x.pasid === wanted);
-    const pasid = wanted === 0 ? freePasid(k, m) : taken || wanted >= m.maxPasids ? 0 : wanted;
+    const pasid =
+      wanted === 0
+        ? freePasid(
+            k.state.processes.map((x) => x.pasid),
+            m.maxPasids,
+          )
+        : taken || wanted >= m.maxPasids
+          ? 0
+          : wanted;
     if (pasid === 0) return 'ENOSPC';
     p.pasid = pasid;
   } else if (p.pasid >= m.maxPasids) return 'EOVERFLOW';

@@ -1,6 +1,13 @@
+import {
+  type PageTableView,
+  type PasidAttachment,
+  type ProcessMemoryView,
+  pageTableView,
+  processMemoryView,
+} from '../../guest/index.ts';
 import type { InvalidationEntry } from '../host/invalidation-array.ts';
 import { steId, tableId, type UnitIds } from './ids.ts';
-import type { CdTable, Kernel, Mapping, Master, PasidAttachment, Ring, UnitState } from './state.ts';
+import type { CdTable, Kernel, Master, Ring, UnitState } from './state.ts';
 
 export interface DeviceView {
   readonly name: string;
@@ -32,28 +39,13 @@ export interface SpaceView {
   readonly invalidations: readonly InvalidationEntry[];
 }
 
-export interface DomainView extends SpaceView {
-  readonly name: string;
-  /** Scene id. */
-  readonly id: string;
-  readonly root: number;
+export interface DomainView extends SpaceView, PageTableView {
   /** Bytes: 4096, 16384 or 65536. */
   readonly granule: number;
-  readonly mappings: readonly Mapping[];
-  /** Bytes whose flush is queued. */
-  readonly queued: number;
 }
 
-export interface ProcessView {
-  readonly name: string;
-  readonly id: string;
-  readonly pgd: number;
+export interface ProcessView extends ProcessMemoryView {
   readonly granule: number;
-  /** 0 before the first bind. */
-  readonly pasid: number;
-  readonly exited: boolean;
-  /** Virtual memory areas; a page of one may not be there yet. */
-  readonly areas: readonly Mapping[];
   /** One for each vSMMU with a bound device. */
   readonly spaces: readonly SpaceView[];
 }
@@ -106,21 +98,12 @@ export function viewsOf(k: Kernel): GuestViews {
     devices: k.units.flatMap((u) => u.state.masters.map((m) => deviceView(u.name, u.ids.scope, m))),
     domains: s.domains.map((d) => ({
       ...space(d),
-      name: d.name,
-      id: tableId(k.scope, d.name),
-      root: d.root,
+      ...pageTableView(d, tableId(k.scope, d.name)),
       granule: d.granule,
-      mappings: [...d.mappings],
-      queued: d.queued,
     })),
     processes: s.processes.map((p) => ({
-      name: p.name,
-      id: tableId(k.scope, p.name),
-      pgd: p.pgd,
+      ...processMemoryView(p, tableId(k.scope, p.name)),
       granule: k.page,
-      pasid: p.pasid,
-      exited: p.exited,
-      areas: [...p.areas],
       spaces: p.spaces.map(space),
     })),
     strtab,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { IN_LO, OUT_LO, SHIFT } from '../../cache/index.ts';
 import { runToEnd } from '../../machine/index.ts';
+import type { DmaOutcome } from '../../pci/index.ts';
 import { NO_PASID } from '../../pci/index.ts';
 import { encodeEvent } from '../layout/index.ts';
-import type { DmaOutcome } from './index.ts';
 import { CD, DATA, OFFSET, type Shape, SID, TestMachine, VA } from './test-machine.ts';
 
 const plain: Shape = { n1: 4, n2: 4, twoLevelSte: true, twoLevelCd: false };

@@ -10,10 +10,12 @@ import {
   LEVEL,
   OUT_HI,
   OUT_LO,
+  SAME,
   SHIFT,
   SID,
   SSID,
   type TranslationCache,
+  type Verdict,
 } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import {
@@ -44,19 +46,8 @@ import { FreshConfig } from './fresh-config.ts';
 import type { RegisterFile } from './registers.ts';
 import { ATS_REQUEST, DONE, Translator } from './translator.ts';
 
-/** What a fresh walk says about a cached entry. */
-export interface Verdict {
-  /** `same`, `differs`, or `unreachable`: no stream has this tag now, so nothing can hit the entry. */
-  readonly state: 'same' | 'differs' | 'unreachable';
-  /** What a fresh walk gives: an address, or why it gives none. */
-  readonly now: string;
-  /** Physical addresses of the words that decide it. */
-  readonly depends: readonly number[];
-  /** The guest's own tables still say the same: stage 2 is what changed. */
-  readonly stage2?: boolean;
-}
+export type { Verdict } from '../../cache/index.ts';
 
-const SAME: Verdict = { state: 'same', now: '', depends: [] };
 const STAGE2_PERMS = ALL_S2 | S2_DEVICE;
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no stream has this tag', depends: [] };
 

@@ -4,12 +4,11 @@ import {
   ATTR,
   B,
   GLOBAL,
-  IN_HI,
-  IN_LO,
+  inputOf,
   LEVEL,
-  OUT_HI,
-  OUT_LO,
+  outputOf,
   SHIFT,
+  sizeText,
   type TranslationCache,
 } from '../../cache/index.ts';
 import { PRIV_SHIFT, S1_CLEAN, S2_CLEAN, S2_SHIFT, UNPRIV_SHIFT } from '../../pagetable/vmsav8.ts';
@@ -29,17 +28,7 @@ export const cacheColumns: Readonly<Record<string, readonly string[]>> = {
   config: ['record', 'tag', 'content'],
 };
 
-const address = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-
-/** Address of a column pair as a bigint. */
-export const inputOf = (c: TranslationCache, i: number): bigint => address(c.e[i + IN_HI]!, c.e[i + IN_LO]!);
-export const outputOf = (c: TranslationCache, i: number): bigint => address(c.e[i + OUT_HI]!, c.e[i + OUT_LO]!);
-
-/** `4K`, `2M`, `1G` of a log2. */
-export function sizeText(shift: number): string {
-  const units = ['', 'K', 'M', 'G', 'T'];
-  return `${2 ** (shift % 10)}${units[Math.floor(shift / 10)]}`;
-}
+export { inputOf, outputOf, sizeText } from '../../cache/index.ts';
 
 const rwx = (p: number): string => (p & 1 ? 'r' : '-') + (p & 2 ? 'w' : '-') + (p & 4 ? 'x' : '-');
 

@@ -10,6 +10,7 @@ import {
   LEVEL,
   OUT_HI,
   OUT_LO,
+  PendingFills,
   SHIFT,
   TranslationCache,
   UID,
@@ -28,13 +29,10 @@ export const EL2 = 0x10000;
 /** What renews an entry of a writable-clean page, in the words of the trace. */
 export const BY_UPDATE = 'dirty state update';
 
-/** Kinds of pending fills. */
+/** Places of pending fills. */
 const S2_LEAF = 0;
 const S2_TABLE = 1;
 const S1_TABLE = 2;
-const PENDING = 64;
-/** Integers a pending fill takes. */
-const WIDTH = 13;
 
 /** All caches of one SMMU: the configuration caches, and the translation caches with what a walk asks of them. */
 export class SmmuCaches extends ConfigCaches implements WalkCaches {
@@ -52,12 +50,14 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
   private asid = 0;
   private s2Granule = 12;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 12, sid: 0, ssid: -1, ipaLo: 0, ipaHi: 0 };
-  private pendingCount = 0;
-  private readonly pending = new Int32Array(PENDING * WIDTH);
+  private readonly pending = new PendingFills();
+  /** By place. */
+  private readonly steps: readonly TranslationCache[];
 
   constructor(trace: Trace, iotlbEntries = 0, ids = hardwareIds()) {
     super(trace, ids);
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
+    this.steps = [this.s2tlb, this.s2walk, this.s1walk];
     for (const c of this.translation())
       c.onRemove = (i) => {
         if (this.trace.listener)
@@ -110,30 +110,13 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
 
   /** Puts in what the finished request has read on its way. Until now it could not hit its own steps. */
   commit(): void {
-    const p = this.pending;
-    for (let n = 0; n < this.pendingCount; n++) {
-      const at = n * WIDTH;
-      const kind = p[at]!;
-      const cache = kind === S2_LEAF ? this.s2tlb : kind === S2_TABLE ? this.s2walk : this.s1walk;
-      const a = p[at + 8]!;
-      const b = kind === S1_TABLE ? p[at + 9]! : 0;
-      const shift = p[at + 4]!;
-      const hi = alignHi(p[at + 1]!, shift);
-      const lo = alignLo(p[at + 2]!, shift);
-      const known = cache.find(a, b, hi, lo, shift);
-      // Renewed only when the request has marked the page dirty meanwhile.
-      if (known >= 0 && cache.e[known + ATTR] === p[at + 7]) continue;
-      if (known >= 0) this.by = BY_UPDATE;
-      const d = this.data;
-      d.granule = p[at + 10]!;
-      d.level = p[at + 3]!;
-      d.attr = p[at + 7]!;
-      d.ipaHi = p[at + 11]!;
-      d.ipaLo = p[at + 12]!;
-      this.filled(cache, cache.insert(a, b, hi, lo, shift, shift, p[at + 5]!, p[at + 6]!, d));
-    }
-    this.pendingCount = 0;
+    this.pending.commit(this.steps, this.data, this);
     this.by = '';
+  }
+
+  /** An entry is renewed only when the request has marked the page dirty meanwhile. */
+  renews(): void {
+    this.by = BY_UPDATE;
   }
 
   private push(
@@ -148,25 +131,13 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     ipaHi = outHi,
     ipaLo = outLo,
   ): void {
-    if (this.pendingCount === PENDING) return;
-    const at = this.pendingCount++ * WIDTH;
-    const p = this.pending;
-    p[at] = kind;
-    p[at + 1] = hi;
-    p[at + 2] = lo;
-    p[at + 3] = level;
-    p[at + 4] = shift;
-    p[at + 5] = outHi;
-    p[at + 6] = outLo;
-    p[at + 7] = perms;
-    p[at + 8] = this.vmid;
-    p[at + 9] = this.asid;
-    p[at + 10] = kind === S1_TABLE ? this.data.granule : this.s2Granule;
-    p[at + 11] = ipaHi;
-    p[at + 12] = ipaLo;
+    const first = kind === S1_TABLE;
+    const b = first ? this.asid : 0;
+    const granule = first ? this.data.granule : this.s2Granule;
+    this.pending.push(kind, this.vmid, b, hi, lo, shift, level, granule, outHi, outLo, perms, ipaHi, ipaLo);
   }
 
-  private filled(cache: TranslationCache, i: number): void {
+  filled(cache: TranslationCache, i: number): void {
     this.trace.listener?.({
       kind: 'cache.fill',
       actor: 'iommu',
@@ -253,7 +224,7 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
       c.load(s.translation[i]!);
     });
     this.loadConfig(s.config);
-    this.pendingCount = 0;
+    this.pending.count = 0;
   }
 }
 

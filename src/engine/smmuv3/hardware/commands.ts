@@ -1,6 +1,6 @@
-import { ANY, alignHi, alignLo, type TranslationCache } from '../../cache/index.ts';
+import { ANY, type TranslationCache } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
-import type { PageResponseCode, PciDevice } from '../../pci/index.ts';
+import { invalidateAtc, type PageResponseCode, type PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { EL2, l1cdKey, type SmmuCaches } from './caches.ts';
 import type { SmmuFeatures } from './features.ts';
@@ -324,34 +324,10 @@ export class CommandExecutor {
   }
 
   private deliverAtc(d: PciDevice, w0: number, w2: number, w3: number): void {
-    const { listener } = this.trace;
-    const at = listener ? deviceId(d) : '';
-    listener?.({
-      kind: 'ats',
-      actor: 'iommu',
-      at: this.ids.smmu,
-      to: at,
-      message: 'invalidate',
-      device: d.name,
-      text: 'invalidation request',
-    });
     // Without SSV the request has no PASID and takes every matching entry, whatever its PASID; so does Global.
     const b = (w0 & 0x800) === 0 || (w0 & 0x200) !== 0 ? ANY : w0 >>> 12;
     const size = w2 & 63;
-    if (size >= 52) d.atc.removeContext(0, b);
-    else {
-      const shift = 12 + size;
-      d.atc.removeRange(0, b, alignHi(w3, shift), alignLo(w2, shift), 2 ** shift, -1, -1);
-    }
-    listener?.({
-      kind: 'ats',
-      actor: 'device',
-      at,
-      to: this.ids.smmu,
-      message: 'invalidated',
-      device: d.name,
-      text: 'invalidation completed',
-    });
+    invalidateAtc(d, this.trace, this.ids.smmu, b, w3, w2, size >= 52 ? 64 : 12 + size);
   }
 
   /** The response goes to the device as it is; only a disabled SMMU sends none. Source: IHI 0070, 4.5.2. */

@@ -2,10 +2,10 @@ import { encode } from '../../bits/index.ts';
 import type { TranslationCache } from '../../cache/index.ts';
 import { Injector, runToEnd } from '../../machine/index.ts';
 import { Memory } from '../../memory/index.ts';
-import { PciDevice } from '../../pci/index.ts';
+import { type DmaOutcome, type DmaRequest, PciDevice } from '../../pci/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { cdLayout, steLayout } from '../layout/index.ts';
-import { type DmaOutcome, type DmaRequest, physicalFeatures, Smmu } from './index.ts';
+import { physicalFeatures, Smmu } from './index.ts';
 
 /** One stage's tables as a test describes them: log2 granule, level of the first table, input bits. */
 export interface Tables {

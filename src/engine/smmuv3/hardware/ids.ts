@@ -1,4 +1,4 @@
-import { scoped } from '../../machine/index.ts';
+import { deviceId, scoped } from '../../machine/index.ts';
 
 /** Scene ids of one SMMU's parts. Devices have ids of their own, `deviceId`, since their names are unique. */
 export interface HardwareIds {
@@ -31,5 +31,4 @@ export function hardwareIds(scope = ''): HardwareIds {
   };
 }
 
-/** Scene id of a device. */
-export const deviceId = (d: { readonly name: string }): string => `hw.device.${d.name}`;
+export { deviceId };

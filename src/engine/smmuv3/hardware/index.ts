@@ -14,9 +14,7 @@ export {
   smmuFeatureNames,
 } from './features.ts';
 export { deviceId, type HardwareIds, hardwareIds } from './ids.ts';
-export type { PageAccess, PageRequestOutcome } from './page-requests.ts';
 export { RegisterFile } from './registers.ts';
-export type { DmaOutcome, DmaRequest } from './requests.ts';
 export { Smmu } from './smmu.ts';
 export type { StalledTransaction } from './stalls.ts';
 export { locateSte, readSte, type SteLocation, streamTableGeometry } from './stream-table.ts';

@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { runToEnd } from '../../machine/index.ts';
-import type { PageResponseCode } from '../../pci/index.ts';
+import type { PageAccess, PageRequestOutcome, PageResponseCode } from '../../pci/index.ts';
 import type { TraceEvent } from '../../trace/index.ts';
 import { decodePageRequest, encodeCommand } from '../layout/index.ts';
-import type { PageAccess, PageRequestOutcome } from './index.ts';
 import { SID, TestMachine, withIdr } from './test-machine.ts';
 
 const PRIQ = 0x320_0000;

@@ -1,3 +1,4 @@
+import { RegisterValues } from '../../machine/index.ts';
 import { registerByName, registers } from '../layout/index.ts';
 import type { SmmuFeatures } from './features.ts';
 
@@ -58,14 +59,12 @@ const TABLE_ATTRIBUTES = 0xfc0n;
 
 const GBPA_UPDATE = 0x80000000n;
 
-/** Values of one SMMU's registers. Side effects belong to the owner. */
-export class RegisterFile {
+/** The registers of one SMMU. Side effects belong to the owner. */
+export class RegisterFile extends RegisterValues {
   private readonly features: SmmuFeatures;
-  /** 32-bit registers as numbers, so that the queues' indices are kept without allocation. */
-  private readonly narrow = new Map<string, number>();
-  private readonly wide = new Map<string, bigint>();
 
   constructor(f: SmmuFeatures) {
+    super('SMMUv3');
     this.features = f;
     for (const r of registers) if (r.width === 64) this.wide.set(r.name, 0n);
     for (const r of registers) if (r.width === 32) this.narrow.set(r.name, 0);
@@ -76,32 +75,6 @@ export class RegisterFile {
     this.narrow.set('AIDR', f.aidr);
     // Incoming attributes pass through a disabled SMMU: SHCFG = 1.
     this.narrow.set('GBPA', 0x1000);
-  }
-
-  /** @throws RangeError when there is no register of that name */
-  get(name: string): bigint {
-    const n = this.narrow.get(name);
-    if (n !== undefined) return BigInt(n);
-    const w = this.wide.get(name);
-    if (w === undefined) throw new RangeError(`SMMUv3 has no register ${name}`);
-    return w;
-  }
-
-  /** Value of a 32-bit register, unsigned. */
-  num(name: string): number {
-    return this.narrow.get(name) ?? Number(this.get(name));
-  }
-
-  /** Stores a value, cut to the register's width, whatever software may write. */
-  set(name: string, value: bigint): void {
-    if (this.narrow.has(name)) this.narrow.set(name, Number(BigInt.asUintN(32, value)));
-    else if (this.wide.has(name)) this.wide.set(name, BigInt.asUintN(64, value));
-    else throw new RangeError(`SMMUv3 has no register ${name}`);
-  }
-
-  /** Stores a 32-bit register without a bigint. */
-  setNum(name: string, value: number): void {
-    this.narrow.set(name, value >>> 0);
   }
 
   /**
@@ -161,12 +134,10 @@ export class RegisterFile {
   }
 
   save(): readonly [string, number | bigint][] {
-    return [...this.narrow, ...this.wide];
+    return this.saveValues();
   }
 
   load(s: readonly (readonly [string, number | bigint])[]): void {
-    for (const [k, v] of s)
-      if (typeof v === 'number') this.narrow.set(k, v);
-      else this.wide.set(k, v);
+    this.loadValues(s);
   }
 }

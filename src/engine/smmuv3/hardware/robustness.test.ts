@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { encode } from '../../bits/index.ts';
 import { Injector, type Op } from '../../machine/index.ts';
 import { Memory } from '../../memory/index.ts';
+import { deviceActions, runWithin, Seen } from '../../pci/fixtures/device-actions.ts';
 import { PciDevice } from '../../pci/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { cdLayout, encodeCommand, opcodes, registers, steLayout } from '../layout/index.ts';
@@ -55,6 +56,9 @@ const command = fc.oneof(
 );
 const value = fc.oneof(any, pointer, fc.constantFrom(0n, 1n, 5n, 0xdn, 0x1dn, 0x8000_0000n, 0x10210n, 0x1000_0003n));
 
+const pasid = fc.constantFrom(-1, -1, 0, 1, 64, 1023, 1024, 0xfffff);
+const iova = fc.oneof(any, fc.nat({ max: 0xffff }).map(BigInt), pointer);
+
 const action = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('write' as const), at: place, word }) },
   {
@@ -65,52 +69,14 @@ const action = fc.oneof(
       value,
     }),
   },
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      do: fc.constant('dma' as const),
-      device: fc.nat({ max: DEVICES.length - 1 }),
-      pasid: fc.constantFrom(-1, -1, 0, 1, 64, 1023, 1024, 0xfffff),
-      iova: fc.oneof(any, fc.nat({ max: 0xffff }).map(BigInt), pointer),
-      write: fc.boolean(),
-      exec: fc.boolean(),
-      priv: fc.boolean(),
-      translated: fc.boolean(),
-    }),
-  },
+  ...deviceActions(DEVICES.length, pasid, iova),
   { weight: 2, arbitrary: fc.record({ do: fc.constant('command' as const), words: command }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('event' as const), words: fc.tuple(any, any, any, any) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('ats switch' as const), device: fc.nat({ max: 2 }) }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      do: fc.constant('page request' as const),
-      device: fc.nat({ max: DEVICES.length - 1 }),
-      pasid: fc.constantFrom(-1, 0, 5, 0xfffff),
-      iova: any,
-      group: fc.nat({ max: 511 }),
-      last: fc.boolean(),
-      read: fc.boolean(),
-      write: fc.boolean(),
-      exec: fc.boolean(),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ do: fc.constant('reset' as const), device: fc.nat({ max: DEVICES.length - 1 }) }),
-  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reload' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('audit' as const) }) },
 );
 
-/** Runs an operation, which must end. */
-function run<T>(op: Op<T>): T {
-  for (let n = 0; n < PAUSES; n++) {
-    const r = op.next();
-    if (r.done) return r.value;
-  }
-  throw new Error('an operation does not end');
-}
+const run = <T>(op: Op<T>): T => runWithin(op, PAUSES);
 
 /** Three streams (nested, stage 1, stage 2) over identical mappings of all memory, to be damaged. */
 function build(memory: Memory, stallModel: number): void {
@@ -155,10 +121,7 @@ const start = fc.record({
 
 describe('the SMMU with anything in memory, queues and registers', () => {
   it('neither throws nor hangs nor grows', () => {
-    let arrived = 0;
-    let stalled = 0;
-    let requested = 0;
-    const events = new Set<string>();
+    const all = new Seen();
     fc.assert(
       fc.property(start, fc.array(action, { minLength: 10, maxLength: 200 }), (s, actions) => {
         const memory = new Memory(SIZE);
@@ -180,7 +143,7 @@ describe('the SMMU with anything in memory, queues and registers', () => {
           ['CR0', 0x1dn],
         ] as const)
           run(smmu.writeRegister(name, v));
-        let requests = 0;
+        const before = all.requests;
         for (const x of actions) {
           switch (x.do) {
             case 'write':
@@ -189,16 +152,6 @@ describe('the SMMU with anything in memory, queues and registers', () => {
             case 'register':
               run(smmu.writeRegister(x.name, x.value));
               break;
-            case 'dma': {
-              const r = run(smmu.dma({ ...x, device: devices[x.device]! }));
-              requests++;
-              if (r.ok) arrived++;
-              if (r.fault) events.add(r.fault.name);
-              if (r.stag !== undefined) stalled++;
-              expect(r.ok ? r.pa >= 0 && r.pa < SIZE : r.pa === -1 || !r.fault).toBe(true);
-              expect(r.reads).toBeLessThanOrEqual(80);
-              break;
-            }
             case 'command':
               smmu.executeLate(x.words);
               if (x.words[0]! & 1n) smmu.deliverAtc(x.words);
@@ -206,26 +159,10 @@ describe('the SMMU with anything in memory, queues and registers', () => {
             case 'event':
               smmu.deliverEvent(x.words);
               break;
-            case 'ats switch':
-              devices[x.device]!.atsEnabled = !devices[x.device]!.atsEnabled;
-              break;
-            case 'page request': {
-              const d = devices[x.device]!;
-              const r = run(smmu.pri(d, x.pasid, x.iova, x, x.group, x.last));
-              if (r.sent) requested++;
-              expect(d.pri.outstanding).toBeLessThanOrEqual(d.pri.allocation);
-              if (!d.pri.enabled) d.pri.enable();
-              break;
-            }
-            case 'reset':
-              devices[x.device]!.reset();
-              devices[x.device]!.pasidEnabled = true;
-              devices[x.device]!.pri.enable();
-              break;
             case 'reload': {
-              const before = smmu.save();
-              smmu.load(structuredClone(before));
-              expect(smmu.save()).toEqual(before);
+              const state = smmu.save();
+              smmu.load(structuredClone(state));
+              expect(smmu.save()).toEqual(state);
               break;
             }
             case 'audit':
@@ -236,8 +173,11 @@ describe('the SMMU with anything in memory, queues and registers', () => {
               for (const e of smmu.caches.l1std.values()) smmu.audit.config('L1STD', e);
               for (const e of smmu.caches.l1cd.values()) smmu.audit.config('L1CD', e);
               break;
+            default:
+              all.act(x, smmu, devices, run, (pa) => pa >= 0 && pa < SIZE);
           }
         }
+        const requests = all.requests - before;
         // Everything that waits can be ended.
         expect(smmu.stalled().length).toBeLessThanOrEqual(requests);
         smmu.executeLate(encodeCommand('STALL_TERM', { SID: 0 }));
@@ -252,9 +192,9 @@ describe('the SMMU with anything in memory, queues and registers', () => {
       { numRuns: Number(process.env['IOMMUSCOPE_RUNS'] ?? 300) },
     );
     // The runs were not all turned away at the door.
-    expect(arrived).toBeGreaterThan(20);
-    expect(events.size).toBeGreaterThan(5);
-    expect(stalled).toBeGreaterThan(5);
-    expect(requested).toBeGreaterThan(20);
+    expect(all.arrived).toBeGreaterThan(20);
+    expect(all.faults.size).toBeGreaterThan(5);
+    expect(all.stalled).toBeGreaterThan(5);
+    expect(all.sent).toBeGreaterThan(20);
   });
 });

@@ -1,8 +1,7 @@
-import { UID } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
-import type { PciDevice } from '../../pci/index.ts';
+import { DevicePort, type DmaOutcome, type PciDevice } from '../../pci/index.ts';
 import type { CommandText, Trace } from '../../trace/index.ts';
 import { commandText } from '../layout/index.ts';
 import { Audit } from './audit.ts';
@@ -11,12 +10,12 @@ import { SmmuCaches } from './caches.ts';
 import { CERROR_ABT, CERROR_ATC_INV_SYNC, CommandExecutor, cerrorNames, OP } from './commands.ts';
 import { EventQueue, ring } from './event-queue.ts';
 import type { SmmuFeatures } from './features.ts';
-import { deviceId, type HardwareIds, hardwareIds } from './ids.ts';
+import { type HardwareIds, hardwareIds } from './ids.ts';
 import { Interrupts } from './interrupts.ts';
-import { type PageAccess, type PageRequestOutcome, PageRequestQueue } from './page-requests.ts';
+import { PageRequestQueue } from './page-requests.ts';
 import { Prefetcher } from './prefetch.ts';
 import { CR0, GERROR, RegisterFile } from './registers.ts';
-import { DeviceRequests, type DmaOutcome, type DmaRequest } from './requests.ts';
+import { DeviceRequests } from './requests.ts';
 import { type StalledTransaction, Stalls, type StallsSnapshot } from './stalls.ts';
 import { Translator } from './translator.ts';
 
@@ -24,7 +23,7 @@ const FETCH = pause('iommu', 'fetch');
 const SYNC = pause('iommu', 'sync');
 
 /** One physical SMMUv3: registers, queues, caches, translation. It reads nothing but bytes of memory and its registers. */
-export class Smmu {
+export class Smmu extends DevicePort {
   readonly features: SmmuFeatures;
   /** Scene ids of this unit. */
   readonly ids: HardwareIds;
@@ -35,8 +34,8 @@ export class Smmu {
   private readonly memory: Memory;
   private readonly trace: Trace;
   private readonly events: EventQueue;
-  private readonly requests: DeviceRequests;
-  private readonly pageRequests: PageRequestQueue;
+  protected override readonly requests: DeviceRequests;
+  protected override readonly pageRequests: PageRequestQueue;
   private readonly stalls: Stalls;
   private readonly executor: CommandExecutor;
   private readonly interrupts: Interrupts;
@@ -53,6 +52,7 @@ export class Smmu {
     iotlbEntries = 0,
     scope = '',
   ) {
+    super();
     const ids = hardwareIds(scope);
     this.ids = ids;
     this.memory = memory;
@@ -89,17 +89,11 @@ export class Smmu {
     this.audit = new Audit(memory, this.regs, features, devices, this.caches);
     this.caches.stillValid = (c, i) => this.audit.same(c, i);
     this.caches.configStillValid = (name, e) => this.audit.sameConfig(name, e);
-    for (const d of devices)
-      d.atc.onRemove = (i) => {
-        this.trace.listener?.({
-          kind: 'cache.remove',
-          actor: 'device',
-          at: deviceId(d),
-          valid: this.audit.sameAtc(d, i),
-          by: d.inReset ? 'reset' : this.caches.by,
-          entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: translationCells(d.atc, i) },
-        });
-      };
+    this.watch(devices, trace, {
+      valid: (d, i) => this.audit.sameAtc(d, i),
+      by: () => this.caches.by,
+      cells: translationCells,
+    });
   }
 
   /** Interrupts that are pending for the driver, which takes them by writing false. */
@@ -242,32 +236,6 @@ export class Smmu {
     const half = (w: bigint, s: bigint): number => Number((w >> s) & 0xffffffffn) | 0;
     this.caches.by = commandText(words as bigint[]).text;
     this.execute(half(words[0]!, 0n), half(words[0]!, 32n), half(words[1]!, 0n), half(words[1]!, 32n));
-  }
-
-  /** A device's access; see `DeviceRequests`. */
-  dma(q: DmaRequest): Op<DmaOutcome> {
-    return this.requests.dma(q);
-  }
-
-  /** A translation request. */
-  ats(d: PciDevice, pasid: number, iova: bigint, write: boolean): Op<DmaOutcome> {
-    return this.requests.ats(d, pasid, iova, write);
-  }
-
-  /**
-   * A page request of a device.
-   * @param pasid -1: none
-   * @param access what is asked for; with neither reading nor writing and a PASID it is a stop marker, if `last`
-   */
-  pri(
-    d: PciDevice,
-    pasid: number,
-    iova: bigint,
-    access: PageAccess,
-    group: number,
-    last: boolean,
-  ): Op<PageRequestOutcome> {
-    return this.pageRequests.pri(d, pasid, iova, access, group, last);
   }
 
   /** Transactions that wait for CMD_RESUME or CMD_STALL_TERM, oldest first. */

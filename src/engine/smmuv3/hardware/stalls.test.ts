@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { fieldOf, type Layout, setField } from '../../bits/index.ts';
 import { runToEnd } from '../../machine/index.ts';
 import type { MemorySnapshot } from '../../memory/memory.ts';
+import type { DmaOutcome } from '../../pci/index.ts';
 import { PciDevice } from '../../pci/index.ts';
 import type { TraceEvent } from '../../trace/index.ts';
 import { cdLayout, decodeEvent, encodeCommand, steLayout } from '../layout/index.ts';
-import type { DmaOutcome } from './index.ts';
 import { CD, DATA, OFFSET, SID, TestMachine, VA, withIdr } from './test-machine.ts';
 
 const EVTQ = 0x300_0000;

@@ -1,7 +1,7 @@
 import { halfReader } from '../../bits/index.ts';
+import type { DmaOutcome } from '../../pci/index.ts';
 import { cdLayout, decodeEvent, eventName, steLayout } from '../layout/index.ts';
 import type { SmmuFeatures } from './features.ts';
-import type { DmaOutcome } from './requests.ts';
 import { EVENT, type Translator } from './translator.ts';
 
 const cdS = halfReader(cdLayout, 'S');

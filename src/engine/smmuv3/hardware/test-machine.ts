@@ -1,17 +1,10 @@
 import { encode, fieldOf, setField } from '../../bits/index.ts';
 import { Injector, runToEnd } from '../../machine/index.ts';
 import { Memory } from '../../memory/index.ts';
-import { PciDevice, type PciDeviceSpec } from '../../pci/index.ts';
+import { type DmaOutcome, type DmaRequest, PciDevice, type PciDeviceSpec } from '../../pci/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { cdLayout, registerByName, steLayout } from '../layout/index.ts';
-import {
-  type DmaOutcome,
-  type DmaRequest,
-  decodeFeatures,
-  physicalFeatures,
-  Smmu,
-  type SmmuFeatures,
-} from './index.ts';
+import { decodeFeatures, physicalFeatures, Smmu, type SmmuFeatures } from './index.ts';
 
 /** Shape of a nested machine for tests: numbers of levels, and forms of the tables. */
 export interface Shape {

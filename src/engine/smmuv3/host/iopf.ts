@@ -1,4 +1,4 @@
-import type { Errno, PageRequest, PageResponse } from '../../iommufd/index.ts';
+import { answered, type Errno, groupOf, joinIopf, type PageRequest, type PageResponse } from '../../iommufd/index.ts';
 import type { Op } from '../../machine/index.ts';
 import { issue } from './queue.ts';
 import { type Host, log, type Master } from './state.ts';
@@ -14,8 +14,7 @@ const faultsOf = (h: Host, domain: number): boolean =>
 /** arm_smmu_enable_iopf, for a domain that is being attached. Devices that do not stall need none. */
 export function enableIopf(h: Host, m: Master, domain: number): void {
   if (!m.stallEnabled || !faultsOf(h, domain)) return;
-  m.iopf ??= { users: 0, faults: [], partial: [] };
-  m.iopf.users++;
+  m.iopf = joinIopf(m.iopf);
 }
 
 /**
@@ -42,14 +41,9 @@ export function* reportFault(h: Host, m: Master, r: PageRequest): Op<Errno> {
     return 'EINVAL';
   }
   if (!m.iopf) return 'EINVAL';
-  if (!r.last) {
-    m.iopf.partial.push(r);
-    return '0';
-  }
-  const group = m.iopf.partial.filter((p) => p.group === r.group);
-  m.iopf.partial = m.iopf.partial.filter((p) => p.group !== r.group);
-  m.iopf.faults.push(r);
-  if (h.upcalls!.reportFault(m.name, as, [...group, r]) !== '0') {
+  const group = groupOf(m.iopf, r);
+  if (!group) return '0';
+  if (h.upcalls!.reportFault(m.name, as, group) !== '0') {
     log(h, h.ids.driver, `${m.name}: iopf with pasid ${r.pasid ?? 0} aborted`);
     yield* pageResponse(h, m, r, 'failure');
   }
@@ -68,12 +62,10 @@ function attachmentOf(h: Host, m: Master, pasid: number | null): number | null {
 
 /** iommu_page_response: only a request that waits is answered. */
 export function* pageResponse(h: Host, m: Master, r: PageRequest, code: PageResponse): Op<void> {
-  const at = m.iopf?.faults.findIndex((f) => f.group === r.group) ?? -1;
-  if (at < 0) {
+  if (!answered(m.iopf, r)) {
     log(h, h.ids.driver, `${m.name}: no pending PRQ, drop response`);
     return;
   }
-  m.iopf!.faults.splice(at, 1);
   yield* respond(h, m, r, code);
 }
 

@@ -1,4 +1,4 @@
-import type { DriverUpcalls, PageRequest } from '../../iommufd/index.ts';
+import type { DriverUpcalls, Iopf } from '../../iommufd/index.ts';
 import { type Injector, type Op, scoped } from '../../machine/index.ts';
 import { type Memory, PAGE_SIZE, PAGE_WORDS, type PageAllocator } from '../../memory/index.ts';
 import type { TableConfig, Vmsav8Table } from '../../pagetable/vmsav8-table.ts';
@@ -69,7 +69,7 @@ export interface Master {
   /** Domain of each PASID in use, all of them stage 1. Its size is the kernel's used_ssids. */
   pasids: Map<number, number>;
   /** Page requests, while a domain with a fault handler is attached anywhere (struct iommu_fault_param). */
-  iopf: IopfState | null;
+  iopf: Iopf | null;
   /** During a reset: what comes back after it. */
   reset: ResetState | null;
   /** ATS as the STE and the device have it. */
@@ -90,16 +90,6 @@ export const newMaster = (m: Pick<Master, 'name' | 'sid' | 'ssidBits' | 'steAddr
   vmaster: null,
   cdTable: null,
 });
-
-/** struct iommu_fault_param: one for a device, shared by its attachments that have a handler. */
-export interface IopfState {
-  /** Attachments with a handler. */
-  users: number;
-  /** Last requests of groups that wait for an answer. */
-  faults: PageRequest[];
-  /** Requests of groups whose last one has not come. */
-  partial: PageRequest[];
-}
 
 export interface ResetState {
   /** Resets within one another. */

@@ -22,7 +22,7 @@ export const cachedFields: Readonly<Record<string, readonly string[]>> = {
 /** Every entry of every cache, by the fields above. */
 export const cachedEntries = (p: Parts): Entry[] => p.units.flatMap(entriesOf);
 
-function entriesOf({ name, smmu, devices }: Unit): Entry[] {
+function entriesOf({ name, iommu, devices }: Unit): Entry[] {
   const out: Entry[] = [];
   const add = (cache: string, fields: Entry['fields']): void => {
     out.push({ cache, fields: { unit: name, ...fields } });
@@ -31,7 +31,7 @@ function entriesOf({ name, smmu, devices }: Unit): Entry[] {
     c.forEach((i) => {
       add(c.name, fields(i));
     });
-  const { caches } = smmu;
+  const { caches } = iommu;
   const vmid = (c: TranslationCache, i: number): bigint | string => (c.e[i + A] === EL2 ? 'EL2' : BigInt(c.e[i + A]!));
   const asid = (c: TranslationCache, i: number): bigint | string =>
     c.e[i + B] === GLOBAL ? 'any' : BigInt(c.e[i + B]!);

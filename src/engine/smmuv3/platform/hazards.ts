@@ -1,7 +1,16 @@
 import { hex, hexPlain } from '../../bits/index.ts';
-import { A, B, GLOBAL, SHIFT, SID, type TranslationCache, UID } from '../../cache/index.ts';
-import { type Hazard, type Operation, viommuScope } from '../../machine/index.ts';
+import { A, B, GLOBAL, SHIFT, SID, type TranslationCache } from '../../cache/index.ts';
+import type { Hazard, Operation } from '../../machine/index.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
+import {
+  commandOperation,
+  entryOf,
+  ofUnit,
+  queueOf,
+  recordOf,
+  staleRecords,
+  staleTranslations,
+} from '../../platform/index.ts';
 import {
   type CdConfig,
   configCells,
@@ -15,7 +24,7 @@ import {
   type Verdict,
 } from '../hardware/index.ts';
 import { commandText, encodeCommand } from '../layout/index.ts';
-import { guestOfDevice, type Parts, type Unit } from './parts.ts';
+import type { Parts, Unit } from './parts.ts';
 
 const SMMUEN = 1;
 
@@ -26,42 +35,45 @@ const SMMUEN = 1;
 export const hazardsOf = (p: Parts): Hazard[] => p.units.flatMap((u) => unitHazards(p, u));
 
 function unitHazards(p: Parts, u: Unit): Hazard[] {
-  const out: Hazard[] = [];
-  const { caches, audit, regs } = u.smmu;
+  const { caches, audit, regs } = u.iommu;
   // Nothing is looked up while the SMMU is off.
-  if ((regs.num('CR0') & SMMUEN) === 0) return out;
-  for (const e of caches.ste.values()) {
-    const v = audit.config('STE', e);
-    if (v.state === 'differs') out.push(steHazard(p, u, e, v));
-  }
-  for (const of of caches.cd.values())
-    for (const e of of.values()) {
-      const v = audit.config('CD', e);
-      if (v.state === 'differs') out.push(cdHazard(p, u, e, v));
-    }
-  for (const [name, of] of [
-    ['L1STD', caches.l1std],
-    ['L1CD', caches.l1cd],
-  ] as const)
-    for (const e of of.values()) {
-      const v = audit.config(name, e);
-      if (v.state === 'differs') out.push(l1Hazard(p, u, name, e, v));
-    }
-  for (const c of caches.translation())
-    c.forEach((i) => {
-      const v = audit.verdict(c, i);
-      if (v.state === 'differs') out.push(translationHazard(p, u, c, i, v));
-    });
-  for (const d of u.devices)
-    d.atc.forEach((i) => {
-      const v = audit.atc(d, i);
-      if (v.state === 'differs') out.push(atcHazard(p, d, i, v));
-    });
-  return out;
+  if ((regs.num('CR0') & SMMUEN) === 0) return [];
+  const cds = [...caches.cd.values()].flatMap((of) => [...of.values()]);
+  const level1 = (name: 'L1STD' | 'L1CD', of: Iterable<L1Entry>): Hazard[] =>
+    staleRecords(
+      of,
+      (e) => audit.config(name, e),
+      (e, v) => l1Hazard(p, u, name, e, v),
+    );
+  return [
+    ...staleRecords(
+      caches.ste.values(),
+      (e) => audit.config('STE', e),
+      (e, v) => steHazard(p, u, e, v),
+    ),
+    ...staleRecords(
+      cds,
+      (e) => audit.config('CD', e),
+      (e, v) => cdHazard(p, u, e, v),
+    ),
+    ...level1('L1STD', caches.l1std.values()),
+    ...level1('L1CD', caches.l1cd.values()),
+    ...caches.translation().flatMap((c) =>
+      staleTranslations(
+        c,
+        (i) => audit.verdict(c, i),
+        (i, v) => translationHazard(p, u, c, i, v),
+      ),
+    ),
+    ...u.devices.flatMap((d) =>
+      staleTranslations(
+        d.atc,
+        (i) => audit.atc(d, i),
+        (i, v) => atcHazard(p, d, i, v),
+      ),
+    ),
+  ];
 }
-
-/** ` of smmu1` while there are several. */
-const ofUnit = (p: Parts, u: Unit): string => (p.units.length > 1 ? ` of ${u.name}` : '');
 
 /** ` smmu1` while there are several. */
 const named = (p: Parts, u: Unit): string => (p.units.length > 1 ? ` ${u.name}` : '');
@@ -71,17 +83,6 @@ const deviceOf = (u: Unit, sid: number): PciDevice | undefined => u.devices.find
 const guestSid = (u: Unit, sid: number): number => deviceOf(u, sid)?.vrid ?? sid;
 const deviceName = (u: Unit, sid: number): string => deviceOf(u, sid)?.name ?? `stream ${hexPlain(sid)}`;
 
-/** Guest and virtual unit on whose queue a command for a device belongs, as far as there are several; null: nobody's. */
-export function queueOf(p: Parts, d: PciDevice | undefined): { guest?: string; unit?: string } | null {
-  if (!d) return p.guests.length === 1 && p.guests[0]!.units.length === 1 ? {} : null;
-  const g = guestOfDevice(p, d);
-  const unit = g.units.find((x) => x.devices.includes(d.name))!;
-  return {
-    ...(p.guests.length > 1 ? { guest: g.name } : {}),
-    ...(viommuScope(g.units, unit) === '' ? {} : { unit: unit.name }),
-  };
-}
-
 /** The guest's command as an operation, and as text. */
 function remedy(
   p: Parts,
@@ -89,20 +90,14 @@ function remedy(
   name: string,
   fields: Record<string, number | bigint>,
 ): { missing: string; remedy?: Operation } {
-  const values = Object.fromEntries(Object.entries(fields).map(([k, v]) => [k, hexPlain(v)]));
   const missing = commandText(encodeCommand(name, fields)).text;
   const queue = queueOf(p, d);
-  return queue ? { missing, remedy: { do: 'guest.invalidate', ...queue, command: { name, ...values } } } : { missing };
+  return queue ? { missing, remedy: commandOperation(queue, name, fields) } : { missing };
 }
 
 function steHazard(p: Parts, u: Unit, e: SteConfig, v: Verdict): Hazard {
   return {
-    at: u.smmu.ids.config,
-    cache: 'STE',
-    entry: e.uid,
-    cells: configCells('STE', e),
-    now: v.now,
-    depends: v.depends,
+    ...recordOf(u.iommu.ids.config, 'STE', e, configCells('STE', e), v),
     text: `The SMMU${named(p, u)} still uses an old STE for ${deviceName(u, e.sid)} (StreamID ${hex(e.sid)}).`,
     ...remedy(p, deviceOf(u, e.sid), 'CFGI_STE', { SID: guestSid(u, e.sid), Leaf: 1 }),
   };
@@ -110,12 +105,7 @@ function steHazard(p: Parts, u: Unit, e: SteConfig, v: Verdict): Hazard {
 
 function cdHazard(p: Parts, u: Unit, e: CdConfig, v: Verdict): Hazard {
   return {
-    at: u.smmu.ids.config,
-    cache: 'CD',
-    entry: e.uid,
-    cells: configCells('CD', e),
-    now: v.now,
-    depends: v.depends,
+    ...recordOf(u.iommu.ids.config, 'CD', e, configCells('CD', e), v),
     text: `The SMMU${named(p, u)} still uses an old CD for ${deviceName(u, e.sid)} (StreamID ${hex(e.sid)}, SSID ${e.ssid}).`,
     ...remedy(p, deviceOf(u, e.sid), 'CFGI_CD', { SID: guestSid(u, e.sid), SSID: e.ssid, Leaf: 1 }),
   };
@@ -123,26 +113,14 @@ function cdHazard(p: Parts, u: Unit, e: CdConfig, v: Verdict): Hazard {
 
 function l1Hazard(p: Parts, u: Unit, name: 'L1STD' | 'L1CD', e: L1Entry, v: Verdict): Hazard {
   return {
-    at: u.smmu.ids.config,
-    cache: name,
-    entry: e.uid,
-    cells: configCells(name, e),
-    now: v.now,
-    depends: v.depends,
+    ...recordOf(u.iommu.ids.config, name, e, configCells(name, e), v),
     text: `The SMMU${named(p, u)} still uses an old ${name} (${hexPlain(e.word)}).`,
     missing: name === 'L1STD' ? 'CFGI_STE without Leaf' : 'CFGI_CD without Leaf',
   };
 }
 
 function translationHazard(p: Parts, u: Unit, c: TranslationCache, i: number, v: Verdict): Hazard {
-  const base = {
-    at: sceneOf(c, u.smmu.ids),
-    cache: c.name,
-    entry: c.e[i + UID]!,
-    cells: translationCells(c, i),
-    now: v.now,
-    depends: v.depends,
-  };
+  const base = entryOf(c, i, sceneOf(c, u.iommu.ids), translationCells(c, i), v);
   const vmid = c.e[i + A]!;
   const input = inputOf(c, i);
   const cache = `${c.name}${ofUnit(p, u)}`;
@@ -175,12 +153,7 @@ function atcHazard(p: Parts, d: PciDevice, i: number, v: Verdict): Hazard {
   const tag = c.e[i + B]!;
   const pasid: Record<string, number> = tag === NO_PASID ? {} : { SSV: 1, SSID: tag };
   return {
-    at: deviceId(d),
-    cache: 'ATC',
-    entry: c.e[i + UID]!,
-    cells: translationCells(c, i),
-    now: v.now,
-    depends: v.depends,
+    ...entryOf(c, i, deviceId(d), translationCells(c, i), v),
     text: `${d.name} still maps ${hex(input)}${tag === NO_PASID ? '' : ` of PASID ${tag}`} to PA ${hex(outputOf(c, i))} in its ATC.`,
     ...remedy(p, d, 'ATC_INV', { SID: d.vrid, ...pasid, Size: c.e[i + SHIFT]! - 12, Address: input }),
   };

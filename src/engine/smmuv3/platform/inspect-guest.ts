@@ -2,24 +2,33 @@ import { hex } from '../../bits/index.ts';
 import type { InspectedRecord, Inspection } from '../../machine/index.ts';
 import { descriptorLayout, type Granule } from '../../pagetable/vmsav8-layout.ts';
 import { tableGeometry } from '../../pagetable/vmsav8-table.ts';
-import { ridText } from '../../pci/index.ts';
+import type { PciDevice } from '../../pci/index.ts';
+import {
+  type Base,
+  fact,
+  guestDeviceFacts,
+  guestOfDevice,
+  type Part,
+  type Place,
+  queueEntry,
+  readWords,
+} from '../../platform/index.ts';
 import { cdAddress } from '../guest/cd-table.ts';
 import type { DeviceView } from '../guest/index.ts';
 import { sizeText } from '../hardware/index.ts';
 import { cdLayout, steLayout } from '../layout/index.ts';
-import { type Base, fact, type Part, queueEntry, registerRecord } from './inspect-queue.ts';
-import type { Guest, Parts } from './parts.ts';
-import { guestOfDevice } from './parts.ts';
-import type { Place } from './place.ts';
-import { readWords } from './scene-queue.ts';
+import type { Guest, Parts, Unit } from './parts.ts';
+import { registerRecord } from './register-record.ts';
+import { rings } from './rings.ts';
 import { steText } from './ste-text.ts';
 
-type GuestPlace = Extract<Place, { band: 'guest' }>;
+type GuestPlace = Extract<Place<Unit, Guest>, { band: 'guest' }>;
 
 export function inspectGuest(place: GuestPlace, part: Part, base: Base): Inspection {
-  const { guest: g, unit, what, name } = place;
+  const { guest: g, what, name } = place;
   const v = g.linux.views();
-  const vsmmu = g.vmm.units.find((u) => u.ids.vsmmu === unit.ids.vsmmu)!;
+  const unit = v.units[place.unit]!;
+  const vsmmu = g.vmm.units[place.unit]!;
   const reg = (n: string): bigint => vsmmu.readVirtual(n);
   switch (what) {
     case 'cmdq':
@@ -31,7 +40,7 @@ export function inspectGuest(place: GuestPlace, part: Part, base: Base): Inspect
       if (!q) return { ...base, records: regs };
       const index = part?.index ?? (Number(reg(`${prefix}_PROD`)) - 1) & (q.size - 1);
       const entry = { base: q.base, index, named: part?.index !== undefined };
-      return queueEntry(g.memory, 'guest', base, what, entry, regs);
+      return queueEntry(g.memory, 'guest', base, rings[what], entry, regs);
     }
     case 'strtab':
       return { ...base, records: ['STRTAB_BASE', 'STRTAB_BASE_CFG'].map((r) => registerRecord(r, reg(r))) };
@@ -122,21 +131,12 @@ function leafRecord(g: Guest, t: ReturnType<typeof tableGeometry>, root: number,
   return [];
 }
 
-export function inspectGuestDevice(p: Parts, place: Extract<Place, { band: 'device' }>, base: Base): Inspection {
-  const g = guestOfDevice(p, place.device);
-  const d = g.linux.views().devices.find((x) => x.name === place.device.name);
-  return {
-    ...base,
-    facts: [
-      fact('vRID', ridText(place.device.vrid)),
-      ...(p.guests.length > 1 ? [fact('guest', g.name)] : []),
-      ...(d && g.units.length > 1 ? [fact('vSMMU', d.unit)] : []),
-      fact('domain', d?.domain || 'none'),
-      ...(d?.pasids ?? []).map((a) => fact(`PASID ${a.pasid}`, a.name, a.kind)),
-      fact('ATS', d?.atsEnabled ? 'on' : 'off'),
-      ...(d?.stall ? [fact('faults', 'stall')] : []),
-    ],
-  };
+export function inspectGuestDevice(p: Parts, device: PciDevice, base: Base): Inspection {
+  const d = guestOfDevice(p, device)
+    .linux.views()
+    .devices.find((x) => x.name === device.name);
+  const stall = d?.stall ? [fact('faults', 'stall')] : [];
+  return { ...base, facts: [...guestDeviceFacts(p, device, 'vSMMU', String), ...stall] };
 }
 
 export function virtualRegisters(g: Guest, unit: number): InspectedRecord[] {

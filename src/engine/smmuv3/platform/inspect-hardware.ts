@@ -14,25 +14,35 @@ import {
 } from '../../cache/index.ts';
 import type { InspectedRecord, Inspection } from '../../machine/index.ts';
 import { NO_PASID, type PciDevice, ridText } from '../../pci/index.ts';
+import {
+  type Base,
+  deviceFacts,
+  type Fact,
+  fact,
+  type Part,
+  type Place,
+  queueEntry,
+  readWords,
+  unitOfDevice,
+} from '../../platform/index.ts';
 import { permText } from '../hardware/cache-text.ts';
 import { inputOf, outputOf, type Smmu, sizeText } from '../hardware/index.ts';
 import { cdLayout, eventLayout, l1cdLayout, l1stdLayout, steLayout } from '../layout/index.ts';
-import { type Base, type Fact, fact, type Part, queueEntry, registerRecord } from './inspect-queue.ts';
-import { type Parts, unitOfDevice } from './parts.ts';
-import type { Place } from './place.ts';
+import type { Guest, Parts, Unit } from './parts.ts';
+import { registerRecord } from './register-record.ts';
+import { rings } from './rings.ts';
 import { physicalSteId, queueAt } from './scene-hardware.ts';
-import { readWords } from './scene-queue.ts';
 import { steText } from './ste-text.ts';
 
 export function inspectHardware(
   p: Parts,
-  place: Extract<Place, { band: 'hardware' }>,
+  place: Extract<Place<Unit, Guest>, { band: 'hardware' }>,
   id: string,
   part: Part,
   base: Base,
 ): Inspection | null {
   const { unit, what } = place;
-  const { smmu } = unit;
+  const { iommu: smmu } = unit;
   const reg = (n: string): InspectedRecord => registerRecord(n, smmu.readRegister(n));
   const row = (c: TranslationCache): Inspection | null =>
     part?.row === undefined ? base : translationRow(c, part.row, base);
@@ -63,7 +73,14 @@ export function inspectHardware(
       const q = queueAt(unit, what);
       const index = part?.index ?? (q.prod - 1) & (q.size - 1);
       const regs = [`${q.prefix}_BASE`, `${q.prefix}_PROD`, `${q.prefix}_CONS`].map(reg);
-      return queueEntry(p.memory, 'host', base, what, { base: q.base, index, named: part?.index !== undefined }, regs);
+      return queueEntry(
+        p.memory,
+        'host',
+        base,
+        rings[what],
+        { base: q.base, index, named: part?.index !== undefined },
+        regs,
+      );
     }
     case 'config':
       return part?.row === undefined ? base : configRow(smmu, part.row, base);
@@ -83,9 +100,8 @@ export function inspectHardware(
 /** A device on the bus: its capabilities, what it waits for, and the records of its stalled accesses. */
 export function inspectDevice(p: Parts, d: PciDevice, part: Part, base: Base): Inspection | null {
   if (part?.row !== undefined) return translationRow(d.atc, part.row, base);
-  const { smmu } = unitOfDevice(p, d);
+  const { iommu: smmu } = unitOfDevice(p, d);
   const stalls = smmu.stalled().filter((s) => s.device === d.name);
-  const pri = d.pri.enabled ? 'enabled' : d.pri.failed ? 'off after a failure' : 'off';
   return {
     ...base,
     records: stalls.map((s) => ({
@@ -95,19 +111,7 @@ export function inspectDevice(p: Parts, d: PciDevice, part: Part, base: Base): I
     })),
     facts: [
       fact('StreamID', hex(d.rid), ridText(d.rid)),
-      fact('ATS', d.atsCapable ? (d.atsEnabled ? 'enabled' : 'capable, off') : 'not capable'),
-      fact('ATC entries', String(d.atc.size)),
-      fact('PASID bits', String(d.pasidBits), d.pasidBits > 0 ? (d.pasidEnabled ? 'enabled' : 'off') : undefined),
-      ...(d.priCapable ? [fact('page requests', pri)] : []),
-      ...d.pri
-        .waiting()
-        .map((g) =>
-          fact(
-            `page group ${g.group}`,
-            `${g.pages} page${g.pages === 1 ? '' : 's'}`,
-            g.closed ? 'waits for the answer' : 'not complete',
-          ),
-        ),
+      ...deviceFacts(d),
       ...stalls.map((s) => fact(`STAG ${s.stag}`, `${s.access} ${hex(s.iova)}`, s.event)),
     ],
   };

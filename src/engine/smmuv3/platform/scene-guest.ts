@@ -1,16 +1,13 @@
 import { fieldOf, getField, hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
 import { ridText } from '../../pci/index.ts';
+import { count, type Draft, queueView, readWords } from '../../platform/index.ts';
 import { cdTableId, type DeviceView, type GuestViews, type UnitView } from '../guest/index.ts';
 import { cerrorNames } from '../hardware/index.ts';
 import { steLayout } from '../layout/index.ts';
 import type { Guest, Parts } from './parts.ts';
-import { queueView, readWords } from './scene-queue.ts';
+import { rings } from './rings.ts';
 import { steText } from './ste-text.ts';
-
-type Draft = Omit<SceneObject, 'band' | 'refs'> & { refs?: SceneObject['refs'] };
-
-const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 
 /** What is to be seen of one guest: nothing before its VMM has started. */
 export function guestObjects(p: Parts, g: Guest): SceneObject[] {
@@ -56,7 +53,7 @@ function unitObjects(g: Guest, index: number, u: UnitView, v: GuestViews, add: (
         `prod ${prod & (size - 1)} cons ${cons & (size - 1)}`,
         ...(err ? [cerrorNames[err] ?? `error ${err}`] : []),
       ],
-      queue: queueView(g.memory, 'cmdq', { base, size, prod, cons }, err !== 0),
+      queue: queueView(g.memory, rings.cmdq, { base, size, prod, cons, wraps: true }, err !== 0),
     });
   } else add({ id: u.ids.cmdq, type: 'CMDQ', title: `vCMDQ${name}`, lines: ['not set up'] });
   for (const [kind, prefix, ring] of [
@@ -73,7 +70,7 @@ function unitObjects(g: Guest, index: number, u: UnitView, v: GuestViews, add: (
       type,
       title: `v${type}${name}`,
       lines: [prod === cons ? 'empty' : `prod ${prod} cons ${cons}`],
-      queue: queueView(g.memory, kind, { base, size, prod, cons }),
+      queue: queueView(g.memory, rings[kind], { base, size, prod, cons, wraps: true }),
     });
   }
   if (u.strtab)

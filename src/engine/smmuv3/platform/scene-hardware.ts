@@ -1,18 +1,14 @@
 import { hex, hexPlain } from '../../bits/index.ts';
-import { type TranslationCache, UID } from '../../cache/index.ts';
+import type { TranslationCache } from '../../cache/index.ts';
 import { type Hazard, type SceneCache, type SceneObject, scoped } from '../../machine/index.ts';
-import { type PciDevice, ridText } from '../../pci/index.ts';
+import { cacheOf, type Draft, deviceObject, entries, queueView, readWords, staleIn } from '../../platform/index.ts';
 import { cacheColumns, cerrorNames, configCells, deviceId, ring, translationCells } from '../hardware/index.ts';
 import type { Parts, Unit } from './parts.ts';
-import { entryWords, queueView, type RingKind, readWords } from './scene-queue.ts';
+import { type RingName, rings } from './rings.ts';
 import { steText } from './ste-text.ts';
-
-type Draft = Omit<SceneObject, 'band' | 'refs'> & { refs?: SceneObject['refs'] };
 
 /** Scene id of the physical STE of a StreamID. */
 export const physicalSteId = (u: Unit, sid: number): string => scoped('hw', u.scope, `ste.${hexPlain(sid)}`);
-
-const entries = (n: number): string[] => [n === 0 ? 'empty' : n === 1 ? '1 entry' : `${n} entries`];
 
 const queues = {
   cmdq: { prefix: 'CMDQ', bit: 8, title: 'CMDQ' },
@@ -21,22 +17,22 @@ const queues = {
 } as const;
 
 /** Where a queue lies and how far it is, from the registers; `on`: it is enabled. */
-export function queueAt(u: Unit, kind: RingKind) {
-  const { smmu } = u;
+export function queueAt(u: Unit, kind: RingName) {
+  const { iommu: smmu } = u;
   const { prefix, bit } = queues[kind];
   const { cmdqsLog2, eventqsLog2, priqsLog2 } = smmu.features;
   const most = kind === 'cmdq' ? cmdqsLog2 : kind === 'evtq' ? eventqsLog2 : priqsLog2;
-  const bytes = entryWords[kind] * 8;
+  const bytes = rings[kind].words * 8;
   const q = ring(smmu.readRegister(`${prefix}_BASE`), most, bytes);
   const size = 2 ** q.log2;
   const prod = smmu.regs.num(`${prefix}_PROD`) & (2 * size - 1);
   const cons = smmu.regs.num(`${prefix}_CONS`) & (2 * size - 1);
-  return { prefix, base: q.base, size, bytes, prod, cons, on: (smmu.regs.num('CR0') & bit) !== 0 };
+  return { prefix, base: q.base, size, bytes, prod, cons, wraps: true, on: (smmu.regs.num('CR0') & bit) !== 0 };
 }
 
-function queueObject(p: Parts, u: Unit, kind: RingKind): Draft {
+function queueObject(p: Parts, u: Unit, kind: RingName): Draft {
   const q = queueAt(u, kind);
-  const err = kind === 'cmdq' ? (u.smmu.regs.num('CMDQ_CONS') >>> 24) & 0x7f : 0;
+  const err = kind === 'cmdq' ? (u.iommu.regs.num('CMDQ_CONS') >>> 24) & 0x7f : 0;
   const { title } = queues[kind];
   const position =
     kind === 'cmdq'
@@ -45,32 +41,25 @@ function queueObject(p: Parts, u: Unit, kind: RingKind): Draft {
         ? 'empty'
         : `prod ${q.prod} cons ${q.cons}`;
   return {
-    id: u.smmu.ids[kind],
+    id: u.iommu.ids[kind],
     type: title,
     title,
     lines: q.on ? [position, ...(err ? [cerrorNames[err] ?? `error ${err}`] : [])] : ['off'],
-    ...(q.on && p.memory.contains(q.base, q.size * q.bytes) ? { queue: queueView(p.memory, kind, q, err !== 0) } : {}),
+    ...(q.on && p.memory.contains(q.base, q.size * q.bytes)
+      ? { queue: queueView(p.memory, rings[kind], q, err !== 0) }
+      : {}),
   };
-}
-
-function cacheOf(c: TranslationCache, stale: ReadonlySet<number>): SceneCache {
-  const rows: SceneCache['rows'][number][] = [];
-  c.forEach((i) => {
-    rows.push({ id: c.e[i + UID]!, cells: translationCells(c, i), stale: stale.has(c.e[i + UID]!) });
-  });
-  return { columns: cacheColumns[c.name]!, rows };
 }
 
 /** What is to be seen of one physical SMMU and the devices behind it. */
 export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): SceneObject[] {
-  const { smmu } = u;
+  const { iommu: smmu } = u;
   const { ids, caches } = smmu;
   const out: SceneObject[] = [];
   const section = p.units.length > 1 ? { section: u.name } : {};
   const add = (o: Draft): void => {
     out.push({ band: 'hardware', refs: [], ...section, ...o });
   };
-  const staleIn = (at: string): ReadonlySet<number> => new Set(hazards.filter((x) => x.at === at).map((x) => x.entry));
   const enabled = (smmu.regs.num('CR0') & 1) !== 0;
   add({
     id: ids.smmu,
@@ -102,7 +91,7 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
       });
 
   const config: SceneCache['rows'][number][] = [];
-  const stale = staleIn(ids.config);
+  const stale = staleIn(hazards, ids.config);
   const row = (name: 'STE' | 'CD' | 'L1STD' | 'L1CD', e: Parameters<typeof configCells>[1]): void => {
     config.push({ id: e.uid, cells: configCells(name, e), stale: stale.has(e.uid) });
   };
@@ -110,8 +99,10 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
   for (const e of caches.ste.values()) row('STE', e);
   for (const e of caches.l1cd.values()) row('L1CD', e);
   for (const of of caches.cd.values()) for (const e of of.values()) row('CD', e);
+  const rows = (c: TranslationCache, at: string): SceneCache =>
+    cacheOf(c, cacheColumns[c.name]!, (i) => translationCells(c, i), staleIn(hazards, at));
   const cache = (id: string, type: string, title: string, c: TranslationCache): void =>
-    add({ id, type, title, lines: entries(c.size), cache: cacheOf(c, staleIn(id)) });
+    add({ id, type, title, lines: entries(c.size), cache: rows(c, id) });
   cache(ids.iotlb, 'IOTLB', 'IOTLB', caches.iotlb);
   add({
     id: ids.config,
@@ -125,28 +116,9 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
   cache(ids.s2walk, 'walk cache', 'S2 walk cache', caches.s2walk);
   const waiting = smmu.stalled();
   for (const d of u.devices) {
-    const id = deviceId(d);
     const stalls = waiting.filter((s) => s.device === d.name);
-    const groups = d.pri.waiting();
-    const waits =
-      stalls.length > 0
-        ? `stalled STAG ${stalls.map((s) => s.stag).join(', ')}`
-        : groups.length > 0
-          ? `waits for PRG ${groups.map((g) => g.group).join(', ')}`
-          : '';
-    add({
-      id,
-      type: 'device',
-      title: d.name,
-      device: d.name,
-      // Two lines always: a box that grows in the middle of a step would push what stands below it. Where there is room
-      // for one, waiting tells more than a number.
-      lines: waits === '' ? [ridText(d.rid), atsText(d)] : [waits, ridText(d.rid)],
-      refs: probed ? [{ to: physicalSteId(u, d.rid) }] : [],
-      ...(d.atsCapable ? { cache: cacheOf(d.atc, staleIn(id)) } : {}),
-    });
+    const waits = stalls.length > 0 ? `stalled STAG ${stalls.map((s) => s.stag).join(', ')}` : '';
+    add(deviceObject(d, waits, probed ? [{ to: physicalSteId(u, d.rid) }] : [], rows(d.atc, deviceId(d))));
   }
   return out;
 }
-
-const atsText = (d: PciDevice): string => (d.atsCapable ? (d.atsEnabled ? 'ATS on' : 'ATS off') : 'no ATS');

@@ -1,6 +1,7 @@
 import { hex } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
-import { type Guest, isProbed, type Parts } from './parts.ts';
+import { kernelObjects as allKernelObjects, withItsUser } from '../../platform/index.ts';
+import type { Guest, Parts } from './parts.ts';
 
 /** What is to be seen of one VMM: nothing before it has started. */
 export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
@@ -36,37 +37,14 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
   ];
 }
 
-export function kernelObjects(p: Parts): SceneObject[] {
-  if (!isProbed(p)) return [];
-  // Two guests have objects of the same numbers, each in the iommufd file of its VMM.
-  const ownerOf = (o: { readonly id: string; readonly object: number }): string | undefined =>
-    p.guests.length > 1 ? p.guests.find((g) => g.vmm.ids.kernelObject(o.object) === o.id)?.name : undefined;
-  const sectionOf = (owner: string | undefined) => (owner === undefined ? {} : { section: owner });
-  const out: SceneObject[] = p.iommufd.objects().map((o) => ({
-    ...sectionOf(ownerOf(o)),
-    id: o.id,
-    band: 'kernel',
-    type: o.type,
-    title: o.title,
-    lines: o.lines,
-    refs: o.refs,
-    ...(o.device === undefined ? {} : { device: o.device }),
-  }));
-  // A translating nested page table stands with the device that uses it, if it is only one; the VMM's two ready-made ones
-  // (abort, bypass) are anybody's.
-  const placed = out.map((o) => {
-    if (o.type !== 'HWPT_NESTED' || o.device !== undefined || !o.lines[0]?.startsWith('stage 1')) return o;
-    const users = out.filter((d) => d.type === 'DEVICE' && d.refs.some((r) => r.to === o.id));
-    return users.length === 1 && users[0]!.device !== undefined ? { ...o, device: users[0]!.device } : o;
-  });
-  for (const u of p.units)
-    placed.push({
-      id: u.driver.sceneId(),
-      band: 'kernel',
-      type: 'driver',
+export const kernelObjects = (p: Parts): SceneObject[] =>
+  allKernelObjects(
+    p,
+    // A translating nested page table stands with the device that uses it, if it is only one; the VMM's two ready-made ones
+    // (abort, bypass) are anybody's.
+    (o, all) => (o.type === 'HWPT_NESTED' && o.lines[0]?.startsWith('stage 1') ? withItsUser(o, all) : o),
+    (u) => ({
       title: p.units.length > 1 ? `arm-smmu-v3 ${u.name}` : 'arm-smmu-v3',
-      lines: [`${u.driver.state.log.length} log lines`],
-      refs: [],
-    });
-  return placed;
-}
+      lines: [`${u.log().length} log lines`],
+    }),
+  );

@@ -98,5 +98,5 @@ export interface Unit {
 /** The machine's units with the devices behind them, as the platform stands now. */
 export function unitsOf(platform: Platform): readonly Unit[] {
   const { memory, units } = (platform as Smmuv3Platform).parts;
-  return units.map(({ smmu, devices }) => ({ smmu, memory, devices }));
+  return units.map(({ iommu: smmu, devices }) => ({ smmu, memory, devices }));
 }

@@ -1,8 +1,17 @@
 import type { Op } from '../../machine/index.ts';
-import { allocFaultQueue, forgetFaults } from './faults.ts';
+import {
+  allocFaultQueue,
+  ioctl,
+  outputOf,
+  report,
+  type VmmDeviceSpec,
+  vfioAttach,
+  vfioDetach,
+  wordOf,
+} from '../../vmm/index.ts';
+import { forgetFaults } from './faults.ts';
 import { CR0, finaliseAuto, GBPA, incompatibility, type Registers, ringOf } from './registers.ts';
-import { ioctl, outputOf, report, type UnitContext, type VmmDevice, type VmmDeviceSpec } from './state.ts';
-import { vfioAttach, vfioDetach } from './vfio.ts';
+import type { UnitContext, VmmDevice } from './state.ts';
 
 /** IOMMU_HW_INFO_TYPE_ARM_SMMUV3, IOMMU_VIOMMU_TYPE_ARM_SMMUV3, IOMMU_HWPT_DATA_ARM_SMMUV3, IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 */
 const HW_INFO_ARM_SMMUV3 = 2;
@@ -77,10 +86,7 @@ function* checkHardware(u: UnitContext, devid: number): Op<{ failure: Failure; m
 
 /** struct iommu_hw_info_arm_smmuv3 from its bytes as hex: flags, reserved, idr[6], iidr, aidr. */
 function hostRegisters(hexBytes: string): Registers {
-  const word = (offset: number): bigint => {
-    const bytes = hexBytes.slice(offset * 2, offset * 2 + 8).padEnd(8, '0');
-    return BigInt(`0x${bytes.match(/../g)!.reverse().join('')}`);
-  };
+  const word = (offset: number): bigint => wordOf(hexBytes, offset, 4);
   const r: Registers = { IIDR: word(32), AIDR: word(36) };
   for (let i = 0; i < 6; i++) r[`IDR${i}`] = word(8 + i * 4);
   return r;

@@ -1,8 +1,9 @@
 import { type Op, pause } from '../../machine/index.ts';
+import { reportOnce } from '../../vmm/index.ts';
 import { eventLayout, eventName, eventText } from '../layout/index.ts';
 import { raiseEvtq, raiseGerror } from './interrupts.ts';
 import { CR0, GERROR, ringOf } from './registers.ts';
-import { reportOnce, type UnitContext } from './state.ts';
+import type { UnitContext } from './state.ts';
 
 const ENTRY = 32;
 /** struct iommufd_vevent_header and the event. */

@@ -1,7 +1,8 @@
 import { hexPlain } from '../../bits/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
+import { answerFault, type FaultQueue, type PageFault, readFaults } from '../../vmm/index.ts';
 import { writeEvent } from './events.ts';
-import { type FaultQueue, ioctl, outputOf, type PendingFault, report, type UnitContext } from './state.ts';
+import type { PendingFault, UnitContext } from './state.ts';
 
 /**
  * Policy `pageFaults: forwarded`: stalled transactions of devices that the guest lets stall reach the guest's event queue,
@@ -9,53 +10,36 @@ import { type FaultQueue, ioctl, outputOf, type PendingFault, report, type UnitC
  * a tag may be used again follows the architecture (Arm IHI 0070, 3.12.2).
  */
 
-/** sizeof(struct iommu_hwpt_pgfault). */
-const FAULT_BYTES = 40;
-const PASID_VALID = 1;
-const LAST_PAGE = 2;
 const STAGS = 0x10000;
-
-/** IOMMU_FAULT_QUEUE_ALLOC. @returns the queue, or the errno */
-export function* allocFaultQueue(u: UnitContext): Op<FaultQueue | string> {
-  const r = yield* ioctl(u, 'IOMMU_FAULT_QUEUE_ALLOC', { flags: 0 });
-  if (r.errno !== '0') return r.errno;
-  return { id: outputOf(r.out, 'out_fault_id'), fd: outputOf(r.out, 'out_fault_fd') };
-}
 
 /** Reads the fault queue until it is empty, a record a time. */
 export function* pollFaults(u: UnitContext): Op<void> {
   for (;;) {
     const q = u.state.faultQueue;
     if (!q || u.state.faults.length === STAGS) return;
-    const record = u.vmm.kernel.read(q.fd, FAULT_BYTES).out.records[0];
-    if (!record) return;
-    yield* take(u, q, record);
+    const [fault] = readFaults(u, q, 1);
+    if (!fault) return;
+    yield* take(u, q, fault);
     yield pause('vmm', 'fault');
   }
 }
 
-function* take(u: UnitContext, q: FaultQueue, r: Readonly<Record<string, unknown>>): Op<void> {
-  const n = (name: string): number => Number(r[name] ?? 0);
-  const d = u.state.devices.find((x) => x.devid === n('dev_id'));
-  const cookie = n('cookie');
+function* take(u: UnitContext, q: FaultQueue, fault: PageFault): Op<void> {
+  const { cookie } = fault;
+  const d = u.state.devices.find((x) => x.devid === fault.devid);
   // A stall is a group of one. What no device of the guest caused has nobody who could answer.
-  if (!d || !(n('flags') & LAST_PAGE)) {
-    yield* answer(u, q, cookie, 1);
+  if (!d || !fault.last) {
+    yield* answerFault(u, q, cookie, 1);
     return;
   }
   const stag = u.vmm.rules.nextStag(u.state.lastStag, new Set(u.state.faults.map((f) => f.stag)));
   u.state.lastStag = stag;
-  const fault = {
-    pasid: n('flags') & PASID_VALID ? n('pasid') : null,
-    perm: n('perm'),
-    address: BigInt((r['addr'] ?? 0) as bigint | number | string),
-  };
   const words = u.vmm.rules.faultRecord(fault, d.vsid, stag);
   u.vmm.trace.listener?.({
     kind: 'note',
     actor: 'vmm',
     at: u.ids.vsmmu,
-    text: `page request of ${d.name} at ${hexPlain(fault.address)}, group ${n('grpid')}, becomes STAG ${stag} of vSID ${hexPlain(d.vsid)}`,
+    text: `page request of ${d.name} at ${hexPlain(fault.address)}, group ${fault.group}, becomes STAG ${stag} of vSID ${hexPlain(d.vsid)}`,
   });
   u.state.faults.push({ stag, cookie, device: d.name, vsid: d.vsid, words, delivered: false });
   yield* deliverFaults(u);
@@ -96,13 +80,7 @@ function* finish(u: UnitContext, q: FaultQueue, f: PendingFault, code: 0 | 1): O
     at: u.ids.vsmmu,
     text: `STAG ${f.stag} of vSID ${hexPlain(f.vsid)} answered: ${code === 0 ? 'SUCCESS' : 'INVALID'} for cookie ${f.cookie}`,
   });
-  yield* answer(u, q, f.cookie, code);
-}
-
-/** struct iommu_hwpt_page_response, written to the fault queue. */
-function* answer(u: UnitContext, q: FaultQueue, cookie: number, code: 0 | 1): Op<void> {
-  const r = yield* u.vmm.kernel.write(q.fd, [{ cookie, code }]);
-  if (r.errno !== '0') report(u, `page response for cookie ${cookie} failed: ${r.errno}`);
+  yield* answerFault(u, q, f.cookie, code);
 }
 
 /** The device's attachment has ended, so the kernel has answered what waited for it (iommufd_auto_response_faults). */

@@ -1,7 +1,8 @@
 import type { Op } from '../../machine/index.ts';
+import { ioctl, outputOf, report } from '../../vmm/index.ts';
 import { commandName, opcodes } from '../layout/index.ts';
 import { CR0 } from './registers.ts';
-import { deviceOf, ioctl, outputOf, type Pending, report, type UnitContext } from './state.ts';
+import { deviceOf, type Pending, type UnitContext } from './state.ts';
 
 const ENTRY = 16;
 const SSEC = 1n << 10n;

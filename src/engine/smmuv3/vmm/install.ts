@@ -1,10 +1,11 @@
 import { hexPlain } from '../../bits/index.ts';
 import type { Op } from '../../machine/index.ts';
+import { ioctl, report } from '../../vmm/index.ts';
 import { steLayout } from '../layout/index.ts';
 import { allocNested, attach, freeNested, gbpaHwpt, makeVdevice } from './devices.ts';
 import { findSte } from './find-ste.ts';
 import { CR0 } from './registers.ts';
-import { ioctl, report, type UnitContext, type VmmDevice } from './state.ts';
+import type { UnitContext, VmmDevice } from './state.ts';
 
 /**
  * What CFGI_STE means for a device (smmuv3_accel_install_ste): its vDEVICE at first use, then the nested HWPT that the

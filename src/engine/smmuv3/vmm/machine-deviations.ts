@@ -1,3 +1,4 @@
+import { resetRegisterOnly } from '../../vmm/index.ts';
 import type { VmmDeviation } from './deviation.ts';
 import { vmmRules } from './rules.ts';
 
@@ -19,14 +20,7 @@ export const machineDeviations: readonly VmmDeviation[] = [
       'comes on.',
     instead: () => true,
   },
-  {
-    name: 'vmm.reset-register-only',
-    rule: 'resetMovesDevices',
-    about:
-      'A machine reset leaves the devices on the nested HWPTs of the guest that was: they go on using its page tables while the ' +
-      'next one boots.',
-    instead: () => false,
-  },
+  resetRegisterOnly,
   {
     name: 'vmm.registers-survive-reset',
     rule: 'resetsRegisters',

@@ -1,3 +1,4 @@
+import { faultPerm, type MachineRules, machineRules, type PageFault } from '../../vmm/index.ts';
 import { encodeEvent, opcodes } from '../layout/index.ts';
 
 /** What becomes of a command that the model could pass on. */
@@ -17,15 +18,6 @@ export interface ForwardQuery {
 
 export type SteAction = 'abort' | 'bypass' | 'translate' | 'invalid';
 
-/** A page request as the kernel's fault queue gives it (struct iommu_hwpt_pgfault). */
-export interface PageFault {
-  /** null: without PASID. */
-  readonly pasid: number | null;
-  /** READ 1, WRITE 2, EXEC 4, PRIV 8. */
-  readonly perm: number;
-  readonly address: bigint;
-}
-
 /** Where a batch of commands may have to end. */
 export type BatchEnd = 'sync' | 'local' | 'empty';
 
@@ -34,7 +26,7 @@ export type BatchEnd = 'sync' | 'local' | 'empty';
  * The rules of page faults and of batches are those of a careful VMM, since QEMU has neither. A deviation replaces one by
  * name.
  */
-export interface VmmRules {
+export interface VmmRules extends MachineRules {
   /** CFGI_CD*, TLBI_NH_*, TLBI_NSNH_ALL, ATC_INV: into an ioctl, dropped, or CERROR_ILL. */
   forward(q: ForwardQuery): Forwarding;
   /** The commands that reach the kernel for one guest command. */
@@ -63,24 +55,16 @@ export interface VmmRules {
   gbpaMovesDevices(): boolean;
   /** CR0.SMMUEN changed: leave the devices where they are, or install what the new setting means. */
   smmuenMovesDevices(): boolean;
-  /** A machine reset moves all devices to what GBPA says after reset. */
-  resetMovesDevices(): boolean;
-  /** A machine reset clears the registers. */
-  resetsRegisters(): boolean;
   /** A write of CMDQ_CONS while the queue is off changes it. */
   consWritable(): boolean;
 
-  /** A parent of the guest's IOAS is offered to every further device. */
-  sharesParents(): boolean;
-  /** A parent refused a device with that errno: try the next one, or give up. */
-  parentRefused(errno: string): 'next' | 'fail';
   /** An unplugged device's vDEVICE is destroyed. */
   freesVdevice(): boolean;
 
   /** What an event read that brings nothing puts into the guest's queue. */
   emptyRead(): readonly bigint[] | null;
   /** The guest's event record for a stalled transaction. */
-  faultRecord(f: PageFault, vsid: number, stag: number): bigint[];
+  faultRecord(f: Pick<PageFault, 'pasid' | 'perm' | 'address'>, vsid: number, stag: number): bigint[];
   /** A virtual tag that no waiting fault has. `last` is the one given last. */
   nextStag(last: number, used: ReadonlySet<number>): number;
   /** Stalled events wait until the guest's event queue has room. */
@@ -98,11 +82,11 @@ export const STE_MASK = [0xf80fffffffffffffn, 0x00000000380000ffn] as const;
 
 const bySid = new Set([opcodes['CFGI_CD'], opcodes['CFGI_CD_ALL'], opcodes['ATC_INV']]);
 const STAGS = 0x10000;
-const [WRITE, EXEC, PRIV] = [2, 4, 8];
 /** CLASS: the input address of the stage. */
 const CLASS_IN = 2;
 
 export const vmmRules: VmmRules = {
+  ...machineRules,
   forward: (q) => {
     if (!bySid.has(q.opcode)) return 'forward';
     if (!q.known || !q.vdevice) return 'consume';
@@ -131,12 +115,8 @@ export const vmmRules: VmmRules = {
 
   gbpaMovesDevices: () => true,
   smmuenMovesDevices: () => false,
-  resetMovesDevices: () => true,
-  resetsRegisters: () => true,
   consWritable: () => true,
 
-  sharesParents: () => true,
-  parentRefused: (errno) => (errno === 'EINVAL' ? 'next' : 'fail'),
   freesVdevice: () => true,
 
   emptyRead: () => null,
@@ -146,9 +126,9 @@ export const vmmRules: VmmRules = {
       ...(f.pasid === null ? {} : { SSV: 1, SSID: f.pasid }),
       STAG: stag,
       Stall: 1,
-      RnW: f.perm & WRITE ? 0 : 1,
-      InD: f.perm & EXEC ? 1 : 0,
-      PnU: f.perm & PRIV ? 1 : 0,
+      RnW: f.perm & faultPerm.write ? 0 : 1,
+      InD: f.perm & faultPerm.exec ? 1 : 0,
+      PnU: f.perm & faultPerm.priv ? 1 : 0,
       CLASS: CLASS_IN,
       InputAddr: f.address,
     }),

@@ -15,7 +15,7 @@ const nic = (i: number, more: object = {}) => ({
 const unit = (name: string, ...devices: string[]) => ({ name, devices });
 
 describe('several vSMMUs of one guest behind one SMMU', () => {
-  const two = { devices: [nic(0), nic(1)], vsmmus: [[unit('vsmmu0', 'nic0'), unit('vsmmu1', 'nic1')]] };
+  const two = { devices: [nic(0), nic(1)], virtualUnits: [[unit('vsmmu0', 'nic0'), unit('vsmmu1', 'nic1')]] };
 
   it('share the nesting parent and its VMID, but have a vIOMMU each', () => {
     const m = bootedMachine(two);
@@ -66,8 +66,8 @@ describe('several vSMMUs of one guest behind one SMMU', () => {
       ['vmm.vm1.v1.vsmmu', 'guest.vm1.v1.evtq'],
     ]);
     expect(v.vmm.unitOf('nic1').name).toBe('v1');
-    expect(() => v.vmm.unitOf('nic7')).toThrow('nic7 is behind no vSMMU of this VMM');
-    expect(() => vmmOnRecorder({ units: [unit('v0', 'nic0')] })).toThrow('nic1 is behind no vSMMU');
+    expect(() => v.vmm.unitOf('nic7')).toThrow('nic7 is behind no vIOMMU of this VMM');
+    expect(() => vmmOnRecorder({ units: [unit('v0', 'nic0')] })).toThrow('nic1 is behind no vIOMMU');
   });
 });
 
@@ -113,7 +113,7 @@ describe('several SMMUs', () => {
   const apart = {
     smmus: 2,
     devices: [nic(0), nic(1, { unit: 1 })],
-    vsmmus: [[unit('vsmmu0', 'nic0'), unit('vsmmu1', 'nic1')]],
+    virtualUnits: [[unit('vsmmu0', 'nic0'), unit('vsmmu1', 'nic1')]],
   };
 
   it('a guest behind two has two parents on one IOAS, each with VMID 1 of its SMMU', () => {
@@ -133,7 +133,7 @@ describe('several SMMUs', () => {
   });
 
   it('a device of another SMMU behind the same vSMMU can be plugged, but never configured', () => {
-    const m = realMachine({ ...apart, vsmmus: [[unit('vsmmu', 'nic0', 'nic1')]] });
+    const m = realMachine({ ...apart, virtualUnits: [[unit('vsmmu', 'nic0', 'nic1')]] });
     const { vmm, guest } = m.guests[0]!;
     m.step(vmm.start());
     m.step(vmm.plug('nic0'));
@@ -204,7 +204,7 @@ describe('hot-plug', () => {
   });
 
   it('a snapshot brings all units back', () => {
-    const m = bootedMachine({ devices: [nic(0), nic(1)], vsmmus: [[unit('a', 'nic0'), unit('b', 'nic1')]] });
+    const m = bootedMachine({ devices: [nic(0), nic(1)], virtualUnits: [[unit('a', 'nic0'), unit('b', 'nic1')]] });
     const { vmm } = m.guests[0]!;
     const saved = vmm.save();
     const was = structuredClone(vmm.units.map((u) => u.state));

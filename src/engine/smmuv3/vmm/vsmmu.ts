@@ -1,5 +1,5 @@
-import { hexPlain } from '../../bits/index.ts';
-import { type Op, pause, scoped } from '../../machine/index.ts';
+import { type Op, scoped } from '../../machine/index.ts';
+import { report, trapWrite, type VmmUnit } from '../../vmm/index.ts';
 import { consume } from './consume.ts';
 import { attachGbpa, makeVeventq } from './devices.ts';
 import { pollEvents } from './events.ts';
@@ -8,16 +8,17 @@ import { noteTableFormat } from './find-ste.ts';
 import { deliverForward } from './forward.ts';
 import { installRange } from './install.ts';
 import { CR0, GBPA, isWritable, readRegister, resetRegisters, storeRegister } from './registers.ts';
-import { freshUnit, type MachineContext, report, type UnitContext, type UnitState, type VmmDevice } from './state.ts';
+import { freshUnit, type MachineContext, type UnitContext, type UnitState, type VmmDevice } from './state.ts';
 
 /**
  * One `arm-smmuv3,accel=on`: the registers that a guest sees, the traps behind them, and the vIOMMU that stands for it in the
  * kernel. Source: arm-smmuv3.md 8.
  */
-export class VSmmu implements UnitContext {
+export class VSmmu implements UnitContext, VmmUnit {
   readonly name: string;
   readonly vmm: MachineContext;
   readonly ids: UnitContext['ids'];
+  readonly at: string;
   readonly irq = { evtq: false, gerror: false };
   state: UnitState;
 
@@ -27,6 +28,7 @@ export class VSmmu implements UnitContext {
     this.vmm = vmm;
     this.state = freshUnit(vmm.properties);
     this.ids = { vsmmu: scoped('vmm', scope, 'vsmmu'), evtq: scoped('guest', scope, 'evtq') };
+    this.at = this.ids.vsmmu;
   }
 
   deviceOf(name: string): VmmDevice | undefined {
@@ -40,10 +42,7 @@ export class VSmmu implements UnitContext {
 
   /** A trapped register write with everything that follows from it before the guest runs on. */
   *writeVirtual(reg: string, value: bigint): Op<void> {
-    const { trace } = this.vmm;
-    trace.exits++;
-    trace.listener?.({ kind: 'trap', actor: 'vmm', at: this.ids.vsmmu, text: `write ${reg} = ${hexPlain(value)}` });
-    yield pause('vmm', 'trap');
+    yield* trapWrite(this.vmm.trace, this.ids.vsmmu, reg, value);
     if (!isWritable(reg)) return;
     if (reg === 'GBPA') return yield* this.writeGbpa(value);
     const was = this.state.registers['CR0'] ?? 0n;

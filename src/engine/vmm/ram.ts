@@ -1,22 +1,21 @@
-import type { Op, OpResult } from '../../machine/index.ts';
-import type { MemorySlot } from '../../memory/index.ts';
-import { sizeText } from '../../pagetable/vmsav8-table.ts';
-import { type MachineContext, machineIoctl } from './state.ts';
+import type { Op, OpResult } from '../machine/index.ts';
+import type { MemorySlot } from '../memory/index.ts';
+import { sizeText } from '../pagetable/page-sizes.ts';
+import { machineIoctl, refused, type VmmContext } from './context.ts';
 
 /** FIXED_IOVA, WRITEABLE, READABLE. */
 const MAP_FLAGS = 7;
 const PAGE = 4096;
 /** User addresses of memory that is added later start here, far from the RAM that the process starts with. */
 const ADDED_UVA = 2 ** 45;
-/** Guest physical addresses that the vSMMU's guest can use. */
+/** Guest physical addresses that a guest can use. */
 const GPA_END = 2 ** 44;
 
-const refused = (text: string, errno: string): OpResult => ({ ok: false, text, errno });
 const nameOf = (o: { gpa: number; size: number }): string =>
   `guest memory 0x${o.gpa.toString(16)}, ${sizeText(o.size)}`;
 
 /** IOMMU_IOAS_MAP of a slot at its guest physical address. @returns the errno */
-export function* mapSlot(m: MachineContext, slot: MemorySlot): Op<string> {
+export function* mapSlot(m: VmmContext, slot: MemorySlot): Op<string> {
   const r = yield* machineIoctl(m, 'IOMMU_IOAS_MAP', {
     flags: MAP_FLAGS,
     ioas_id: m.state.ioas,
@@ -31,7 +30,7 @@ export function* mapSlot(m: MachineContext, slot: MemorySlot): Op<string> {
  * Adds guest memory at `gpa`: host pages, a memory slot, and its mapping in the IOAS.
  * @param chunk size of a physically contiguous piece
  */
-export function* addRam(m: MachineContext, o: { gpa: number; size: number }, chunk: number): Op<OpResult> {
+export function* addRam(m: VmmContext, o: { gpa: number; size: number }, chunk: number): Op<OpResult> {
   const text = nameOf(o);
   if (!(o.size > 0) || o.gpa % PAGE || o.size % PAGE || o.gpa < 0 || o.gpa + o.size > GPA_END)
     return refused(`${text}: address and size must be multiples of 4 KiB below 16 TiB`, 'EINVAL');
@@ -55,7 +54,7 @@ export function* addRam(m: MachineContext, o: { gpa: number; size: number }, chu
 }
 
 /** Takes memory out of the IOAS, and out of the guest when the range is a slot. The kernel cuts no area: ENOENT then. */
-export function* removeRam(m: MachineContext, o: { gpa: number; size: number }): Op<OpResult> {
+export function* removeRam(m: VmmContext, o: { gpa: number; size: number }): Op<OpResult> {
   const r = yield* machineIoctl(m, 'IOMMU_IOAS_UNMAP', {
     ioas_id: m.state.ioas,
     iova: BigInt(o.gpa),

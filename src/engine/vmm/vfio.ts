@@ -1,9 +1,8 @@
-import type { Op } from '../../machine/index.ts';
-import { type MachineContext, machineIoctl, outputOf, type ParentHwpt, type VmmDevice } from './state.ts';
+import type { Op } from '../machine/index.ts';
+import { machineIoctl, type ParentHwpt, type VmmContext } from './context.ts';
+import { outputOf } from './kernel.ts';
 
 /** QEMU's hw/vfio/iommufd.c: how a device gets from its cdev to a nesting parent, and back. */
-
-const NEST_PARENT = 1;
 
 /** A device that VFIO has bound and attached. */
 export interface Attached {
@@ -19,13 +18,13 @@ export interface VfioFailure {
 
 /** VFIO binds only devices that an IOMMU's driver has taken. */
 export const noDevice = (device: string): string =>
-  `VFIO has no file of ${device}, which no SMMU's driver has taken (the kernel's log says why): ENOENT`;
+  `VFIO has no file of ${device}, which no IOMMU's driver has taken (the kernel's log says why): ENOENT`;
 
 /**
- * iommufd_cdev_attach: open, bind, then a nesting parent of the guest's IOAS that fits the device's SMMU, or a new one.
+ * iommufd_cdev_attach: open, bind, then a nesting parent of the guest's IOAS that fits the device's IOMMU, or a new one.
  * What a failure leaves is undone.
  */
-export function* vfioAttach(m: MachineContext, device: string): Op<Attached | VfioFailure> {
+export function* vfioAttach(m: VmmContext, device: string): Op<Attached | VfioFailure> {
   if (!m.kernel.hasDevice(device)) return { failure: noDevice(device) };
   const fd = m.kernel.openDevice(device);
   const bind = yield* machineIoctl(m, 'VFIO_DEVICE_BIND_IOMMUFD', { flags: 0, iommufd: 0 }, fd);
@@ -44,16 +43,20 @@ export function* vfioAttach(m: MachineContext, device: string): Op<Attached | Vf
 }
 
 /**
- * iommufd_cdev_autodomains_get: every parent that exists is tried, EINVAL means that it belongs to another SMMU; then a new
+ * iommufd_cdev_autodomains_get: every parent that exists is tried, EINVAL means that it belongs to another IOMMU; then a new
  * one is made. @returns the parent that the device is attached to, or why there is none
  */
-function* findParent(m: MachineContext, fd: number, devid: number): Op<ParentHwpt | string> {
+function* findParent(m: VmmContext, fd: number, devid: number): Op<ParentHwpt | string> {
   for (const p of m.rules.sharesParents() ? m.state.parents : []) {
     const errno = yield* attachTo(m, fd, p.id);
     if (errno === '0') return p;
     if (m.rules.parentRefused(errno) === 'fail') return `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${errno}`;
   }
-  const made = yield* machineIoctl(m, 'IOMMU_HWPT_ALLOC', { flags: NEST_PARENT, dev_id: devid, pt_id: m.state.ioas });
+  const made = yield* machineIoctl(m, 'IOMMU_HWPT_ALLOC', {
+    flags: m.parentFlags,
+    dev_id: devid,
+    pt_id: m.state.ioas,
+  });
   if (made.errno !== '0') return `IOMMU_HWPT_ALLOC: ${made.errno}`;
   const parent: ParentHwpt = { id: outputOf(made.out, 'out_hwpt_id'), users: 0 };
   const errno = yield* attachTo(m, fd, parent.id);
@@ -65,12 +68,12 @@ function* findParent(m: MachineContext, fd: number, devid: number): Op<ParentHwp
   return parent;
 }
 
-function* attachTo(m: MachineContext, fd: number, id: number): Op<string> {
+function* attachTo(m: VmmContext, fd: number, id: number): Op<string> {
   return (yield* machineIoctl(m, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT', { flags: 0, pt_id: id }, fd)).errno;
 }
 
 /** iommufd_cdev_detach: detach, the parent with its last user, close. */
-export function* vfioDetach(m: MachineContext, d: Pick<VmmDevice, 'fd' | 'parent'>): Op<void> {
+export function* vfioDetach(m: VmmContext, d: Pick<Attached, 'fd' | 'parent'>): Op<void> {
   yield* machineIoctl(m, 'VFIO_DEVICE_DETACH_IOMMUFD_PT', { flags: 0 }, d.fd);
   const parent = m.state.parents.find((p) => p.id === d.parent)!;
   parent.users--;

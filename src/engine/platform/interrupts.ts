@@ -1,26 +1,31 @@
-import type { Op } from '../../machine/index.ts';
-import type { Parts } from './parts.ts';
+import type { Op } from '../machine/index.ts';
+import type { Machine } from './machine.ts';
 
 /** Rounds after an operation; an event that causes another ends here at the latest. */
 const ROUNDS = 64;
+
+/** Some line is up. */
+function raised(irq: Readonly<Record<string, boolean>>): boolean {
+  for (const line in irq) if (irq[line]) return true;
+  return false;
+}
 
 /**
  * Interrupts are served when what raised them has ended: the host's driver unit by unit, then VMM by VMM, then guest by
  * guest, until nothing is pending.
  */
-export function* interrupts(p: Parts): Op<void> {
+export function* interrupts(p: Machine): Op<void> {
   for (let i = 0; i < ROUNDS; i++) {
     let served = false;
-    for (const { smmu, driver } of p.units) {
-      const { irq } = smmu;
+    for (const u of p.units) {
       // Without a driver nobody listens: a document may have set the registers up by itself.
-      if (!(irq.evtq || irq.gerror || irq.priq) || driver.state.features === null) continue;
+      if (!raised(u.iommu.irq) || !u.probed()) continue;
       served = true;
-      yield* driver.interrupt();
+      yield* u.driver.interrupt();
     }
     for (const g of p.guests) yield* g.vmm.pollEvents();
     for (const g of p.guests) {
-      if (!g.vmm.units.some((u) => u.irq.evtq || u.irq.gerror)) continue;
+      if (!g.vmm.units.some((u) => raised(u.irq))) continue;
       served = true;
       yield* g.linux.interrupt();
     }

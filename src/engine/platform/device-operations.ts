@@ -1,10 +1,17 @@
-import { hexPlain } from '../../bits/index.ts';
-import { type Op, type OpResult, pause } from '../../machine/index.ts';
-import { PAGE_SIZE } from '../../memory/index.ts';
-import type { PageResponseCode, PciDevice } from '../../pci/index.ts';
-import { type DmaOutcome, deviceId, type Smmu } from '../hardware/index.ts';
+import { hexPlain } from '../bits/index.ts';
+import { deviceId, type Op, type OpResult, pause } from '../machine/index.ts';
+import { PAGE_SIZE } from '../memory/index.ts';
+import type { PageResponseCode, PciDevice } from '../pci/index.ts';
 import { interrupts } from './interrupts.ts';
-import { deviceNamed, guestOfDevice, isProbed, type Parts, unitOfDevice } from './parts.ts';
+import {
+  deviceNamed,
+  guestOfDevice,
+  type Hardware,
+  isProbed,
+  type Machine,
+  type Outcome,
+  unitOfDevice,
+} from './machine.ts';
 
 /** What devices do: accesses, translation requests, page requests, resets. */
 
@@ -18,7 +25,7 @@ interface Access {
 
 const withPasid = (pasid: number | undefined): string => (pasid === undefined ? '' : ` PASID ${pasid}`);
 
-function dmaResult(d: PciDevice, what: string, r: DmaOutcome): OpResult {
+function dmaResult(d: PciDevice, what: string, r: Outcome): OpResult {
   const text = r.ok
     ? `${what} reaches PA ${hexPlain(r.pa)}`
     : r.stag !== undefined
@@ -40,29 +47,29 @@ function dmaResult(d: PciDevice, what: string, r: DmaOutcome): OpResult {
 }
 
 /** Serves what a stalled access has raised. @returns what became of it, itself while it still waits */
-function* answered(p: Parts, smmu: Smmu, r: DmaOutcome): Op<DmaOutcome> {
+function* answered(p: Machine, iommu: Hardware, r: Outcome): Op<Outcome> {
   if (r.stag === undefined) return r;
   yield* interrupts(p);
-  const outcome = smmu.outcomeOf(r.stag);
+  const outcome = iommu.outcomeOf?.(r.stag);
   return outcome ? { ...outcome, reads: r.reads + outcome.reads } : r;
 }
 
-export function* dma(p: Parts, o: Access & { readonly ats: 'untranslated' | 'translated' }): Op<OpResult> {
+export function* dma(p: Machine, o: Access & { readonly ats: 'untranslated' | 'translated' }): Op<OpResult> {
   const device = deviceNamed(p, o.device);
-  const { smmu } = unitOfDevice(p, device);
+  const { iommu } = unitOfDevice(p, device);
   const what = `${o.access} of ${hexPlain(o.iova)}${withPasid(o.pasid)}`;
-  let first: DmaOutcome | null = null;
+  let first: Outcome | null = null;
   // A transaction does not cross a page; a longer access is several.
   const end = o.iova + BigInt(Math.max(o.length, 1));
   for (let at = o.iova; at < end; at = (at & ~0xfffn) + 0x1000n) {
-    const sent: DmaOutcome = yield* smmu.dma({
+    const sent: Outcome = yield* iommu.dma({
       device,
       pasid: o.pasid ?? -1,
       iova: at,
       write: o.access === 'write',
       translated: o.ats === 'translated',
     });
-    const r: DmaOutcome = yield* answered(p, smmu, sent);
+    const r: Outcome = yield* answered(p, iommu, sent);
     // The first page says where the access arrived, the last one how it ended.
     first = first === null ? r : { ...(r.ok ? first : { ...r, hit: first.hit }), reads: first.reads + r.reads };
     if (!r.ok) break;
@@ -70,14 +77,14 @@ export function* dma(p: Parts, o: Access & { readonly ats: 'untranslated' | 'tra
   return dmaResult(device, what, first!);
 }
 
-export function* ats(p: Parts, o: Access): Op<OpResult> {
+export function* ats(p: Machine, o: Access): Op<OpResult> {
   const device = deviceNamed(p, o.device);
-  const { smmu } = unitOfDevice(p, device);
+  const { iommu } = unitOfDevice(p, device);
   const what = `${hexPlain(o.iova)}${withPasid(o.pasid)}`;
   const pages = Math.max(1, Math.ceil(o.length / PAGE_SIZE));
-  let first: DmaOutcome | null = null;
+  let first: Outcome | null = null;
   for (let i = 0; i < pages; i++) {
-    const r: DmaOutcome = yield* smmu.ats(device, o.pasid ?? -1, o.iova + BigInt(i * PAGE_SIZE), o.access === 'write');
+    const r: Outcome = yield* iommu.ats(device, o.pasid ?? -1, o.iova + BigInt(i * PAGE_SIZE), o.access === 'write');
     first ??= r;
     if (!r.ok) return dmaResult(device, `translation request for ${what}`, r);
   }
@@ -85,12 +92,12 @@ export function* ats(p: Parts, o: Access): Op<OpResult> {
   return { ...r, text: `${device.name}: translation of ${what} is PA ${hexPlain(first!.pa)}` };
 }
 
-/** A page request and its answer, which the SMMU gives at once or software when it has served the queue. */
-export function* pri(p: Parts, o: Access & { readonly group: number; readonly last: boolean }): Op<OpResult> {
+/** A page request and its answer, which the IOMMU gives at once or software when it has served the queue. */
+export function* pri(p: Machine, o: Access & { readonly group: number; readonly last: boolean }): Op<OpResult> {
   const device = deviceNamed(p, o.device);
-  const { smmu } = unitOfDevice(p, device);
+  const { iommu } = unitOfDevice(p, device);
   const access = { read: o.access !== 'write', write: o.access !== 'read' };
-  const r = yield* smmu.pri(device, o.pasid ?? -1, o.iova, access, o.group, o.last);
+  const r = yield* iommu.pri(device, o.pasid ?? -1, o.iova, access, o.group, o.last);
   const what = `page request for ${hexPlain(o.iova)}${withPasid(o.pasid)}`;
   if (!r.sent) return { ok: false, text: `${device.name}: ${what} is not sent: ${r.text}` };
   yield* interrupts(p);
@@ -107,7 +114,7 @@ export function* pri(p: Parts, o: Access & { readonly group: number; readonly la
  * A function-level reset that the guest asks for: its kernel prepares, the host's does so around the reset itself, and both
  * bring back what was attached (pci_reset_function; VFIO for the guest's write of the FLR bit).
  */
-export function* reset(p: Parts, o: { readonly device: string }): Op<OpResult> {
+export function* reset(p: Machine, o: { readonly device: string }): Op<OpResult> {
   const device = deviceNamed(p, o.device);
   const { linux, vmm } = guestOfDevice(p, device);
   const known = linux.views().devices.some((d) => d.name === device.name);

@@ -1,0 +1,33 @@
+export { type Action, addMemory, attachActions, deviceActions, objectActions, tableActions } from './actions.ts';
+export { deviceFacts, guestDeviceFacts } from './inspect-device.ts';
+export { inspectDriver, inspectObject } from './inspect-kernel.ts';
+export {
+  type Guest,
+  guestOfDevice,
+  isProbed,
+  type Machine,
+  type Unit,
+  unitOfDevice,
+  type VirtualEnd,
+} from './machine.ts';
+export { handlersFor } from './operations.ts';
+export { type Place, placeOf } from './place.ts';
+export { MachinePlatform, type Room } from './platform.ts';
+export { commandOperation, type Queue, queueOf, whose } from './remedy.ts';
+export { sceneFrom } from './scene.ts';
+export { cacheOf, count, type Draft, deviceObject, entries, staleIn } from './scene-hardware.ts';
+export { kernelObjects, withItsUser } from './scene-kernel.ts';
+export {
+  type Base,
+  type Fact,
+  fact,
+  type Part,
+  queueEntry,
+  queueView,
+  type RingAt,
+  type RingKind,
+  readWords,
+  registerRecordOf,
+} from './scene-queue.ts';
+export { deviceOfRid, entryOf, ofUnit, recordOf, staleRecords, staleTranslations, type Verdict } from './stale.ts';
+export { type GuestMaterial, guestParts, type UnitMaterial, vmmParts, wireMachine } from './wire.ts';
