@@ -1,0 +1,73 @@
+import { FOR_TABLE } from '../../pagetable/access.ts';
+import { secondStageEntryLayout } from '../../pagetable/vtd-second-stage-layout.ts';
+import { x86EntryLayout } from '../../pagetable/x86-64-layout.ts';
+import type { ReadStep, TraceEvent } from '../../trace/index.ts';
+
+/** What a VT-d unit tells of the memory it reads and writes on its own. Built only while somebody listens. */
+
+export type RecordName = 'Root' | 'Context' | 'PASIDDir' | 'PASID';
+
+/** A paging entry that was read or written: its address and value in halves. */
+export interface EntryAt {
+  readonly stage: 1 | 2;
+  readonly level: number;
+  readonly hi: number;
+  readonly lo: number;
+  readonly valueHi: number;
+  readonly valueLo: number;
+}
+
+const whole = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+
+/** Address, value and layout of a paging entry, as an event has them. */
+function described(e: EntryAt): { address: number; words: readonly bigint[]; layout: string } {
+  const word = whole(e.valueHi, e.valueLo);
+  const layout = e.stage === 1 ? x86EntryLayout(e.level, word) : secondStageEntryLayout(e.level, word);
+  return { address: (e.hi >>> 0) * 4294967296 + (e.lo >>> 0), words: [word], layout: layout.id };
+}
+
+/** A root, context, PASID directory or PASID table entry was read; `halves` are its 32-bit halves. */
+export function recordEvent(
+  at: string,
+  what: RecordName,
+  address: number,
+  halves: Uint32Array,
+  layout: string,
+  text: string,
+): TraceEvent {
+  const words = Array.from({ length: halves.length / 2 }, (_, i) => whole(halves[2 * i + 1]!, halves[2 * i]!));
+  const step: ReadStep = { what, level: -1, s1Level: -1 };
+  return { kind: 'memory.read', actor: 'iommu', at, address, words, layout, step, text };
+}
+
+/** A paging entry was read. For the second stage, `purpose` and `fsLevel` say for what. */
+export function readEvent(at: string, e: EntryAt, purpose: number, fsLevel: number): TraceEvent {
+  const { stage, level } = e;
+  const step: ReadStep =
+    stage === 1
+      ? { what: 'S1', level, s1Level: level }
+      : { what: 'S2', level, s1Level: fsLevel, purpose: purpose === FOR_TABLE ? 'S1' : 'out' };
+  const d = described(e);
+  const text = `${stage === 1 ? 'FS' : 'SS'} level ${level}: ${d.layout.split('.')[1]!}`;
+  return { kind: 'memory.read', actor: 'iommu', at, ...d, step, text };
+}
+
+/** Names of the bits that hardware sets, by stage and bit. */
+const marks: Readonly<Record<1 | 2, readonly (readonly [number, string])[]>> = {
+  1: [
+    [0x20, 'A'],
+    [0x40, 'D'],
+    [0x400, 'EA'],
+  ],
+  2: [
+    [0x100, 'A'],
+    [0x200, 'D'],
+  ],
+};
+
+/** Hardware has updated an entry; `changed` has the bits of its low half. */
+export function updateEvent(at: string, e: EntryAt, changed: number): TraceEvent {
+  const bits = marks[e.stage].flatMap(([bit, name]) => ((changed & bit) !== 0 ? [name] : []));
+  const text = `hardware sets ${bits.join(' and ')}, ${e.stage === 1 ? 'FS' : 'SS'} level ${e.level}`;
+  return { kind: 'table.write', actor: 'iommu', at, space: 'host', ...described(e), text };
+}

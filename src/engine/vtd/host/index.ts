@@ -1,0 +1,2 @@
+export { hostDeviations, hostRulesWith } from './deviations.ts';
+export { HostDriver } from './driver.ts';

@@ -1,0 +1,18 @@
+import { handlersFor, MachinePlatform } from '../../platform/index.ts';
+import { encodeDescriptor } from '../layout/index.ts';
+import { actionsFor } from './actions.ts';
+import { cachedEntries } from './cached.ts';
+import { hazardsOf } from './hazards.ts';
+import { inspect } from './inspect.ts';
+import type { Parts } from './parts.ts';
+import { sceneOf } from './scene.ts';
+
+/** Every operation of the format that this platform has. */
+export const handlers = handlersFor({ encode: encodeDescriptor, isDoorbell: (reg) => reg === 'IQT_REG' });
+
+/** The machine with VT-d units behind the interface that every vendor has. */
+export class VtdPlatform extends MachinePlatform<Parts> {
+  constructor(parts: Parts) {
+    super(parts, { handlers, scene: sceneOf, inspect, hazards: hazardsOf, actionsFor, cached: cachedEntries });
+  }
+}
