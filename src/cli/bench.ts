@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { documentBenchmarks } from './bench/document.ts';
 import { smmuv3Benchmarks } from './bench/smmuv3.ts';
+import { vtdBenchmarks } from './bench/vtd.ts';
 import { walkInC } from './bench/walk-in-c.ts';
 
 export interface Benchmark {
@@ -69,7 +70,7 @@ function main(args: readonly string[]): number {
     process.stdout.write('npm run bench -- [--json] [--filter PREFIX]\n');
     return 0;
   }
-  for (const b of smmuv3Benchmarks) {
+  for (const b of [...smmuv3Benchmarks, ...vtdBenchmarks]) {
     if (!b.name.startsWith(prefix)) continue;
     const { n, run, reset } = b.prepare();
     print(b.name, n, measure(run, n, reset));
@@ -79,10 +80,11 @@ function main(args: readonly string[]): number {
     const { n, ns } = b.measured();
     print(b.name, n, ns);
   }
-  const reference = 'smmuv3.walk.nested.cold.c';
-  if (reference.startsWith(prefix)) {
+  // The same reads whatever the entries' format.
+  const references = ['smmuv3.walk.nested.cold.c', 'vtd.walk.nested.cold.c'].filter((r) => r.startsWith(prefix));
+  if (references.length > 0) {
     const c = walkC();
-    if (c) print(reference, c.n, c.ns);
+    if (c) for (const r of references) print(r, c.n, c.ns);
     else process.stderr.write('no C compiler: the bare C walk is left out\n');
   }
   return 0;

@@ -143,12 +143,12 @@ describe('run', () => {
   });
 
   test('a document of a vendor that is not modelled', async () => {
-    const text = document([], { platform: { iommu: 'vtd' } });
+    const text = document([], { platform: { iommu: 'amdvi' } });
     const r = await run(['run', 'a.json'], { 'a.json': text });
     expect(r).toEqual({
       status: 2,
       out: '',
-      err: 'a.json: platform.iommu: expected an IOMMU that is modelled (smmuv3); found "vtd", which is not modelled yet\n',
+      err: 'a.json: platform.iommu: expected an IOMMU that is modelled (smmuv3); found "amdvi", which is not modelled yet\n',
     });
   });
 

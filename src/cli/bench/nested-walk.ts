@@ -10,7 +10,18 @@ export const IOVA = 0x1000_0000;
 /** Page numbers in a scattered order that visits each once. */
 export const scattered = (i: number): number => Math.imul(i, 2654435761) & (PAGES - 1);
 
+/** Low bits of the entries of both stages. */
+interface Bits {
+  readonly table1: bigint;
+  readonly page1: bigint;
+  readonly table2: bigint;
+  readonly page2: bigint;
+}
+
+const vmsav8: Bits = { table1: 3n, page1: 0xf47n, table2: 3n, page2: 0x7ffn };
+
 interface Shape {
+  readonly bits?: Bits;
   /** Log2. */
   readonly granule: 12 | 14 | 16;
   /** Start levels: stage 2 of 16 KiB begins with two tables at level 1 side by side. */
@@ -44,12 +55,14 @@ export class NestedTables {
   readonly s1: number;
   readonly s2: number;
   private readonly shape: Shape;
+  private readonly bits: Bits;
   private readonly page: number;
   private next: number;
   private nextIpa = 0x4000_0000;
 
   constructor(shape: Shape) {
     this.shape = shape;
+    this.bits = shape.bits ?? vmsav8;
     this.page = 2 ** shape.granule;
     this.next = this.page * 4;
     // Two pages for concatenated start tables.
@@ -67,7 +80,7 @@ export class NestedTables {
   ipaPage(): number {
     const ipa = this.nextIpa;
     this.nextIpa += this.page;
-    this.memory.writeWord(this.slot(2, ipa), BigInt(this.alloc()) | 0x7ffn);
+    this.memory.writeWord(this.slot(2, ipa), BigInt(this.alloc()) | this.bits.page2);
     return ipa;
   }
 
@@ -81,7 +94,10 @@ export class NestedTables {
       const at = table + 8 * (level === first ? index : index % 2 ** (granule - 3));
       if (level === 3) return at;
       if (this.memory.readWord(at) === 0n)
-        this.memory.writeWord(at, BigInt(of === 1 ? this.ipaPage() : this.alloc()) | 3n);
+        this.memory.writeWord(
+          at,
+          of === 1 ? BigInt(this.ipaPage()) | this.bits.table1 : BigInt(this.alloc()) | this.bits.table2,
+        );
       const next = Number(this.memory.readWord(at) & 0xffff_ffff_f000n);
       table = of === 1 ? this.paOf(next) : next;
     }
@@ -94,7 +110,7 @@ export class NestedTables {
 
   map(iova: number): void {
     const ipa = this.ipaPage();
-    this.memory.writeWord(this.slot(1, iova), BigInt(ipa) | 0xf47n);
+    this.memory.writeWord(this.slot(1, iova), BigInt(ipa) | this.bits.page1);
   }
 }
 

@@ -2,6 +2,16 @@
 
 export class Malformed extends Error {}
 
+/** A vector of something that is known but that the model does not have. */
+export class NotModelled extends Error {
+  readonly what: string;
+
+  constructor(what: string, reason: string) {
+    super(reason);
+    this.what = what;
+  }
+}
+
 /** Checks one vector. @returns null when it holds, else what was expected and what came out */
 export type Check = (vector: Readonly<Record<string, unknown>>) => string | null;
 
