@@ -1,5 +1,8 @@
 import type { Dump } from './arm/link.ts';
 import { armReader } from './arm/reader.ts';
+import { ftraceReader } from './ftrace/reader.ts';
+import { intelReader } from './intel/reader.ts';
+import { type VtdDump, VtdTables } from './intel/tables.ts';
 import type { TextLine } from './lines.ts';
 import { Lines } from './lines.ts';
 import { namingReader } from './naming.ts';
@@ -8,7 +11,7 @@ import type { LogReader, Sink } from './reader.ts';
 import type { DecodedLog, Draft, Unread } from './record.ts';
 
 /** Every reader, most specific first. The last one names what has no decoder. */
-const readers: readonly LogReader[] = [qemuReader, armReader, namingReader];
+const readers: readonly LogReader[] = [qemuReader, ftraceReader, intelReader, armReader, namingReader];
 
 const NOT_IOMMU = 'no IOMMU message recognised';
 
@@ -29,12 +32,13 @@ export function decodeLog(text: string): DecodedLog {
     last = null;
   };
   let dump: Dump | null = null;
-  const sink: Sink = {
+  const output: Sink = {
     dump: (d) => {
       dump = d;
     },
     record: (draft) => {
       records.push(draft);
+      vtd.seen(draft.arch);
     },
     unread: (line: TextLine, why: string) => {
       if (last && last.why === why && line.number <= last.line + last.lines && line.number >= last.line) {
@@ -46,11 +50,14 @@ export function decodeLog(text: string): DecodedLog {
     },
   };
 
+  const vtd: VtdTables = new VtdTables(output);
+  const sink: Sink = { ...output, vtd };
   const sessions = readers.map((r) => r.start(sink));
   const lines = new Lines(text);
   let alone = true;
   for (let line = lines.peek(0); line; line = lines.peek(0)) {
-    if (line.text.trim() === '') {
+    // A poster left lines out.
+    if (/^\s*(?:\[?(?:\.{3}|…)\]?)?\s*$/.test(line.text)) {
       lines.skip(1);
       continue;
     }
@@ -67,11 +74,18 @@ export function decodeLog(text: string): DecodedLog {
     lines.skip(read);
   }
   for (const s of sessions) s.end(alone);
+  const tables = tablesOf(dump, vtd.finish());
   flush();
   records.sort((a, b) => a.line - b.line);
   unread.sort((a, b) => a.line - b.line);
   const log: DecodedLog = { records, unread };
   // Not enumerable: a log is printed and compared by what it says.
-  if (dump) Object.defineProperty(log, 'dump', { value: dump });
+  if (tables) Object.defineProperty(log, 'dump', { value: tables });
   return log;
+}
+
+/** One scenario shows one machine: that of the vendor whose entries the text has. */
+function tablesOf(arm: Dump | null, vtd: VtdDump | null): Dump | VtdDump | null {
+  if (!arm || !vtd) return arm ?? vtd;
+  return arm.stes.length + arm.cds.length > 0 ? arm : vtd;
 }

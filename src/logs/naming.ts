@@ -6,16 +6,16 @@ import type { LogReader } from './reader.ts';
 const kinds: readonly (readonly [RegExp, string])[] = [
   [
     /\bqemu-system-\w+|\b(?:smmuv3|smmu|vtd|amdvi|virtio_iommu)_[a-z_]+\b(?=[ (:])|\b(?:iommufd_backend|iommufd_cdev|vfio_[a-z]+)_[a-z_]+\b/,
-    'QEMU message or trace event: not read yet',
+    'QEMU message or trace event that has no decoder',
   ],
   [
     /\b(?:map|unmap|io_page_fault|attach_device_to_domain|add_device_to_group|remove_device_from_group): IOMMU:|\b(?:qi_submit|prq_report|cache_tag_[a-z_]+): /,
-    'Linux IOMMU trace event: not read yet',
+    'Linux IOMMU trace event in a form that is not known',
   ],
   [/AMD-V[iI]\b|\bamd_iommu_|\biommu ivhd\d|\bIO_PAGE_FAULT\b|\bIVRS\b/, 'AMD-Vi message: not read yet'],
   [
     /\bDMAR\b|\bDMAR-IR\b|\bdmar(?:\d{1,3}|_fault)?:|\bDRHD: |\bINTR-REMAP\b|\bVT-d\b|\[VT-D\]|Intel-IOMMU|\bQI (?:HEAD|PRIOR)\b/,
-    'Intel VT-d message: not read yet',
+    'Intel VT-d message that holds no fault, or that has no decoder',
   ],
   [
     /\b(?:rk_iommu|mtk-iommu|mtk_iommu|exynos-sysmmu|sysmmu|qcom_iommu|msm_iommu|sun50i-iommu|ipmmu-vmsa|apple-dart|tegra-smmu|riscv,? ?iommu|sprd-iommu|omap-iommu|s390_iommu|fsl-pamu|gart-iommu)\b/i,

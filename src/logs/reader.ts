@@ -1,4 +1,5 @@
 import type { Dump } from './arm/link.ts';
+import type { VtdFacts } from './intel/facts.ts';
 import type { Lines, TextLine } from './lines.ts';
 import type { Draft } from './record.ts';
 
@@ -10,6 +11,8 @@ export interface Sink {
   unread(line: TextLine, why: string): void;
   /** The tables of the text, put together. */
   dump?(dump: Dump): void;
+  /** What the text says of VT-d's tables, and words that may belong to them. */
+  readonly vtd?: VtdFacts;
 }
 
 /** Reads one log. Keeps what it needs to join interleaved messages. */

@@ -1,13 +1,14 @@
 /** What a log reader finds: records with facts, and what it could not read. Vendor-neutral. */
 
 import type { Dump } from './arm/link.ts';
+import type { VtdDump } from './intel/tables.ts';
 
 /** Where on the diagram a record arises. `at` is the id of a scene object: `hw.evtq`, `hw.cmdq`, `hw.s1walk`. */
 export interface Where {
   readonly at: string;
   /** Translation stage that failed. */
   readonly stage?: 1 | 2;
-  /** StreamID, as the record prints it. */
+  /** StreamID or requester id, in hexadecimal. */
   readonly sid?: string;
   /** What was being translated: `IN`, `TTD`, `CD`. */
   readonly class?: string;
@@ -21,7 +22,7 @@ export interface LogRecord {
   /** `smmuv3_event`, `smmuv3_cmdq_error`, ... */
   readonly type: string;
   readonly vendor: string;
-  /** `smmuv3`, `smmuv2`. */
+  /** `smmuv3`, `smmuv2`, `vtd`. */
   readonly arch: string;
   /** 1-based number of the line where it begins. */
   readonly line: number;
@@ -47,7 +48,7 @@ export interface DecodedLog {
   readonly records: LogRecord[];
   readonly unread: Unread[];
   /** The tables of the text, put together, for a scenario; absent where there are none. Not for printing. */
-  readonly dump?: Dump;
+  readonly dump?: Dump | VtdDump;
 }
 
 /** A record while its reader still adds facts to it. */

@@ -2,7 +2,7 @@
 
 import { hexPlain } from '../../engine/bits/index.ts';
 import { commandName, commandText } from '../../engine/smmuv3/layout/index.ts';
-import { word64 } from './event.ts';
+import { word64 } from '../words.ts';
 import type { PriDetail } from './messages.ts';
 
 /** GERROR bits; Linux reports those of the mask 0x1fd. */

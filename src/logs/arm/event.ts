@@ -3,9 +3,9 @@
 import { fieldOf, getField, hexPlain } from '../../engine/bits/index.ts';
 import { classNames, eventLayout, eventName } from '../../engine/smmuv3/layout/index.ts';
 import type { Where } from '../record.ts';
+import { word64 } from '../words.ts';
 
 const hex = (v: bigint | number): string => hexPlain(v);
-export const word64 = (v: bigint): string => `0x${v.toString(16).padStart(16, '0')}`;
 
 /** Facts of one event, whether from raw words or from the printed line; what is unknown is undefined. */
 export interface EventFacts {

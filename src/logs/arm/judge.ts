@@ -12,7 +12,7 @@ import {
   steLayout,
   unknownCommandLayout,
 } from '../../engine/smmuv3/layout/index.ts';
-import type { Hint } from './hex-line.ts';
+import { type Hint, isVtdHint } from '../hex-line.ts';
 import { cdBreaches, getter, illegalAnyway, steBreaches } from './legality.ts';
 
 export type Kind = 'event' | 'command' | 'page request' | 'ste' | 'cd' | 'descriptors' | 'l1std' | 'l1cd';
@@ -211,7 +211,7 @@ export function judge(words: readonly bigint[]): Candidate[] {
 
 /** The kinds that a label allows. */
 export const kindOfHint = (hint: Hint): Kind | null =>
-  hint === null
+  hint === null || isVtdHint(hint)
     ? null
     : hint === 'table' || hint === 'stage 1 table' || hint === 'stage 2 table'
       ? 'descriptors'

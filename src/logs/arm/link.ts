@@ -5,8 +5,8 @@
 
 import { fieldOf, getField } from '../../engine/bits/index.ts';
 import { cdLayout, l1cdLayout, l1stdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
+import { Image } from '../image.ts';
 import type { Block } from './blocks.ts';
-import { Image } from './image.ts';
 import { judgeCd, judgeSte } from './judge.ts';
 import { getter } from './legality.ts';
 import {
@@ -62,6 +62,7 @@ export type Role =
 
 /** Everything found in the blocks of a text. */
 export interface Dump {
+  readonly arch: 'smmuv3';
   readonly blocks: readonly Block[];
   readonly image: Image;
   readonly stes: readonly SteFound[];
@@ -251,7 +252,7 @@ export function link(blocks: readonly Block[]): Dump {
       }
   const lone = stes.length === 0 && cds.length === 0 ? loneTree(blocks, image) : null;
   if (lone) for (const t of lone.tables) roles.add({ kind: 'table', at: t.pa, bytes: t.entries * 8, found: t });
-  return { blocks, image, stes, cds, stage2, linear, lone, roleAt: (a) => roles.at(a) };
+  return { arch: 'smmuv3', blocks, image, stes, cds, stage2, linear, lone, roleAt: (a) => roles.at(a) };
 }
 
 /** The tree of table pages alone: its root is the page that no other points to, its depth tells the level. */

@@ -5,7 +5,7 @@
  * tegra241_cmdqv_isr in tegra241-cmdqv.c; forms of 3.18 to 7.1.
  */
 
-import { Cursor } from './cursor.ts';
+import { Cursor } from '../cursor.ts';
 import { rawWords } from './words.ts';
 
 export interface EventHeader {

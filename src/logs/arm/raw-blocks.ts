@@ -1,5 +1,6 @@
 import { bytesToWords, fieldOf, getField, hexPlain } from '../../engine/bits/index.ts';
 import { commandLayout, eventLayout } from '../../engine/smmuv3/layout/index.ts';
+import type { Heading, HexLine, Hint } from '../hex-line.ts';
 import type { TextLine } from '../lines.ts';
 import type { Sink } from '../reader.ts';
 import type { Draft, Where } from '../record.ts';
@@ -8,7 +9,6 @@ import { lineOf } from './blocks.ts';
 import { dumpRecords } from './dump-records.ts';
 import { commandFields, explainCommand } from './errors.ts';
 import { eventFields, eventPlace, explainEvent } from './event.ts';
-import type { Heading, HexLine, Hint } from './hex-line.ts';
 import { cut, decide, judge, kindOfHint, type RawItem } from './judge.ts';
 import { type Dump, link } from './link.ts';
 import { priRecord } from './table-records.ts';
@@ -204,6 +204,8 @@ export class RawBlocks {
     }
     const block = this.#block(open);
     const { kind, words } = block;
+    // An event or a command that is legal stays one, unless the text says otherwise.
+    if (this.#sink.vtd?.claim(block, kind !== null && open.hint === null && this.#legal(block))) return;
     // What can be a table too waits for what points to it.
     const pending = block.address !== null && block.hint === null && block.also;
     if (!pending && (kind === 'event' || kind === 'command' || kind === 'page request')) {
@@ -217,6 +219,10 @@ export class RawBlocks {
     }
     this.#bytes += n;
     this.#kept.push(block);
+  }
+
+  #legal(block: Block): boolean {
+    return judge(block.words).some((c) => c.fit === 'legal' && c.kind === block.kind);
   }
 
   #block(open: Open): Block {
@@ -258,9 +264,11 @@ export class RawBlocks {
 
   end(alone: boolean): void {
     this.close();
-    if (this.#kept.length === 0) return;
-    const dump = link(this.#kept);
-    const only = alone && this.#decoded === 0 && this.#kept.length === 1;
+    const taken = this.#sink.vtd?.reach(this.#kept);
+    const kept = taken ? this.#kept.filter((b) => !taken.has(b)) : this.#kept;
+    if (kept.length === 0) return;
+    const dump = link(kept);
+    const only = alone && this.#decoded === 0 && kept.length === 1;
     const unread = dumpRecords(dump, this.#sink, only, alone, (block, kind) =>
       this.#emit(block, cut(kind, block.words)),
     );

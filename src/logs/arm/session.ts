@@ -3,9 +3,10 @@
  * of the same SMMU that waits for them.
  */
 
+import { heading, hexLine } from '../hex-line.ts';
+import { type Joined, joinLines, type Parsed } from '../join.ts';
 import type { Lines, TextLine } from '../lines.ts';
 import type { LineReader, Sink } from '../reader.ts';
-import { heading, hexLine } from './hex-line.ts';
 import type { Message } from './messages.ts';
 import { findMessage, parseMessage } from './messages.ts';
 import { noticeRecord } from './notices.ts';
@@ -38,11 +39,6 @@ function segments(body: string): Segment[] {
   if (found.length === 0) return [{ driver: null, smmu: null, body }];
   return found.map((f, i) => ({ driver: f.driver, smmu: f.smmu, body: body.slice(f.start, found[i + 1]?.at).trim() }));
 }
-
-const bigintText = (_: string, v: unknown): unknown => (typeof v === 'bigint' ? v.toString() : v);
-
-/** Most lines that one wrapped message may take after its first. */
-const MOST_JOINED = 5;
 
 export class ArmSession implements LineReader {
   readonly #sink: Sink;
@@ -175,46 +171,11 @@ export class ArmSession implements LineReader {
     return any;
   }
 
-  /**
-   * Parses a body, alone and joined with the lines behind it, until nothing is missing.
-   * Only bare lines are joined: one with a time stamp or a driver name begins a message of its own.
-   */
-  #join<T extends { complete: boolean; score: number }>(
-    lines: Lines,
-    body: string,
-    ahead: number,
-    parse: (text: string) => T | null,
-  ): { text: string; taken: number; parsed: T | null } {
-    let best = { text: body, taken: 0, parsed: parse(body) };
-    if (ahead < 0) return best;
-    if (best.parsed?.complete) return this.#numberRest(lines, best, ahead, parse);
-    let text = body;
-    for (let k = 0; k < MOST_JOINED; k++) {
-      const next = lines.peek(ahead + k);
-      if (!next || next.headed || next.body === '' || segments(next.body)[0]?.driver !== null) break;
-      if (text !== '' && (findMessage(next.body) === 0 || findV2(next.body) === 0)) break;
-      text = text === '' ? next.body : `${text}\n${next.body}`;
-      const parsed = parse(text);
-      if (parsed && parsed.score > (best.parsed?.score ?? 0)) best = { text, taken: k + 1, parsed };
-      if (parsed?.complete) return this.#numberRest(lines, best, ahead + k + 1, parse);
-    }
-    return best;
-  }
-
-  /** A message that ends in a number is complete even if the line break cut the number: the rest is a line of digits. */
-  #numberRest<T extends { complete: boolean; score: number }>(
-    lines: Lines,
-    best: { text: string; taken: number; parsed: T | null },
-    ahead: number,
-    parse: (text: string) => T | null,
-  ): { text: string; taken: number; parsed: T | null } {
-    const next = lines.peek(ahead);
-    if (!next || next.headed || !/^[0-9a-f]{1,15}$/.test(next.body) || !/0x[0-9a-f]{0,15}$/.test(best.text))
-      return best;
-    const text = `${best.text}\n${next.body}`;
-    const parsed = parse(text);
-    if (!parsed?.complete || JSON.stringify(parsed, bigintText) === JSON.stringify(best.parsed, bigintText))
-      return best;
-    return { text, taken: best.taken + 1, parsed };
+  /** Only bare lines are joined: one with a driver name, or with the first words of a message, begins another. */
+  #join<T extends Parsed>(lines: Lines, body: string, ahead: number, parse: (text: string) => T | null): Joined<T> {
+    return joinLines(lines, body, ahead, parse, (next, text) => {
+      if (segments(next)[0]?.driver !== null) return true;
+      return text !== '' && (findMessage(next) === 0 || findV2(next) === 0);
+    });
   }
 }

@@ -3,8 +3,8 @@
  * Source: arm_smmu_context_fault, arm_smmu_global_fault in drivers/iommu/arm/arm-smmu/arm-smmu.c and their older forms.
  */
 
+import { Cursor } from '../cursor.ts';
 import type { Draft } from '../record.ts';
-import { Cursor } from './cursor.ts';
 
 export const refusal = 'SMMUv2 (arm-smmu) message, not SMMUv3: named here, and not decoded as an SMMUv3 event';
 

@@ -11,7 +11,7 @@ import {
   steLayout,
 } from '../../engine/smmuv3/layout/index.ts';
 import type { Draft } from '../record.ts';
-import { word64 } from './event.ts';
+import { word64 } from '../words.ts';
 import type { Candidate } from './judge.ts';
 import { type Breach, cdBreaches, getter, illegalAnyway, needsOf, steBreaches } from './legality.ts';
 import { type FoundTable, formOf, outputOf, shiftOf } from './table-walk.ts';

@@ -5,7 +5,7 @@
 
 import { fieldOf, getField } from '../../engine/bits/index.ts';
 import { cdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
-import type { Image } from './image.ts';
+import type { Image } from '../image.ts';
 
 /** A table tree as an STE or a CD describes it. */
 export interface Tree {

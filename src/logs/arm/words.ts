@@ -1,4 +1,4 @@
-import type { Cursor } from './cursor.ts';
+import type { Cursor } from '../cursor.ts';
 
 /** Sixteen-digit words after `0x`; a word may be broken by blanks or a line end. */
 export function rawWords(c: Cursor): { words: readonly bigint[]; cut: string | null } | null {

@@ -1,6 +1,7 @@
 /** What each trace event of QEMU means, in one sentence. */
 
 import type { Fields } from './formats.ts';
+import { explainVtd, isVtdEvent } from './vtd.ts';
 
 /** Linux errnos that the ioctls of iommufd give, by number. */
 const errnos: Readonly<Record<number, readonly [string, string]>> = {
@@ -173,6 +174,13 @@ const texts: Readonly<Record<string, Explain>> = {
     `VFIO_DEVICE_ATTACH_IOMMUFD_PT: ${n(f, 'device')} is attached to object ${n(f, 'id')}`,
   iommufd_cdev_device_info: (f) =>
     `VFIO_DEVICE_GET_INFO of ${n(f, 'device')}: ${n(f, 'num_irqs')} interrupts, ${n(f, 'num_regions')} regions`,
+  vfio_listener_region_add_iommu: (f) =>
+    `VFIO follows the IOMMU of the guest at ${n(f, 'start')} to ${n(f, 'end')}${f.region === undefined ? '' : ` (${n(f, 'region')})`}`,
+  vfio_listener_region_add_ram: (f) => `VFIO maps guest memory at ${n(f, 'start')} to ${n(f, 'end')}`,
+  vfio_listener_region_del: (f) => `VFIO withdraws ${n(f, 'start')} to ${n(f, 'end')}`,
+  vfio_listener_region_skip: (f) => `VFIO leaves out ${n(f, 'start')} to ${n(f, 'end')}`,
+  vfio_iommu_map_notify: (f) =>
+    `The emulated IOMMU tells VFIO to ${n(f, 'op') === 'UNMAP' ? 'unmap' : 'map'} ${n(f, 'start')} to ${n(f, 'end')}`,
   iommufd_cdev_detach_ioas_hwpt: (f) => `VFIO_DEVICE_DETACH_IOMMUFD_PT: ${n(f, 'device')} is detached`,
 };
 
@@ -186,6 +194,7 @@ export const cerror = (code: number): string =>
 
 /** One sentence for an event. `facts` may hold what a register's value says. */
 export function explainTrace(event: string, f: Fields, facts: Record<string, unknown>): string {
+  if (isVtdEvent(event)) return explainVtd(event, f, facts);
   const mmio = /_(read|write)_(mmio|vcmdq_page[01])$/.exec(event);
   if (mmio) {
     const reg = facts.reg ?? `offset ${n(f, f.addr === undefined ? 'offset' : 'addr')}`;

@@ -1,3 +1,5 @@
+import { vtdFormats } from './vtd-formats.ts';
+
 /**
  * QEMU's trace events of the SMMUv3 and of iommufd: how each prints its arguments, in all versions.
  * Source: qemu hw/arm/trace-events and backends/trace-events, from the first SMMUv3 model to accel=on and Tegra241 CMDQV.
@@ -6,6 +8,7 @@
  * hexadecimal by new ones (an id), `{name:s}` a text without blanks, `[...]` a part that old or patched versions lack.
  */
 const table: Readonly<Record<string, readonly string[]>> = {
+  ...vtdFormats,
   smmu_add_mr: ['{region:s}'],
   smmu_set_iommu_device: ['devfn={devfn:n} (sid={sid:n})'],
   smmu_unset_iommu_device: ['devfn={devfn:n} (sid={sid:n})'],
@@ -187,7 +190,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   iommufd_cdev_device_info: ['{device:s} ({fd:d}) num_irqs={num_irqs:d} num_regions={num_regions:d} flags={flags:d}'],
 };
 
-type How = 'x' | 'd' | 'n' | 's';
+type How = 'x' | 'd' | 'n' | 's' | 't' | 'r';
 
 interface Slot {
   readonly name: string;
@@ -204,6 +207,8 @@ const shapes: Readonly<Record<How, string>> = {
   d: '(-?(?:0x[0-9a-fA-F]{1,16}|\\d{1,20}))',
   n: '(0x[0-9a-fA-F]{1,16}|\\d{1,12})',
   s: '([^\\s()]{1,120})',
+  t: '([^:()\\n]{1,60}?)',
+  r: '(\\S.{0,119})',
 };
 
 const escaped = (s: string): string => s.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&').replace(/[ ]+/g, '\\s+');
@@ -213,9 +218,9 @@ function compile(format: string): Format {
   const slots: Slot[] = [];
   const one = (text: string): string =>
     text
-      .split(/(\{\w+:[xdns]\})/)
+      .split(/(\{\w+:[xdnstr]\})/)
       .map((piece) => {
-        const m = /^\{(\w+):([xdns])\}$/.exec(piece);
+        const m = /^\{(\w+):([xdnstr])\}$/.exec(piece);
         if (!m) return escaped(piece);
         slots.push({ name: m[1] as string, how: m[2] as How });
         return shapes[m[2] as How];
@@ -240,7 +245,7 @@ export const isEvent = (name: string): boolean => Object.hasOwn(table, name);
 export const eventNames: readonly string[] = Object.keys(table);
 
 const numberOrText = (text: string, how: How): string | number => {
-  if (how === 's') return text;
+  if (how === 's' || how === 't' || how === 'r') return text;
   const negative = text.startsWith('-');
   const digits = negative ? text.slice(1) : text;
   if (how === 'd') return Number(digits) * (negative ? -1 : 1);
@@ -285,7 +290,7 @@ function simple(name: string, text: string): { fields: Fields; end: number } | n
     const raw = m[2] ?? (m[3] as string);
     const how = slots.get(key);
     const number = /^(?:0x[0-9a-f]{1,16}|\d{1,20})$/i.test(raw);
-    fields[key] = how && how !== 's' && number ? numberOrText(raw, how === 'x' ? 'n' : how) : raw;
+    fields[key] = how && !/[str]/.test(how) && number ? numberOrText(raw, how === 'x' ? 'n' : how) : raw;
     end = pair.lastIndex;
   }
   return { fields, end };

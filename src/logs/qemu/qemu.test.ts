@@ -11,7 +11,8 @@ const traces = (records: readonly LogRecord[]): LogRecord[] => records.filter((r
 describe('real traces', () => {
   test.each(samples.map((s) => [s.id, s] as const))('%s', (_, { text, expect: want }) => {
     const { records, unread } = decodeLog(text);
-    expect(unread).toEqual([]);
+    // A line of another device of QEMU is no IOMMU message.
+    expect(unread.filter((u) => !u.text.includes(': virtio: '))).toEqual([]);
     const found = traces(records);
     for (const r of found) {
       expect(r.model).toBe(want.model);

@@ -7,18 +7,25 @@ import { Commands } from './commands.ts';
 import { errnoOf, explainTrace } from './explain.ts';
 import { type Fields, isEvent, parseArguments } from './formats.ts';
 import { mmioFacts } from './registers.ts';
+import { isVtdEvent, vtdFacts, vtdFields, vtdPlace } from './vtd.ts';
+import { vtdMessage } from './vtd-messages.ts';
 
 /** `77@1700000000.123456:smmuv3_get_ste STE addr: ..`, or the name at the start of what is printed. */
-const NAME = /(?:^|[\s:])((?:smmuv3|smmu|tegra241_cmdqv|iommufd|iommu_backend)_[a-z0-9_]{2,60})(?=\s|$)/g;
+const NAME = /(?:^|[\s:])((?:smmuv3|smmu|tegra241_cmdqv|iommufd|iommu_backend|vtd|vfio)_[a-z0-9_]{2,60})(?=\s|$)/g;
 
 const family = (event: string): { vendor: string; arch: string; model: string } =>
-  event.startsWith('iommu')
-    ? { vendor: 'qemu', arch: 'iommufd', model: 'iommufd' }
-    : { vendor: 'qemu', arch: 'smmuv3', model: 'smmuv3' };
+  event.startsWith('vtd_')
+    ? { vendor: 'qemu', arch: 'vtd', model: 'intel_iommu' }
+    : event.startsWith('vfio_')
+      ? { vendor: 'qemu', arch: 'vfio', model: 'vfio' }
+      : event.startsWith('iommu')
+        ? { vendor: 'qemu', arch: 'iommufd', model: 'iommufd' }
+        : { vendor: 'qemu', arch: 'smmuv3', model: 'smmuv3' };
 
 function place(event: string, f: Fields): Where {
   const sid = typeof f.sid === 'string' ? { sid: f.sid } : {};
-  if (event.startsWith('iommu')) return { at: 'kernel.driver' };
+  if (isVtdEvent(event)) return vtdPlace(event, f);
+  if (event.startsWith('iommu') || event.startsWith('vfio_')) return { at: 'kernel.driver' };
   if (/cmdq_|unhandled_cmd|accel_|_inval|_inv/.test(event)) return { at: 'vmm.vsmmu', ...sid };
   if (/event|evtq/.test(event)) return { at: 'guest.evtq', ...sid };
   return { at: 'vmm.vsmmu', ...sid };
@@ -29,11 +36,13 @@ const access = ['none', 'read', 'write', 'read-write'] as const;
 /** Facts that are not printed as such. */
 function derived(event: string, f: Fields): Record<string, unknown> {
   if (/^smmuv3_(?:read|write)_mmio$/.test(event)) return mmioFacts(Number(f.addr), BigInt(f.val as string));
+  if (isVtdEvent(event)) return vtdFacts(event, f);
   if (event === 'smmuv3_translate_success') return { access: access[Number(f.perm) & 3] };
   return {};
 }
 
 function cleaned(event: string, f: Fields): Fields {
+  if (isVtdEvent(event)) return vtdFields(event, f);
   if (event === 'smmuv3_cmdq_opcode') return { ...f, opcode: String(f.opcode).replace(/^SMMU_CMD_/, 'CMD_') };
   if (event === 'smmuv3_cmdq_consume_error') return { ...f, command: String(f.command).replace(/^SMMU_CMD_/, 'CMD_') };
   return f;
@@ -42,6 +51,9 @@ function cleaned(event: string, f: Fields): Fields {
 class QemuSession implements LineReader {
   readonly #sink: Sink;
   readonly #commands: Commands;
+  /** Records of VFIO's listener, which does not say whose mappings it follows. */
+  readonly #listener: Draft[] = [];
+  #vtd = false;
 
   constructor(sink: Sink) {
     this.#sink = sink;
@@ -50,11 +62,17 @@ class QemuSession implements LineReader {
 
   read(lines: Lines): number {
     const line = lines.peek(0);
-    if (!line?.text.includes('_')) return 0;
+    if (!line) return 0;
+    if (!line.text.includes('_') && !/fault|Interrupt Mask|IOVA overflow/i.test(line.text)) return 0;
     const message = line.text.includes('qemu-system') ? failureRecord(line) : null;
     if (message) {
       this.#sink.record(message);
       return 1;
+    }
+    const vtd = vtdMessage(lines);
+    if (vtd) {
+      this.#sink.record(vtd.draft);
+      return vtd.taken;
     }
     const found = names(line.text);
     if (found.length === 0) return 0;
@@ -81,6 +99,8 @@ class QemuSession implements LineReader {
 
   end(): void {
     this.#commands.end();
+    // Beside VT-d events it follows the VT-d model.
+    if (this.#vtd) for (const d of this.#listener) Object.assign(d, { arch: 'vtd', model: 'intel_iommu' });
   }
 
   #record(event: string, f: Fields, line: TextLine): void {
@@ -98,6 +118,8 @@ class QemuSession implements LineReader {
       explain: explainTrace(event, f, facts),
       where: place(event, f),
     };
+    if (event.startsWith('vfio_')) this.#listener.push(draft);
+    this.#vtd ||= isVtdEvent(event);
     this.#commands.event(event, f, draft);
     this.#sink.record(draft);
   }
@@ -168,5 +190,5 @@ function names(text: string): { name: string; start: number; end: number }[] {
   return out;
 }
 
-/** Trace events of QEMU's SMMUv3 model, its acceleration, CMDQV and iommufd back end. */
+/** Trace events of QEMU's SMMUv3 and VT-d models, their acceleration, CMDQV, VFIO and iommufd back end, and VT-d's error messages. */
 export const qemuReader: LogReader = { name: 'qemu', start: (sink) => new QemuSession(sink) };

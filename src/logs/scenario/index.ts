@@ -1,13 +1,10 @@
 /** A pasted dump as a scenario document: its bytes at their addresses, the registers, a device, and the access to walk. */
 
-import { hexPlain } from '../../engine/bits/index.ts';
-import { ridText, type ScenarioDocument, Session } from '../../engine/document/index.ts';
-import { physicalFeatures, smmuFeatureNames } from '../../engine/smmuv3/hardware/features.ts';
-import { type Breach, cdBreaches, steBreaches } from '../arm/legality.ts';
-import type { Dump } from '../arm/link.ts';
+import type { ScenarioDocument } from '../../engine/document/index.ts';
 import type { DecodedLog } from '../record.ts';
-import { type Placed, place } from './memory.ts';
-import { type Missing, type Plan, plan } from './plan.ts';
+import type { Missing } from './plan.ts';
+import { smmuv3Scenario } from './smmuv3.ts';
+import { vtdScenario } from './vtd.ts';
 
 export type Scenario =
   | {
@@ -19,175 +16,9 @@ export type Scenario =
     }
   | { readonly ok: false; readonly why: string };
 
-type Step = ScenarioDocument['steps'][number];
-
-/** Words of one step; a run is split where this many zeros stand, as memory is zero where nothing is written. */
-const GAP = 8;
-const MOST_WORDS = 512;
-/** More steps than anybody walks. */
-const MOST_STEPS = 4000;
-
-const ORDER = ['CR1', 'CMDQ_BASE', 'EVENTQ_BASE', 'STRTAB_BASE_CFG', 'STRTAB_BASE', 'CR0'] as const;
-
-function writes(dump: Dump, placed: Placed): Step[] {
-  const out: Step[] = [];
-  const say = (at: number): { say?: string } => {
-    const label = placed.labels.get(at) ?? roleText(dump, at);
-    return label ? { say: label } : {};
-  };
-  const write = (at: number, words: readonly bigint[]): void => {
-    out.push({ do: 'memory.write', space: 'host', at: hexPlain(at), u64: words.map(hexPlain), ...say(at) } as Step);
-  };
-  for (const run of placed.image.runs()) {
-    let from = -1;
-    let zeros = 0;
-    for (let i = 0; i <= run.words.length; i++) {
-      const at = run.address + 8 * i;
-      const word = run.words[i];
-      const border = from >= 0 && (placed.labels.has(at) || i - from >= MOST_WORDS);
-      zeros = word === 0n ? zeros + 1 : 0;
-      if (from >= 0 && (word === undefined || zeros > GAP || border)) {
-        const end = zeros > GAP ? i - zeros + 1 : i;
-        if (end > from) write(run.address + 8 * from, run.words.slice(from, end));
-        from = -1;
-      }
-      // A labelled entry is written whole, zeros and all.
-      if (from < 0 && word !== undefined && (word !== 0n || placed.labels.has(at))) {
-        from = i;
-        zeros = 0;
-      }
-    }
-  }
-  return out;
-}
-
-function roleText(dump: Dump, at: number): string | null {
-  const role = dump.roleAt(at);
-  if (!role) return null;
-  if (role.kind === 'ste') return role.sid === null ? 'STE' : `STE of StreamID ${hexPlain(role.sid)}`;
-  if (role.kind === 'cd') return `Context descriptor${role.ssid > 0 ? ` of PASID ${role.ssid}` : ''}`;
-  if (role.kind === 'l1cd') return 'Level-1 context descriptors';
-  return `Stage-${role.found.tree.stage} level-${role.found.level} table`;
-}
-
-/** Features without which the pasted entries would be illegal on the machine of a document. */
-function features(breaches: readonly Breach[], top: number): Record<string, boolean | number> {
-  const normal = physicalFeatures({});
-  const out: Record<string, boolean | number> = {};
-  const known = (name: string): boolean => Object.hasOwn(smmuFeatureNames, name);
-  for (const { need } of breaches) {
-    if (!need?.feature || need.met(normal) || !known(need.feature[0])) continue;
-    const [name, value] = need.feature;
-    const before = out[name];
-    out[name] = typeof value === 'number' && typeof before === 'number' ? Math.max(before, value) : value;
-  }
-  if (top > 2 ** 48) out.OAS = 52;
-  return out;
-}
-
-const GiB = 2 ** 30;
-
 /**
- * Builds the document of a text with tables in it.
+ * Builds the document of a text with tables in it. The vendor's code must be loaded (`loadVendors`).
  * @param log what `decodeLog` gives for the text
  */
-export function scenarioOf(log: DecodedLog): Scenario {
-  const dump = log.dump;
-  if (!dump || (dump.stes.length === 0 && dump.cds.length === 0 && !dump.lone))
-    return {
-      ok: false,
-      why: 'The text holds no stream table entry, context descriptor or table page to walk. Paste the STE, the CD and the table pages, each with its address (`xp /512gx`, `rd -p`, `x/8gx`, `hexdump -C`).',
-    };
-  const p = plan(dump, log.records);
-  const placed = place(dump, p);
-  const lone = !p.ste && !p.cd && dump.lone ? dump.lone.leaves[0] : undefined;
-  const address = p.fault ? p.address : lone ? BigInt(lone.input) : p.address;
-  const missing = p.missing;
-  const breaches = [...(p.ste ? steBreaches(p.ste.words) : []), ...(p.cd ? cdBreaches(p.cd.words, false) : [])];
-  const top = Math.max(placed.image.end, placed.queues + 8192, (p.pa ?? 0) + 65536);
-  if (top > 2 ** 48)
-    return {
-      ok: false,
-      why: `An address of the text (${hexPlain(top)}) lies above 2^48, the most memory that a document has.`,
-    };
-  const steps = writes(dump, placed);
-  if (steps.length > MOST_STEPS)
-    return { ok: false, why: `The dump is too large for a scenario: ${steps.length} pieces, at most ${MOST_STEPS}.` };
-  const notes = [...placed.notes];
-  if (dump.linear !== null)
-    notes.push(
-      `Virtual addresses of the text are taken as a linear map at ${hexPlain(dump.linear)}: the pointers fit.`,
-    );
-  const values: Record<(typeof ORDER)[number], string> = {
-    CR1: '0xd75',
-    CMDQ_BASE: hexPlain(placed.queues + 7),
-    EVENTQ_BASE: hexPlain(placed.queues + 4096 + 6),
-    STRTAB_BASE_CFG: hexPlain(placed.cfg),
-    STRTAB_BASE: hexPlain(placed.base),
-    CR0: '0xd',
-  };
-  for (const reg of ORDER) steps.push({ do: 'register.write', iommu: 'physical', reg, value: values[reg] } as Step);
-  const set = features(breaches, top);
-  const stall = 'STALL_MODEL' in set && set.STALL_MODEL === 0;
-  const ats = !stall && p.ste !== null && (((p.ste.words[1] ?? 0n) >> 28n) & 3n) === 1n;
-  const dma = {
-    do: 'device.dma',
-    device: 'dev0',
-    ...(p.pasid === null ? {} : { pasid: p.pasid }),
-    iova: hexPlain(address),
-    access: p.write ? 'write' : 'read',
-    length: 4,
-    say: dmaText(p, missing),
-  };
-  steps.push(dma as unknown as Step);
-  const document = {
-    format: 'iommuscope/1',
-    title: `A pasted dump: ${p.write ? 'write to' : 'read of'} ${hexPlain(address)}`,
-    about: about(p, notes, missing),
-    platform: {
-      iommu: 'smmuv3',
-      memory: hexPlain(Math.max(GiB, Math.ceil(top / GiB) * GiB)),
-      ...(Object.keys(set).length > 0 ? { features: set } : {}),
-    },
-    devices: [{ name: 'dev0', rid: ridText(placed.sid), ats, ...(stall ? { stall: true } : {}) }],
-    setup: 'bare',
-    steps,
-  } as unknown as ScenarioDocument;
-  return { ok: true, document: withOutcome(document), notes, missing };
-}
-
-function dmaText(p: Plan, missing: readonly Missing[]): string {
-  const first = missing[0];
-  return `The device sends ${p.why}.${first ? ` The text does not hold ${first.what}: ${first.bytes} bytes at ${hexPlain(first.at)} would be read there, and are zero here.` : ''}`;
-}
-
-function about(p: Plan, notes: readonly string[], missing: readonly Missing[]): string {
-  const lines = [
-    'Made from a pasted dump: its bytes lie at their addresses, and the hardware model reads nothing else.',
-    `The device sends ${p.why}.`,
-    ...notes,
-  ];
-  if (missing.length > 0)
-    lines.push(
-      `Not in the text: ${missing.map((m) => `${m.what} (${m.bytes} bytes at ${hexPlain(m.at)})`).join('; ')}. Paste these bytes as well to walk on.`,
-    );
-  return lines.join('\n\n');
-}
-
-/** The access's outcome becomes its expectation, so that the document is a test of its own. */
-function withOutcome(document: ScenarioDocument): ScenarioDocument {
-  const session = new Session(document);
-  session.runAll();
-  const last = document.steps.length;
-  const { result, events } = session.steps[last]!;
-  const fault = result.fault?.name ?? events.flatMap((e) => (e.kind === 'fault' ? [e.name] : [])).at(-1);
-  const expect = result.ok
-    ? result.pa === undefined
-      ? {}
-      : { pa: hexPlain(result.pa) }
-    : fault === undefined
-      ? { ok: false }
-      : { fault };
-  const dma = { ...document.steps[last - 1]!, expect } as Step;
-  return { ...document, steps: [...document.steps.slice(0, -1), dma] };
-}
+export const scenarioOf = (log: DecodedLog): Scenario =>
+  log.dump?.arch === 'vtd' ? vtdScenario(log, log.dump) : smmuv3Scenario(log, log.dump);

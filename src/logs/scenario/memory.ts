@@ -2,8 +2,8 @@
 
 import { encode, fieldOf, getField } from '../../engine/bits/index.ts';
 import { cdLayout, steLayout } from '../../engine/smmuv3/layout/index.ts';
-import { Image } from '../arm/image.ts';
 import { type CdFound, type Dump, physicalOf, type Role, type TreeFound } from '../arm/link.ts';
+import { freePages, Image } from '../image.ts';
 import type { Plan } from './plan.ts';
 
 export interface Placed {
@@ -22,15 +22,6 @@ export interface Placed {
 
 const hex = (v: number | bigint): string => `0x${v.toString(16)}`;
 const steGet = (w: readonly bigint[], n: string): bigint => getField(fieldOf(steLayout, n), w);
-
-/** First free stretch of `bytes`, aligned, in whole pages that the image does not touch. */
-function free(image: Image, bytes: number, align = 4096): number {
-  for (let at = 0x100000; ; at += Math.max(align, 4096)) {
-    let ok = true;
-    for (let page = at; page < at + bytes && ok; page += 4096) ok = !image.touches(page);
-    if (ok) return at;
-  }
-}
 
 const guestRole = (r: Role | null): boolean =>
   r !== null && (r.kind === 'table' ? r.found.guest : r.kind === 'cd' || r.kind === 'l1cd' ? r.guest : false);
@@ -92,7 +83,7 @@ function table(
       if (slot(bits) === sid) return { sid, base: at - sid * 64, cfg: bits };
     if (slot(8) === sid % 256 && sid < 2 ** 16) {
       // A level-1 table of 256 entries, SPLIT 8.
-      const l1 = free(image, 4096);
+      const l1 = freePages(image, 4096);
       image.add(l1 + Math.floor(sid / 256) * 8, [BigInt(at - slot(8) * 64) | 9n]);
       notes.push(`A level-1 stream table at ${hex(l1)} is made, since the text has none.`);
       return { sid, base: l1, cfg: 16 | (8 << 6) | (1 << 16) };
@@ -117,7 +108,7 @@ export function place(dump: Dump, plan: Plan): Placed {
     const pointer = entry ? Number(steGet(entry, 'S1ContextPtr')) + cd.ssid * 64 : 0;
     const end = to(pointer);
     const known = entry !== null && (steGet(entry, 'Config') & 5n) === 5n;
-    cdAt = known && end.kind === 'mapped' ? end.out : known ? pointer : free(image, 4096);
+    cdAt = known && end.kind === 'mapped' ? end.out : known ? pointer : freePages(image, 4096);
     image.add(cdAt, cd.words);
     notes.push(
       known
@@ -128,7 +119,7 @@ export function place(dump: Dump, plan: Plan): Placed {
   if (!entry && !cd) {
     const tree = dump.lone;
     if (tree) {
-      cdAt = free(image, 4096);
+      cdAt = freePages(image, 4096);
       image.add(cdAt, madeCd(tree));
       labels.set(cdAt, 'Context descriptor, made for the tables of the text');
       notes.push('The text has neither an STE nor a CD; both are made for its tables.');
@@ -146,7 +137,7 @@ export function place(dump: Dump, plan: Plan): Placed {
   let steAt = plan.ste?.address ?? null;
   if (steAt === null) {
     const sid = plan.ste?.sid ?? plan.fault?.sid ?? 8;
-    steAt = free(image, 2 ** 14, 2 ** 14) + (sid % 256) * 64;
+    steAt = freePages(image, 2 ** 14, 2 ** 14) + (sid % 256) * 64;
     image.add(steAt, entry);
     if (plan.ste) notes.push(`The STE has no address in the text; it lies at ${hex(steAt)}.`);
     labels.set(steAt, plan.ste ? 'STE' : 'STE, made for the tables of the text');
@@ -156,7 +147,7 @@ export function place(dump: Dump, plan: Plan): Placed {
     notes.push(`The text does not name the StreamID; the place of the STE allows ${hex(at.sid)}.`);
   labels.set(steAt, labels.get(steAt) ?? `STE of StreamID ${hex(at.sid)}`);
   for (const c of dump.cds) if (c.address !== null) labels.set(c.address, cdLabel(c));
-  const queues = free(image, 8192, 8192);
+  const queues = freePages(image, 8192, 8192);
   return { image, ...at, steAt, queues, notes, labels };
 }
 

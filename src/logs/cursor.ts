@@ -51,10 +51,14 @@ export class Cursor {
   /**
    * A hexadecimal number of at most 16 digits after `0x`, or null. Digits broken by a newline are joined when `before` (what
    * must come behind the number) then follows, or, without it, when the next piece is nothing but digits.
+   * @param bare the `0x` may be missing
    */
-  hex(before?: string): bigint | null {
+  hex(before?: string, bare = false): bigint | null {
     const start = this.pos;
-    if (!this.lit('0x')) return null;
+    if (!this.lit('0x')) {
+      if (!bare) return null;
+      this.skipSpace();
+    }
     let digits = this.#digits();
     while (this.text[this.pos] === '\n') {
       const breakAt = this.pos;

@@ -15,7 +15,23 @@ export type Hint =
   | 'stage 1 table'
   | 'stage 2 table'
   | 'table'
+  | VtdHint
   | null;
+
+/** The tables and records of VT-d. */
+export type VtdHint =
+  | 'vtd root'
+  | 'vtd context'
+  | 'vtd directory'
+  | 'vtd pasid'
+  | 'vtd descriptor'
+  | 'vtd fault'
+  | 'vtd page request'
+  | 'vtd interrupt'
+  | 'vtd first stage'
+  | 'vtd second stage';
+
+export const isVtdHint = (hint: Hint): hint is VtdHint => hint?.startsWith('vtd ') ?? false;
 
 export interface HexLine {
   /** In memory order, if the numbers are little-endian words (or bytes). */
@@ -32,6 +48,8 @@ export interface HexLine {
   readonly size: number;
 }
 
+const VTD_LABEL =
+  /^[\w .#[\]()-]{0,24}\b(pasid[ _]?(?:table[ _])?entry|pte?[ _]?pasid|pasid[ _]?dir(?:ectory)?(?:[ _]entry)?|pde|context(?:[ _]entry)?|root(?:[ _]entry)?|qi(?:[ _]?desc(?:riptor)?)?|inv[ _]?desc|frcd?|fault[ _]?record|prq(?:[ _]?desc)?|irte)\b[\w .#[\]()-]{0,16}[:=]\s*(?=[0-9a-fx{[(])/i;
 const LABEL =
   /^[\w .#[\]()-]{0,24}\b(cmdq?|command|evtq?|v?event|record|priq?|stes?|cds?|l1std|l1cd|vste)\b[\w .#[\]()-]{0,16}[:=]\s*(?=[0-9a-fx{[(])/i;
 const OFFSET = /^(?:0x)?([0-9a-f]{4,16})(?:\s*<[^>]{0,60}>)?:\s+/i;
@@ -53,6 +71,18 @@ const hintOfLabel = (label: string): Hint => {
   if (l === 'cd' || l === 'cds') return 'cd';
   if (l === 'l1std' || l === 'l1cd') return l;
   return 'event';
+};
+
+const hintOfVtdLabel = (label: string): VtdHint => {
+  const l = label.toLowerCase();
+  if (l.startsWith('pasid') && l.includes('dir')) return 'vtd directory';
+  if (l === 'pde') return 'vtd directory';
+  if (l.includes('pasid')) return 'vtd pasid';
+  if (l.startsWith('context')) return 'vtd context';
+  if (l.startsWith('root')) return 'vtd root';
+  if (l.startsWith('fr') || l.startsWith('fault')) return 'vtd fault';
+  if (l.startsWith('prq')) return 'vtd page request';
+  return l === 'irte' ? 'vtd interrupt' : 'vtd descriptor';
 };
 
 const fromHex = (s: string): number[] =>
@@ -95,9 +125,9 @@ export function hexLine(text: string, open = 0): HexLine | null {
   const words = labelled(s);
   if (words) return words;
   let hint: Hint = null;
-  const label = LABEL.exec(s);
+  const label = LABEL.exec(s) ?? VTD_LABEL.exec(s);
   if (label) {
-    hint = hintOfLabel(label[1] as string);
+    hint = LABEL.test(s) ? hintOfLabel(label[1] as string) : hintOfVtdLabel(label[1] as string);
     s = s.slice(label[0].length);
   }
   // What gdb and C print in front of an array: `ste = {data = {`, `.data = {`.
@@ -192,6 +222,14 @@ export interface Heading {
 
 const PROMPT = /^(?:\(gdb\)|\(qemu\)|crash(?:-\w{1,20})?>|=>|[$#])\s|^(?:\(gdb\)|\(qemu\)|crash>)/i;
 const HEADINGS: readonly (readonly [RegExp, Hint])[] = [
+  [/\bpasid[ _-]?dir/i, 'vtd directory'],
+  [/\bpasid[ _-](?:table[ _-])?entr|\bpasid[ _]table\b/i, 'vtd pasid'],
+  [/\bcontext[ _](?:table|entr)/i, 'vtd context'],
+  [/\broot[ _](?:table|entr)/i, 'vtd root'],
+  [/\b(?:invalidation|qi|iq|inv)\b.{0,12}\b(?:desc|queue|entr)|\bvt-?d desc/i, 'vtd descriptor'],
+  [/\bfrcd\b|\bfault record/i, 'vtd fault'],
+  [/\bprq\b|\bvt-?d page request/i, 'vtd page request'],
+  [/\birtes?\b|\binterrupt remap/i, 'vtd interrupt'],
   [/\bl1[ _-]?std\b|\blevel[- ]?1 stream table|\bl1 stream/i, 'l1std'],
   [/\bl1[ _-]?cd\b|\blevel[- ]?1 (?:cd|context)/i, 'l1cd'],
   [/\bcd\b|\bcds\b|\bcd table\b|context desc/i, 'cd'],
@@ -201,6 +239,8 @@ const HEADINGS: readonly (readonly [RegExp, Hint])[] = [
   [/\bpri ?q(?:ueue)?\b|\bpage requests?\b/i, 'page request'],
   [/\b(?:s2|stage[- ]?2)\b.{0,30}(?:table|pgd|pte|pmd|pud|level|l[0-3]\b)|\bs2ttb\b|\bvttbr?\b/i, 'stage 2 table'],
   [/\b(?:s1|stage[- ]?1)\b.{0,30}(?:table|pgd|pte|pmd|pud|level|l[0-3]\b)|\bttb[01]\b/i, 'stage 1 table'],
+  [/\b(?:first[ -](?:stage|level)|f[sl][ -]?(?:table|l[1-5]\b))|\bpml[45]\b|\bf[sl]ptptr\b/i, 'vtd first stage'],
+  [/\b(?:second[ -](?:stage|level)|s[sl][ -]?(?:table|l[1-5]\b))|\bs[sl]ptptr\b/i, 'vtd second stage'],
   [
     /\b(?:page tables?|translation table|descriptors?)\b|\blevel[- ]?[0-3]\b|\b(?:pgd|pud|pmd|ptes?)\b.*[:=]$/i,
     'table',

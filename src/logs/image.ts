@@ -77,3 +77,12 @@ export class Image {
     if (open) yield open;
   }
 }
+
+/** First free stretch of `bytes` from 1 MiB on, aligned, in whole pages that the image does not touch. */
+export function freePages(image: Image, bytes: number, align = PAGE): number {
+  for (let at = 0x100000; ; at += Math.max(align, PAGE)) {
+    let ok = true;
+    for (let page = at; page < at + bytes && ok; page += PAGE) ok = !image.touches(page);
+    if (ok) return at;
+  }
+}
