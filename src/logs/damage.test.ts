@@ -2,9 +2,16 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { loadVendors } from '../engine/machine/vendors.ts';
 import { eventFields } from './arm/event.ts';
-import samples from './fixtures/dmesg-arm.json';
-import { decodeLog } from './index.ts';
+import files from './fixtures/debugfs-intel.json';
+import arm from './fixtures/dmesg-arm.json';
+import intel from './fixtures/dmesg-intel.json';
+import traces from './fixtures/ftrace.json';
+import qemu from './fixtures/qemu-trace.json';
+import { decodeLog, scenarioOf } from './index.ts';
+
+await loadVendors(['vtd']);
 
 const word = (v: bigint): string => `0x${v.toString(16).padStart(16, '0')}`;
 const u64 = fc.bigInt(0n, (1n << 64n) - 1n);
@@ -214,7 +221,7 @@ describe('damage', () => {
 
   test('any text at all: an answer, never an exception', () => {
     const pieces = fc.constantFrom(
-      ...samples.flatMap((s) => s.text.split(/(?<=\n)|(?= )/)),
+      ...[...arm, ...intel, ...files, ...traces, ...qemu].flatMap((s) => s.text.split(/(?<=\n)|(?= )/)),
       ...unrelated,
       'event 0x',
       'event: ',
@@ -222,6 +229,15 @@ describe('damage', () => {
       '\n',
       'arm-smmu-v3 ',
       'CMDQ error (cons 0x',
+      'DMAR: ',
+      '[DMA Read ',
+      '[fault reason ',
+      'pasid table entry[',
+      'PASID entry:\n',
+      'root table:\n',
+      'IOMMU dmar0: Root Table Address: 0x1000\n',
+      'qi_submit: ',
+      'vtd_inv_desc ',
     );
     fc.assert(
       fc.property(
@@ -233,6 +249,8 @@ describe('damage', () => {
           for (const r of d.records) expect(r.line >= 1 && r.line <= lines && r.explain.length > 0).toBe(true);
           for (const u of d.unread) expect(u.line >= 1 && u.line + (u.lines ?? 1) - 1 <= lines).toBe(true);
           expect(() => JSON.stringify(d)).not.toThrow();
+          // What it makes of tables has a document, or a reason against one.
+          if (d.dump?.arch === 'vtd') expect(scenarioOf(d)).toHaveProperty('ok');
         },
       ),
       { numRuns: 500 },
@@ -255,6 +273,18 @@ describe('size', () => {
     ['trace lines', 'smmuv3_cmdq_opcode <--- SMMU_CMD_SYNC\n'],
     ['names of trace events', 'smmuv3_get_ste '],
     ['entries', '0x4e178fcf 0x0 0xd009400000000 0x4e4d0000 0x0 0x0 0x0 0x0\n'],
+    [
+      'DMA faults',
+      'DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x0 [fault reason 0x06] PTE Read access is not set\n',
+    ],
+    ['faults without a reason', 'DMAR:[DMA Write] Request device [00:02.0] fault addr 1000\n'],
+    ['half faults', '[DMA Read\n'],
+    ['lines of a walk', 'DMAR: pasid table entry[0]: 0x0000000000000049\n'],
+    ['walks', 'DMAR: Dump dmar0 table entries for IOVA 0x1000\n'],
+    ['trace events', 'qi_submit: iotlb_inv dmar1: 0x100e2 0x0 0x0 0x0\n'],
+    ['rows of debugfs', 'IOMMU dmar0: Root Table Address: 0x1000\n00:0a.0 0x0:0x1001 0x0:0x2e1d 0 0x0:0x2:0x49\n'],
+    ['root entries', 'root entry:\n0x1000: 0x0000000000002001 0x0000000000002001\n'],
+    ['PASID entries', 'PASID entry:\n0x49 0x1 0x1000 0x0 0x0 0x0 0x0 0x0\n'],
     ['hexadecimal lines', '00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f\n'],
   ];
   test.each(hostile)(

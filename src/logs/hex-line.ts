@@ -125,9 +125,10 @@ export function hexLine(text: string, open = 0): HexLine | null {
   const words = labelled(s);
   if (words) return words;
   let hint: Hint = null;
-  const label = LABEL.exec(s) ?? VTD_LABEL.exec(s);
+  const own = VTD_LABEL.exec(s);
+  const label = own ?? LABEL.exec(s);
   if (label) {
-    hint = LABEL.test(s) ? hintOfLabel(label[1] as string) : hintOfVtdLabel(label[1] as string);
+    hint = own ? hintOfVtdLabel(label[1] as string) : hintOfLabel(label[1] as string);
     s = s.slice(label[0].length);
   }
   // What gdb and C print in front of an array: `ste = {data = {`, `.data = {`.

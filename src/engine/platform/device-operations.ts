@@ -118,7 +118,8 @@ export function* reset(p: Machine, o: { readonly device: string }): Op<OpResult>
   const device = deviceNamed(p, o.device);
   const { linux, vmm } = guestOfDevice(p, device);
   const known = linux.views().devices.some((d) => d.name === device.name);
-  const host = isProbed(p);
+  // A device that no driver has taken is reset by nobody but itself.
+  const host = isProbed(p) && p.drivers.device(device.name) !== undefined;
   const errors: string[] = [];
   const failed = (who: string, r: { ok: boolean; text: string }): void => {
     if (!r.ok) errors.push(`${who}: ${r.text}`);

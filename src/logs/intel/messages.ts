@@ -135,10 +135,9 @@ function reason(c: Cursor): { reason: Reason; score: number } | null {
   const start = c.pos;
   c.lit('DMAR:') || c.lit('INTR-REMAP:');
   if (c.lit('[fault reason')) {
-    c.skipSpace();
-    const m = /^(0x)?([0-9a-f]{1,3})(?=\s*\])/i.exec(c.text.slice(c.pos, c.pos + 8));
+    const number = c.until(']', 12)?.replace(/\s/g, '') ?? '';
+    const m = /^(0x)?([0-9a-f]{1,3})$/i.exec(number);
     if (m) {
-      c.pos += m[0].length;
       c.lit(']');
       if (m[1]) {
         const value = Number.parseInt(m[2] as string, 16) & 0xff;
@@ -206,7 +205,7 @@ function fault(c: Cursor): Message | null {
   let addr: bigint | null = null;
   let cut = false;
   if (c.lit('fault addr')) {
-    addr = c.hex(undefined, true);
+    addr = c.hex('[fault reason', true);
     if (addr !== null && /^[0-9a-z$_]/i.test(c.text.slice(c.pos))) {
       addr = null;
       cut = true;
@@ -234,7 +233,7 @@ function interrupt(c: Cursor): Message | null {
     const r = reason(c);
     return r ? done(c, { kind: 'reason', reason: r.reason }, r.score, r.score === 3) : null;
   }
-  const index = c.lit('fault index') ? c.hex(undefined, true) : null;
+  const index = c.lit('fault index') ? c.hex('[fault reason', true) : null;
   const at = c.pos;
   between(c);
   const r = index === null ? null : reason(c);

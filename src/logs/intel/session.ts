@@ -52,7 +52,8 @@ export class IntelSession implements LineReader {
     const at = findMessage(line.body);
     if (at >= 0) return this.#message(lines, line, at);
     const dump = findDumpLine(line.body);
-    if (dump >= 0) {
+    // `root entry:` may also be what somebody wrote above a dump of bytes.
+    if (dump >= 0 && (dump > 0 || this.#dumps.open || /^(?:Dump|scalable|pasid table|pte)/.test(line.body))) {
       const joined = joinLines(lines, line.body.slice(dump), 1, parseDumpLine, stops);
       if (joined.parsed) {
         this.#dumps.take(joined.parsed.line, line, this.#lastFault);

@@ -32,6 +32,11 @@ export class TableDumps {
     this.#sink = sink;
   }
 
+  /** Whether lines of a walk are awaited. */
+  get open(): boolean {
+    return this.#open !== null;
+  }
+
   /** @param fault the fault that was printed last, if there is one */
   take(d: DumpLine, line: TextLine, fault: Draft | null): void {
     if (d.kind === 'start' || !this.#open) this.#begin(line, d.kind === 'start' ? d : null, fault);

@@ -57,11 +57,15 @@ describe('a machine that cannot be had', () => {
     [{ CMDQS: 2 }, 'command queue size <= 64 entries not supported'],
     [{ SIDSIZE: 8 }, 'nic0: StreamID 0x100 is beyond the stream table'],
   ])('%o leaves the device without a VFIO file', (features, log) => {
-    const steps = [{ do: 'fd.open', device: 'nic0' }];
+    const steps = [
+      { do: 'fd.open', device: 'nic0' },
+      { do: 'device.reset', device: 'nic0' },
+    ];
     const parsed = parseDocument(document(features, {}, { steps }));
     if (!parsed.ok) throw new Error(parsed.error.message);
     const session = new Session(parsed.document);
-    session.runTo(1);
+    session.runAll();
+    expect(session.steps[2]?.result).toMatchObject({ ok: true, text: 'nic0 is reset' });
     expect(session.steps[0]?.result).toMatchObject({ ok: false, errno: 'ENOENT' });
     expect(session.steps[1]?.result).toMatchObject({ ok: false, errno: 'ENOENT' });
     const notes = session.steps[0]?.events.map((e) => (e.kind === 'note' ? e.text : ''));

@@ -32,8 +32,8 @@ import type { Host, TableSpec } from './state.ts';
 
 /** Paging domains: their page tables and mappings (drivers/iommu/intel/iommu.c, drivers/iommu/iommu.c). */
 
-export const NEST_PARENT = 1;
-export const DIRTY_TRACKING = 2;
+const NEST_PARENT = 1;
+const DIRTY_TRACKING = 2;
 export const PASID = 8;
 
 /**

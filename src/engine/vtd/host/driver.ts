@@ -52,7 +52,7 @@ import { domainLines } from './domain-lines.ts';
 import { allocPaging, freeDomain, mapDomain, readDirty, restoreTables, unmapDomain } from './domains.ts';
 import { allocNested, invalidateNested } from './nested.ts';
 import { traceNestedEntry } from './nested-entry.ts';
-import { type HostRules, nestingRules } from './rules.ts';
+import type { HostRules } from './rules.ts';
 import { type Host, type HostOptions, hostIds, type TableSpec } from './state.ts';
 
 const HW_INFO_INTEL_VTD = 1;
@@ -111,7 +111,7 @@ export class HostDriver implements IommuDriver {
       memory,
       pages,
       trace,
-      rules: rules.nesting ?? nestingRules,
+      rules: rules.nesting,
       devices,
       tables: new Map(),
       specs: new Map(),

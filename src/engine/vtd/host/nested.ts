@@ -11,7 +11,7 @@ import {
 } from '../../iommufd/index.ts';
 import type { Op } from '../../machine/index.ts';
 import type { Change, CommandText } from '../../trace/index.ts';
-import { descriptorText, s1InvalidateLayout } from '../layout/index.ts';
+import { ALL_PAGES, descriptorText, s1InvalidateText } from '../layout/index.ts';
 import { type CacheTag, capsOf, deviceOf, domainOf, flushRange, newDomain } from '../linux/index.ts';
 import { PASID } from './domains.ts';
 import type { Host } from './state.ts';
@@ -23,7 +23,6 @@ const S1_BYTES = 24;
 const INVALIDATE_DATA_VTD_S1 = 0;
 const INVALIDATE_BYTES = 24;
 const FLAGS_KNOWN = 1;
-const EVERYTHING = 2n ** 64n - 1n;
 
 type Fields = readonly (readonly [string, number])[];
 const s1Fields: Fields = [
@@ -106,26 +105,15 @@ export function* invalidateNested(h: Host, handle: DomainHandle, array: UserArra
     if (!e) return { errno: 'EFAULT', done: i };
     const [addr, npages, flags] = [e['addr']!, e['npages']!, Number(e['flags'])];
     if (flags & ~FLAGS_KNOWN || e['__reserved']) return { errno: 'EOPNOTSUPP', done: i };
-    if (addr & 0xfffn || (npages === EVERYTHING && addr)) return { errno: 'EINVAL', done: i };
+    if (addr & 0xfffn || (npages === ALL_PAGES && addr)) return { errno: 'EINVAL', done: i };
     const pages = h.rules.invalidatedPages(npages);
     const end = BigInt.asUintN(64, addr + pages * 4096n - 1n);
-    const from = entryText(addr, npages, flags);
+    const from = s1InvalidateText([addr, npages, BigInt(flags)]);
     yield* flushRange(h.kernel, d, addr, end, h.rules.leavesOnly(flags), (tag, words) => {
       traceRewrite(h, handle, from, tag, words);
     });
   }
   return { errno: '0', done: array.entryNum };
-}
-
-function entryText(addr: bigint, npages: bigint, flags: number): CommandText {
-  const leaf = flags & 1 ? ' leaf' : '';
-  const range = npages === EVERYTHING ? 'all' : `addr 0x${addr.toString(16)} npages ${npages}${leaf}`;
-  return {
-    words: [addr, npages, BigInt(flags)],
-    layout: s1InvalidateLayout.id,
-    name: 'S1_INVALIDATE',
-    text: `S1_INVALIDATE ${range}`,
-  };
 }
 
 /** A guest's invalidation becomes one descriptor a tag. */

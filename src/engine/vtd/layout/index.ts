@@ -56,7 +56,7 @@ export {
   rootLegacyLayout,
   translationTypeName,
 } from './tables.ts';
-export { ALL_PAGES, s1InvalidateLayout, s1Layout } from './uapi.ts';
+export { ALL_PAGES, s1InvalidateLayout, s1InvalidateText, s1Layout } from './uapi.ts';
 
 /** Every layout of this room, page-table entries included. */
 export const vtdLayouts: readonly Layout[] = [

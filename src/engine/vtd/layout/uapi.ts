@@ -1,7 +1,8 @@
 /** Entries that user space hands to iommufd for VT-d, as layouts. Source: Linux include/uapi/linux/iommufd.h. */
 
 import type { Layout } from '../../bits/index.ts';
-import { addrBits, decBits, flag, hexBits } from '../../bits/index.ts';
+import { addrBits, decBits, flag, hexBits, hexPlain } from '../../bits/index.ts';
+import type { CommandText } from '../../trace/index.ts';
 
 /** `npages` of an entry that covers the whole address space. */
 export const ALL_PAGES = 0xffff_ffff_ffff_ffffn;
@@ -37,3 +38,12 @@ export const s1Layout: Layout = {
     hexBits('reserved', 2, 63, 32, 'Must be 0.'),
   ],
 };
+
+/** An entry of IOMMU_HWPT_INVALIDATE on its way down: `S1_INVALIDATE addr 0x1000 npages 1 leaf`. @param words addr, npages, flags */
+export function s1InvalidateText(words: readonly bigint[]): CommandText {
+  const [addr = 0n, npages = 0n, flags = 0n] = words;
+  const range = npages === ALL_PAGES ? 'all' : `addr ${hexPlain(addr)} npages ${npages}`;
+  const leaf = flags & 1n && npages !== ALL_PAGES ? ' leaf' : '';
+  const name = 'S1_INVALIDATE';
+  return { words, layout: s1InvalidateLayout.id, name, text: `${name} ${range}${leaf}` };
+}

@@ -106,6 +106,19 @@ describe('without names', () => {
   });
 });
 
+it.each([
+  [{ QI: false }, 'VFIO has no file of nic0'],
+  [{ NEST: false }, 'IOMMU_HWPT_ALLOC: EOPNOTSUPP'],
+  [{ SMTS: false }, 'IOMMU_HWPT_ALLOC: EOPNOTSUPP'],
+  [{ SAGAW: 2, MGAW: 39 }, 'aw-bits 48 > host aw-bits 39'],
+])('%o leaves the device out of the guest', (features, why) => {
+  const s = play(document({ steps: [{ do: 'device.reset', device: 'nic0' }] }, { features }));
+  expect(s.steps[0]!.result).toMatchObject({ ok: false, text: expect.stringContaining(why) });
+  expect(s.steps[1]!.result).toMatchObject({ ok: true });
+  const p = s.platformAt(1);
+  for (const o of p.scene([]).objects) expect(p.inspect(o.id), o.id).not.toBeNull();
+});
+
 describe('a bare document', () => {
   it('keeps the unit to itself until the kernel is asked for', () => {
     const steps = [
@@ -139,6 +152,6 @@ describe('a bare document', () => {
       .platformAt(9)
       .scene([])
       .objects.find((o) => o.type === 'HWPT_NESTED')!;
-    expect(hwpt.lines).toEqual(['nic0 PASID 0x0 · DID 2', 'FS 0x1_0456_7000']);
+    expect(hwpt.lines).toEqual(['PASID 0x0 · DID 2', 'FS 0x1_0456_7000']);
   });
 });

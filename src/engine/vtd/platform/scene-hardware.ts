@@ -32,7 +32,7 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
     id: ids.unit,
     type: 'VT-d unit',
     title: 'VT-d unit',
-    lines: [on ? 'translation on' : 'translation off', `MGAW ${u.iommu.features.mgaw}`],
+    lines: [on ? 'enabled' : 'disabled', `MGAW ${u.iommu.features.mgaw}`],
     refs: on ? [{ to: ids.root }] : [],
   });
   const ring = (id: string, type: string, r: Ring, lines: readonly string[], error: boolean): Draft => ({

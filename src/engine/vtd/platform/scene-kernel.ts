@@ -23,7 +23,7 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
       band: 'vmm',
       type: 'vIOMMU',
       title: several ? `vIOMMU ${u.name}` : 'vIOMMU',
-      lines: [u.readVirtual('GSTS_REG') & TES ? 'translation on' : 'translation off', 'traps IQT_REG'],
+      lines: [u.readVirtual('GSTS_REG') & TES ? 'enabled' : 'disabled', 'traps IQT_REG'],
       refs: bound.map((b) => ({ to: object(b.hwpt), label: `PASID ${hexPlain(b.pasid)}` })),
       ...section,
     };
@@ -63,7 +63,8 @@ function nestedLines(o: SceneObject, all: readonly SceneObject[], domain: Domain
       : d.refs.flatMap((r) => {
           if (r.to !== o.id) return [];
           const pasid = r.label === 'attached' ? 0 : Number(r.label?.replace('pasid ', ''));
-          return [`${d.device} PASID ${hexPlain(pasid)}${did}`];
+          // In its device's own column a page table needs no name.
+          return [`${d.device === o.device ? '' : `${d.device} `}PASID ${hexPlain(pasid)}${did}`];
         }),
   );
   return [...(users.length ? users : ['not attached']), `FS ${hex(domain.root & ~0xfffn)}`];
@@ -101,7 +102,7 @@ export const kernelObjects = (p: Parts): SceneObject[] =>
       if (o.type !== 'HWPT_NESTED') return o;
       const domain = domainOfObject(p, o.id);
       const placed = withItsUser(o, all);
-      return domain ? { ...placed, lines: nestedLines(o, all, domain) } : placed;
+      return domain ? { ...placed, lines: nestedLines(placed, all, domain) } : placed;
     },
     (u) => ({
       title: p.units.length > 1 ? `intel-iommu ${u.name}` : 'intel-iommu',

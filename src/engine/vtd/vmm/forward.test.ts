@@ -36,7 +36,7 @@ describe('P_IOTLB_INV becomes HWPT_INVALIDATE, intel-vtd.md 5.9', () => {
       command: {
         layout: 'vtd.uapi.s1_invalidate',
         words: [0xfffff000n, 1n, 1n],
-        text: 'HWPT_INVALIDATE addr 0xfffff000 pages 1 leaf',
+        text: 'S1_INVALIDATE addr 0xfffff000 npages 1 leaf',
       },
       changes: [
         { field: 'DID', from: '2', to: 'HWPT 5' },

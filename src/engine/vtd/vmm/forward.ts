@@ -1,8 +1,7 @@
 import { hexPlain } from '../../bits/index.ts';
 import type { Op } from '../../machine/index.ts';
-import type { CommandText } from '../../trace/index.ts';
 import { ioctl, outputOf, report } from '../../vmm/index.ts';
-import { ALL_PAGES, descriptorText, s1InvalidateLayout } from '../layout/index.ts';
+import { descriptorText, s1InvalidateText } from '../layout/index.ts';
 import { didOf } from './pasid-entry.ts';
 import type { GuestFlush } from './rules.ts';
 import type { Binding, Pending, UnitContext } from './state.ts';
@@ -10,7 +9,6 @@ import type { Binding, Pending, UnitContext } from './state.ts';
 /** IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 */
 const INVALIDATE_VTD_S1 = 0;
 const ENTRY_BYTES = 24;
-const LEAF = 1n;
 
 /**
  * vtd_flush_host_piotlb_all_locked: a guest's P_IOTLB_INV finds the bindings with its DID and PASID, and each of their nested
@@ -68,17 +66,6 @@ export function* deliverForward(u: UnitContext, words: readonly bigint[]): Op<vo
   yield* invalidate(u, hwpt, [{ hwpt, entry: words.slice(0, 3) }]);
 }
 
-/** struct iommu_hwpt_vtd_s1_invalidate as a command: `HWPT_INVALIDATE addr 0x1000 pages 1 leaf`. */
-export function entryText(entry: readonly bigint[]): CommandText {
-  const range = entry[1] === ALL_PAGES ? 'all' : `addr ${hexPlain(entry[0]!)} pages ${entry[1]}`;
-  return {
-    words: entry,
-    layout: s1InvalidateLayout.id,
-    name: 'HWPT_INVALIDATE',
-    text: `HWPT_INVALIDATE ${range}${entry[2]! & LEAF ? ' leaf' : ''}`,
-  };
-}
-
 /** DID and PASID have done their work: they chose the HWPT. */
 function showRewrite(u: UnitContext, from: readonly bigint[], entry: readonly bigint[], hwpt: number): void {
   if (!u.vmm.trace.listener) return;
@@ -90,7 +77,7 @@ function showRewrite(u: UnitContext, from: readonly bigint[], entry: readonly bi
     at: u.ids.viommu,
     to: u.vmm.ids.kernelObject(hwpt),
     from: descriptorText(from),
-    command: entryText(entry),
+    command: s1InvalidateText(entry),
     changes: [
       { field: 'DID', from: `${(word >> 16n) & 0xffffn}`, to },
       { field: 'PASID', from: hexPlain((word >> 32n) & 0xfffffn), to },
