@@ -9,10 +9,14 @@ const HELP = `iommuscope decode - reads IOMMU messages and dumps of tables
 Usage: iommuscope decode [--scenario FILE] < log.txt
 
 Reads text on standard input:
-- kernel log lines of Linux's arm-smmu-v3 driver, also wrapped, quoted, cut or mixed with other lines;
-- trace lines of QEMU (smmuv3_*, smmu_*, smmuv3_accel_*, tegra241_cmdqv_*, iommufd_*);
-- bytes in hexadecimal: commands, event records, STEs, CDs and page tables, as words, as bytes, or with addresses as gdb,
-  crash, QEMU's xp, hexdump, xxd and od print them. A line above such as "STE of sid 0x10:" says what they are.
+- kernel log lines of Linux's arm-smmu-v3 and VT-d (DMAR) drivers and of Xen's, of all versions, also wrapped, quoted, cut or
+  mixed with other lines, with the walk of the tables that Linux prints after a DMAR fault;
+- trace events of Linux (map, unmap, io_page_fault, qi_submit, prq_report, cache_tag_*) and of QEMU (smmuv3_*, smmu_*, vtd_*,
+  smmuv3_accel_*, tegra241_cmdqv_*, iommufd_*, vfio_*), and the errors of QEMU's VT-d model;
+- the files of /sys/kernel/debug/iommu/intel;
+- bytes in hexadecimal: commands, descriptors, event, fault and page request records, STEs, CDs, root, context and PASID
+  entries and page tables, as words, as bytes, or with addresses as gdb, crash, QEMU's xp, hexdump, xxd and od print them. A
+  line above such as "STE of sid 0x10:" or "PASID entry:" says what they are.
 
 Prints one line of JSON for each record, with the number of its first line (line) and one sentence (explain); the printed
 lines that repeat an event record come after the records. What was not read is named on standard error with its line number.

@@ -1,3 +1,5 @@
+export { CacheAudit } from './cache-audit.ts';
+export { CacheTrace } from './cache-trace.ts';
 export {
   A,
   ANY,

@@ -140,7 +140,7 @@ function nestedOnParent(
   const domain = k.driver.allocNestedOnParent(dev.device, parent.domain, flags & ~HWPT_FAULT_ID_VALID, data);
   if (domain.errno !== '0') return domain.errno;
   parent.users++;
-  return newNested(ctx, domain.value.handle, info.iommu, parent.id, null, flags);
+  return newNested(ctx, dev, domain.value.handle, info.iommu, parent.id, null, flags);
 }
 
 function nestedOnViommu(
@@ -157,11 +157,12 @@ function nestedOnViommu(
   const domain = k.driver.viommuAllocNested(viommu.key, flags & ~HWPT_FAULT_ID_VALID, data);
   if (domain.errno !== '0') return domain.errno;
   viommu.users++;
-  return newNested(ctx, domain.value.handle, info.iommu, viommu.parent, viommu.id, flags);
+  return newNested(ctx, dev, domain.value.handle, info.iommu, viommu.parent, viommu.id, flags);
 }
 
 function newNested(
   ctx: Context,
+  dev: Device,
   domain: number,
   iommu: number,
   parent: number,
@@ -178,6 +179,7 @@ function newNested(
     parent,
     viommu,
     pasidCompatible,
+    madeFor: dev.device,
     fault: null,
   };
 }

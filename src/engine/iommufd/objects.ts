@@ -65,6 +65,8 @@ export interface HwptNested extends Base {
   readonly parent: number;
   readonly viommu: number | null;
   readonly pasidCompatible: boolean;
+  /** Name of the device that dev_id meant. The kernel forgets it; a picture has a place for a page table nobody uses yet. */
+  readonly madeFor: string;
   fault: number | null;
 }
 

@@ -11,7 +11,7 @@ export class TableWalker {
   private readonly limitLo: number;
   visitor: ReadVisitor | null = null;
   updated: UpdateVisitor | null = null;
-  /** Whether this walker may write entries; one that only looks must not, and takes a clear access flag as set. */
+  /** Whether this walker may write entries; one that only looks must not, and goes on as if it had. */
   updates = false;
 
   /** Memory reads since it was last set to 0. */
@@ -36,6 +36,12 @@ export class TableWalker {
     this.memory = memory;
     this.limitHi = Math.floor(memory.size / 4294967296);
     this.limitLo = memory.size % 4294967296;
+  }
+
+  /** Who sees the reads and updates of the next walk. */
+  watch(visitor: ReadVisitor | null, updated: UpdateVisitor | null): void {
+    this.visitor = visitor;
+    this.updated = updated;
   }
 
   /** True when the address is beyond physical memory, so that a read ends in an error. */

@@ -100,15 +100,17 @@ export class SecondStageWalker extends TableWalker {
       const leaf = level === 1 || (low & PS) !== 0;
       if (leaf ? reservedLeaf(s, level, shift, low, high) : ((low & SNP) | (high & reservedHi)) !== 0)
         return this.fault2(SS_RESERVED, hi, lo, purpose);
-      if (s.ad && this.updates) {
+      if (s.ad) {
         let now = low | ACCESSED;
         // A translation request that a write may follow counts as a write.
         if (leaf && ((need & WRITE) !== 0 || ((need & (ANY_DATA | NO_WRITE)) === ANY_DATA && (perms & WRITE) !== 0)))
           now |= DIRTY;
         if (now !== low) {
           if (!s.snooped) return this.fault2(SS_NO_SNOOP, hi, lo, purpose);
-          this.write(2, level, tableHi, at, high, low, now);
-          low = now;
+          if (this.updates) {
+            this.write(2, level, tableHi, at, high, low, now);
+            low = now;
+          }
         }
       }
       if (!leaf) {

@@ -121,7 +121,7 @@ export class X86Walker extends SecondStageWalker {
         if (refused !== OK) return this.fault1(refused);
         if ((need & WRITE) !== 0) now |= DIRTY;
       }
-      if (now !== low && this.updates) {
+      if (now !== low) {
         const r = this.mark(f, s, level, granted, gpaHi, gpaLo | index, atHi, at, high, now);
         if (r !== OK) return r;
         low = words[i]!;
@@ -218,8 +218,10 @@ export class X86Walker extends SecondStageWalker {
       if (r !== OK) return r === SS_DENIED ? FS_UPDATE_DENIED : r === SS_BEYOND ? FS_BEYOND : r;
     } else if (s !== null) {
       if (((granted >>> SS_SHIFT) & WRITE) === 0) return this.fault2(FS_UPDATE_DENIED, gpaHi, gpaLo, FOR_TABLE);
-      if ((granted & SS_CLEAN) !== 0) this.dirtySecond();
+      if ((granted & SS_CLEAN) !== 0 && this.updates) this.dirtySecond();
     }
+    // One that only looks has seen that it could.
+    if (!this.updates) return OK;
     // The word may be the second-stage leaf that has just been marked.
     const before = this.memory.words[this.memory.indexOf(atHi, at)]!;
     this.write(1, level, atHi, at, high, before, before | now);

@@ -36,7 +36,7 @@ const atsText = (d: PciDevice): string => (d.atsCapable ? (d.atsEnabled ? 'ATS o
  */
 export function deviceObject(d: PciDevice, waits: string, refs: SceneObject['refs'], atc: SceneCache): Draft {
   const groups = d.pri.waiting();
-  const all = waits || (groups.length > 0 ? `waits for PRG ${groups.map((g) => g.group).join(', ')}` : '');
+  const all = waits || (groups.length > 0 ? `PRG ${groups.map((g) => g.group).join(', ')} open` : '');
   return {
     id: deviceId(d),
     type: 'device',

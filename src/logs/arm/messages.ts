@@ -6,6 +6,7 @@
  */
 
 import { Cursor } from '../cursor.ts';
+import { done, type Message as Found } from '../message.ts';
 import { rawWords } from './words.ts';
 
 export interface EventHeader {
@@ -74,22 +75,7 @@ export type Content =
   | { readonly kind: 'probe'; readonly facts: Readonly<Record<string, number | string>> }
   | { readonly kind: 'suppressed'; readonly count: number };
 
-export interface Message {
-  readonly content: Content;
-  /** Nothing of the message is missing. */
-  readonly complete: boolean;
-  /** How many parts were found; more is better. */
-  readonly score: number;
-  /** Where the message ends in the text. */
-  readonly end: number;
-}
-
-const done = (c: Cursor, content: Content, score: number, complete: boolean): Message => ({
-  content,
-  complete,
-  score,
-  end: c.pos,
-});
+export type Message = Found<Content>;
 
 function eventHeader(c: Cursor): Message | null {
   if (!c.lit('event ')) return null;

@@ -1,6 +1,6 @@
 import { bytesToWords, fieldOf, getField, hexPlain } from '../../engine/bits/index.ts';
 import { commandLayout, eventLayout } from '../../engine/smmuv3/layout/index.ts';
-import type { Heading, HexLine, Hint } from '../hex-line.ts';
+import { type Heading, type HexLine, type Hint, isVtdHint } from '../hex-line.ts';
 import type { TextLine } from '../lines.ts';
 import type { Sink } from '../reader.ts';
 import type { Draft, Where } from '../record.ts';
@@ -205,7 +205,7 @@ export class RawBlocks {
     const block = this.#block(open);
     const { kind, words } = block;
     // An event or a command that is legal stays one, unless the text says otherwise.
-    if (this.#sink.vtd?.claim(block, kind !== null && open.hint === null && this.#legal(block))) return;
+    if (this.#sink.vtd?.claim(block, () => kind !== null && this.#legal(block))) return;
     // What can be a table too waits for what points to it.
     const pending = block.address !== null && block.hint === null && block.also;
     if (!pending && (kind === 'event' || kind === 'command' || kind === 'page request')) {
@@ -228,7 +228,9 @@ export class RawBlocks {
   #block(open: Open): Block {
     let words = bytesToWords(Uint8Array.from(open.bytes));
     const hinted = kindOfHint(open.hint);
-    let all = hinted === null ? judge(words) : [];
+    // Words with the label of another vendor are judged by that one's reader.
+    const foreign = isVtdHint(open.hint);
+    let all = hinted === null && !foreign ? judge(words) : [];
     const legal = (): boolean => all.some((c) => c.fit === 'legal');
     const short = (8 - (words.length % 8)) % 8;
     // Linux prints and writes only the first words of an STE.
@@ -237,11 +239,13 @@ export class RawBlocks {
       return whole?.kind === 'ste' && whole.fit === 'legal';
     };
     const padded =
-      hinted === 'ste' || hinted === 'cd' || (hinted === null && !legal() && (open.counted || cutSte())) ? short : 0;
+      hinted === 'ste' || hinted === 'cd' || (hinted === null && !foreign && !legal() && (open.counted || cutSte()))
+        ? short
+        : 0;
     for (let i = 0; i < padded; i++) words.push(0n);
-    if (padded > 0 && hinted === null) all = judge(words);
+    if (padded > 0 && hinted === null && !foreign) all = judge(words);
     let kind = hinted ?? decide(all)?.kind ?? null;
-    if (hinted === null && !legal() && padded === 0 && open.straight.length === open.bytes.length) {
+    if (hinted === null && !foreign && !legal() && padded === 0 && open.straight.length === open.bytes.length) {
       const straight = bytesToWords(Uint8Array.from(open.straight));
       const other = straight.every((w, i) => w === words[i]) ? null : decide(judge(straight));
       if (other?.fit === 'legal') {

@@ -1,6 +1,6 @@
 /** A descriptor of the invalidation queue as facts and one sentence. */
 
-import { fieldOf, getField, hexPlain, type Layout } from '../../engine/bits/index.ts';
+import { getField, hexPlain, type Layout } from '../../engine/bits/index.ts';
 import {
   descriptorLayout,
   descriptorName,
@@ -166,6 +166,7 @@ const pages = (am: unknown): string => {
 export function descriptorMeaning(words: readonly bigint[]): string {
   const f = descriptorFacts(words);
   const incomplete = words.length < 2;
+  if (String(f.granularity).startsWith('illegal')) return `is a ${f.desc_name} with a granularity that does not exist`;
   switch (f.desc_type) {
     case 1:
       return f.granularity === 'global'
@@ -232,7 +233,3 @@ export function descriptorRaw(words: readonly bigint[]): Record<string, unknown>
   const raw = [0, 1, 2, 3].map((i) => words[i] ?? 0n);
   return { raw: raw.map((w) => `0x${w.toString(16).padStart(16, '0')}`), layout: descriptorLayout(words).id };
 }
-
-/** All fields of a layout by name. */
-export const fieldValue = (layout: Layout, name: string, words: readonly bigint[]): bigint =>
-  getField(fieldOf(layout, name), words);

@@ -24,7 +24,7 @@ export interface VtdFacts {
    * Whether words are VT-d's.
    * @param other they can also be something of another vendor, which they are unless the text is about VT-d
    */
-  claim(block: WordBlock, other: boolean): boolean;
+  claim(block: WordBlock, other: () => boolean): boolean;
   /** Those of the blocks, each with an address, that VT-d's tables reach. */
   reach(blocks: readonly WordBlock[]): ReadonlySet<WordBlock>;
 }

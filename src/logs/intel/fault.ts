@@ -1,6 +1,6 @@
 /** What each fault reason means, and where on the way of a request it arises. */
 
-import { faultName, faultReason } from '../../engine/vtd/layout/index.ts';
+import { faultName } from '../../engine/vtd/layout/index.ts';
 import type { Where } from '../record.ts';
 
 /** Step of the translation: the table that is read, or the check. */
@@ -189,9 +189,4 @@ export function explainFault(f: FaultFacts): string {
   const [{ step }, what, usual] = known;
   const place = interruptFault ? '' : ` at the ${step}`;
   return `${subject} was blocked${place} (${label}): ${what}${usual ? `; ${usual}` : ''}.`;
-}
-
-/** Text that Linux prints for a reason; null where it prints `Unknown`. */
-export function reasonText(reason: number): string {
-  return faultReason(reason).text;
 }

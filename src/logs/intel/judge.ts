@@ -33,8 +33,15 @@ const isPasidEntry = (w: readonly bigint[]): boolean =>
 const isContext = (w: readonly bigint[]): boolean =>
   field(contextLayout, 'P', w) === 1n && noReserved(contextLayout, w) && field(contextLayout, 'PASIDDIRPTR', w) !== 0n;
 
-const groups = (words: readonly bigint[], n: number): (readonly bigint[])[] =>
-  Array.from({ length: words.length / n }, (_, i) => words.slice(i * n, i * n + n));
+/** Whether each group of n words passes a test, or is empty. Stops at the first that does not. */
+function allAre(words: readonly bigint[], n: number, test: (w: readonly bigint[]) => boolean): boolean {
+  if (words.length % n !== 0) return false;
+  for (let i = 0; i < words.length; i += n) {
+    const group = words.slice(i, i + n);
+    if (!zero(group) && !test(group)) return false;
+  }
+  return true;
+}
 
 /** Kind, words of one, test; the first that holds for all of them decides. */
 const kinds: readonly (readonly [VtdHint, number, (w: readonly bigint[]) => boolean])[] = [
@@ -55,25 +62,17 @@ export interface Verdict {
 /** What the words are, or null. Empty entries among others count as nothing. */
 export function judgeVtd(words: readonly bigint[]): Verdict | null {
   if (zero(words)) return null;
-  for (const [kind, size, test] of kinds) {
-    if (words.length % size !== 0) continue;
-    const used = groups(words, size).filter((g) => !zero(g));
-    if (used.length > 0 && used.every(test)) return { kind, size };
-  }
-  return null;
+  const found = kinds.find(([, size, test]) => allAre(words, size, test));
+  return found ? { kind: found[0], size: found[1] } : null;
 }
 
 /** Words of one entry where a label says what they are; 0: a page table. */
 export function sizeOf(kind: VtdHint, words: readonly bigint[]): number {
   switch (kind) {
-    case 'vtd descriptor': {
-      const wide = words.length % 4 === 0 && groups(words, 4).every((g) => zero(g) || isDescriptor(g));
-      return wide ? 4 : 2;
-    }
-    case 'vtd context': {
-      const scalable = words.length % 4 === 0 && groups(words, 4).every((g) => zero(g) || isContext(g));
-      return scalable ? 4 : 2;
-    }
+    case 'vtd descriptor':
+      return allAre(words, 4, isDescriptor) ? 4 : 2;
+    case 'vtd context':
+      return allAre(words, 4, isContext) ? 4 : 2;
     case 'vtd page request':
       return 4;
     case 'vtd pasid':

@@ -6,6 +6,7 @@
 
 import { faultReason } from '../../engine/vtd/layout/index.ts';
 import { Cursor } from '../cursor.ts';
+import { done, type Message as Found } from '../message.ts';
 
 export type Access = 'read' | 'write';
 
@@ -66,19 +67,7 @@ export type Content =
     }
   | { readonly kind: 'malfunction' };
 
-export interface Message {
-  readonly content: Content;
-  readonly complete: boolean;
-  readonly score: number;
-  readonly end: number;
-}
-
-const done = (c: Cursor, content: Content, score: number, complete: boolean): Message => ({
-  content,
-  complete,
-  score,
-  end: c.pos,
-});
+export type Message = Found<Content>;
 
 /** `[00:02.0]`; the digits may be masked by the poster. */
 function device(c: Cursor): { device: string | null; masked: boolean } | null {
@@ -175,6 +164,9 @@ function between(c: Cursor): void {
 
 const NO_PASID = 0xffffffffn;
 
+/** The reason stands on a line of its own, as old kernels print it. */
+const OWN_LINE = /^\s*\n\s*(?:dmar: ?)?DMAR:/;
+
 /** A missing write permission is no reason for a read to fail, and the other way round. */
 export const contradicts = (access: unknown, reason: number): boolean =>
   (reason === 5 && access === 'read') || (reason === 6 && access === 'write');
@@ -188,6 +180,7 @@ function fault(c: Cursor): Message | null {
   if (c.lit('NO_PASID')) pasid = null;
   else if (c.lit('PASID')) pasid = c.hex(']');
   if (!c.lit(']')) return null;
+  const named = pasid !== undefined;
   const d = device(c);
   let score = 1 + Number(d !== null);
   if (!d)
@@ -205,7 +198,8 @@ function fault(c: Cursor): Message | null {
   let addr: bigint | null = null;
   let cut = false;
   if (c.lit('fault addr')) {
-    addr = c.hex('[fault reason', true);
+    // Kernels that name the PASID in front print all numbers with 0x.
+    addr = c.hex('[fault reason', !named);
     if (addr !== null && /^[0-9a-z$_]/i.test(c.text.slice(c.pos))) {
       addr = null;
       cut = true;
@@ -216,7 +210,7 @@ function fault(c: Cursor): Message | null {
   between(c);
   const found = addr === null ? null : reason(c);
   // Of two faults printed at once the reasons come by turns: that of the other one is left to the reader.
-  const r = found && contradicts(access, found.reason.value) && c.text.slice(at, c.pos).includes('\n') ? null : found;
+  const r = found && contradicts(access, found.reason.value) && OWN_LINE.test(c.text.slice(at, at + 40)) ? null : found;
   if (!r) c.pos = at;
   return done(
     c,

@@ -1,5 +1,6 @@
 /** Bytes without a log around them: descriptors, records and entries of VT-d, with and without a label. */
 
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addressed, bare } from '../fixtures/dump-forms.ts';
 import { decodeLog, type LogRecord } from '../index.ts';
@@ -180,4 +181,27 @@ describe('entries', () => {
     const second = decodeLog(`second-stage PTE:\n${w(0x1_89ab_c803n)} ${w(0n)}`).records;
     expect(second).toMatchObject([{ type: 'vtd_paging_entry', stage: 2, fields: { R: 1, W: 1, SNP: 1 } }]);
   });
+});
+
+test('whatever the bits are, a sentence says nothing undefined', () => {
+  const u64 = fc.bigInt(0n, (1n << 64n) - 1n);
+  const labels = ['inv desc', 'fault record', 'prq', 'pasid entry', 'context entry', 'root entry', 'pasid dir', 'irte'];
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...labels),
+      fc.nat(15),
+      fc.array(fc.oneof(u64, fc.bigInt(0n, 0xfffn)), { minLength: 8, maxLength: 8 }),
+      (label, type, words) => {
+        const all = [((words[0] as bigint) & ~0xfn) | BigInt(type), ...words.slice(1)];
+        const { records } = decodeLog(`${label}:\n${all.map(w).join(' ')}`);
+        expect(records.length).toBeGreaterThan(0);
+        for (const r of records) {
+          expect(r.vendor).toBe('intel');
+          expect(r.explain).toMatch(/^[A-Z][^\n]{10,}\.$/);
+          expect(r.explain).not.toMatch(/undefined|NaN|null|\[object/);
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
 });

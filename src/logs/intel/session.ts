@@ -60,7 +60,15 @@ export class IntelSession implements LineReader {
         return 1 + joined.taken;
       }
     }
-    if (!DRIVER.test(line.body)) return 0;
+    const driver = DRIVER.exec(line.body);
+    if (!driver) return 0;
+    // Wrapped before the words by which it is known.
+    const rest = line.body.slice(driver.index + driver[0].length).trim();
+    const wrapped = dump < 0 && rest !== '' ? joinLines(lines, rest, 1, parseDumpLine, stops) : null;
+    if (wrapped?.parsed) {
+      this.#dumps.take(wrapped.parsed.line, line, this.#lastFault);
+      return 1 + wrapped.taken;
+    }
     // A line break may stand between the driver's name and its message.
     const next = lines.peek(1);
     if (next && !next.headed && /(?:DMAR|dmar):$/.test(line.body) && findMessage(next.body) === 0) return 1;

@@ -78,7 +78,7 @@ export class VtdTables implements VtdFacts {
     if (at !== 0 && !this.#roots.some((r) => r.table === at)) this.#roots.push({ table: at, scalable });
   }
 
-  claim(block: WordBlock, other: boolean): boolean {
+  claim(block: WordBlock, other: () => boolean): boolean {
     if (isVtdHint(block.hint)) {
       this.#take({ block, kind: block.hint, size: sizeOf(block.hint, block.words) });
       return true;
@@ -87,7 +87,7 @@ export class VtdTables implements VtdFacts {
     // Words with an address may be a part of a table: they wait for what points to them.
     if (block.address !== null) return false;
     const verdict = judgeVtd(block.words);
-    if (!verdict || (other && !(this.#own > 0 && this.#others === 0))) return false;
+    if (!verdict || (!(this.#own > 0 && this.#others === 0) && other())) return false;
     this.#take({ block, ...verdict });
     return true;
   }

@@ -1,10 +1,14 @@
 /**
- * QEMU's trace events of the VT-d model and of VFIO's listener: how each prints its arguments.
+ * QEMU's trace events of the VT-d model and of VFIO's listener, of 2.6 to 11: how each prints its arguments.
  * Source: qemu hw/i386/trace-events and hw/vfio/trace-events. `{name:t}` is a text with blanks, `{name:r}` the rest of the line;
  * the other slots are those of `formats.ts`.
  */
 export const vtdFormats: Readonly<Record<string, readonly string[]>> = {
   vtd_inv_desc: ['invalidate desc type {desc:t} high {hi:x} low {lo:x}', 'invalidate desc type {desc:t} high {hi:x}'],
+  vtd_inv_desc_invalid: ['invalid inv desc hi {hi:x} lo {lo:x}'],
+  vtd_inv_desc_cc_invalid: ['invalid context-cache desc hi {hi:x} lo {lo:x}'],
+  vtd_inv_desc_iotlb_invalid: ['invalid iotlb desc hi {hi:x} lo {lo:x}'],
+  vtd_inv_desc_wait_invalid: ['invalid wait desc hi {hi:x} lo {lo:x}'],
   vtd_inv_desc_cc_domain: ['context invalidate domain {domain:x}'],
   vtd_inv_desc_cc_global: ['context invalidate globally'],
   vtd_inv_desc_cc_device: ['context invalidate device {device:s}'],
@@ -86,6 +90,12 @@ export const vtdFormats: Readonly<Record<string, readonly string[]>> = {
   vtd_fsts_ppf: ['FSTS PPF bit set to {set:d}'],
   vtd_fsts_clear_ip: [''],
   vtd_frr_new: ['index {index:d} high {hi:x} low {lo:x}'],
+  vtd_err: ['{msg:r}'],
+  vtd_err_dmar_iova_overflow: ['iova {iova:x}'],
+  vtd_err_dmar_slpte_read_error: ['iova {iova:x} level {level:d}'],
+  vtd_err_dmar_slpte_perm_error: ['iova {iova:x} level {level:d} slpte {slpte:x} write {write:d}'],
+  vtd_err_dmar_slpte_resv_error: ['iova {iova:x} level {level:d} slpte {slpte:x}'],
+  vtd_err_dmar_translate: ['dev {device:s} iova {iova:x}'],
   vtd_warn_invalid_qi_tail: ['tail {tail:x}'],
   vtd_warn_ir_vector: ['sid {sid:x} index {index:d} vec {vector:d} (should be: {target:d})'],
   vtd_warn_ir_trigger: ['sid {sid:x} index {index:d} trigger {trigger:d} (should be: {target:d})'],

@@ -72,6 +72,10 @@ export function vtdFacts(event: string, f: Fields): Record<string, unknown> {
       };
     }
     case 'vtd_inv_desc_wait_write_fail':
+    case 'vtd_inv_desc_invalid':
+    case 'vtd_inv_desc_cc_invalid':
+    case 'vtd_inv_desc_iotlb_invalid':
+    case 'vtd_inv_desc_wait_invalid':
       return descriptorFacts(words(f));
     case 'vtd_replay_ce_valid':
       return f.lo === undefined ? { cut: true } : {};
@@ -214,6 +218,15 @@ const texts: Readonly<Record<string, (f: Fields) => string>> = {
   vtd_ir_remap_msi_req: (f) => `A device sent the message ${n(f, 'data')} to ${n(f, 'addr')}`,
   vtd_fsts_ppf: (f) => `FSTS says that ${Number(f.set) ? 'a fault record is waiting' : 'no fault record is waiting'}`,
   vtd_fsts_clear_ip: () => 'The guest has handled all faults, and the pending interrupt is dropped',
+  vtd_err: (f) => `QEMU says of its VT-d model: ${n(f, 'msg')}`,
+  vtd_err_dmar_iova_overflow: (f) => `${n(f, 'iova')} is wider than the guest's tables can translate`,
+  vtd_err_dmar_slpte_read_error: (f) =>
+    `The guest's level-${n(f, 'level')} entry for ${n(f, 'iova')} could not be read`,
+  vtd_err_dmar_slpte_perm_error: (f) =>
+    `The guest's level-${n(f, 'level')} entry ${n(f, 'slpte')} for ${n(f, 'iova')} maps nothing, or does not allow ${Number(f.write) ? 'writing' : 'reading'}`,
+  vtd_err_dmar_slpte_resv_error: (f) =>
+    `Reserved bits of the guest's level-${n(f, 'level')} entry ${n(f, 'slpte')} for ${n(f, 'iova')} are set`,
+  vtd_err_dmar_translate: (f) => `QEMU could not translate ${n(f, 'iova')} of ${dev(f)}`,
   vtd_warn_invalid_qi_tail: (f) => `The guest wrote a tail that is not in its queue (${n(f, 'tail')})`,
   vtd_warn_ir_vector: (f) =>
     `The vector of an interrupt of ${dev(f)} (${n(f, 'vector')}) is not that of its remapping entry (${n(f, 'target')})`,
@@ -251,6 +264,8 @@ export function explainVtd(event: string, f: Fields, facts: Record<string, unkno
     const set = Array.isArray(facts.set) && facts.set.length > 0 ? facts.set.join(', ') : 'nothing';
     return `The guest wrote ${n(f, 'val')} to GCMD_REG (${set}).`;
   }
+  if (/^vtd_inv_desc_.*invalid$/.test(event))
+    return `QEMU refuses a descriptor of the guest that ${descriptorMeaning(words(f))}; the queue stops with IQE.`;
   const text = texts[event];
   return text ? `${text(f)}.` : `QEMU's trace event ${event}.`;
 }

@@ -9,7 +9,8 @@ import type { DecodedLog } from '../record.ts';
 import type { Scenario } from './index.ts';
 import { place } from './memory.ts';
 import { withOutcome } from './outcome.ts';
-import { type Missing, type Plan, plan } from './plan.ts';
+import { plan } from './plan.ts';
+import { aboutText, accessText, memoryUpTo, tooHigh } from './text.ts';
 import { MOST_STEPS, type Step, writes } from './writes.ts';
 
 const ORDER = ['CR1', 'CMDQ_BASE', 'EVENTQ_BASE', 'STRTAB_BASE_CFG', 'STRTAB_BASE', 'CR0'] as const;
@@ -38,8 +39,6 @@ function features(breaches: readonly Breach[], top: number): Record<string, bool
   return out;
 }
 
-const GiB = 2 ** 30;
-
 /**
  * Builds the document of a text with SMMUv3 tables in it.
  */
@@ -56,11 +55,8 @@ export function smmuv3Scenario(log: DecodedLog, dump: Dump | undefined): Scenari
   const missing = p.missing;
   const breaches = [...(p.ste ? steBreaches(p.ste.words) : []), ...(p.cd ? cdBreaches(p.cd.words, false) : [])];
   const top = Math.max(placed.image.end, placed.queues + 8192, (p.pa ?? 0) + 65536);
-  if (top > 2 ** 48)
-    return {
-      ok: false,
-      why: `An address of the text (${hexPlain(top)}) lies above 2^48, the most memory that a document has.`,
-    };
+  const high = tooHigh(top);
+  if (high) return { ok: false, why: high };
   const steps = writes(placed.image, placed.labels, (at) => roleText(dump, at));
   if (steps.length > MOST_STEPS)
     return { ok: false, why: `The dump is too large for a scenario: ${steps.length} pieces, at most ${MOST_STEPS}.` };
@@ -88,16 +84,16 @@ export function smmuv3Scenario(log: DecodedLog, dump: Dump | undefined): Scenari
     iova: hexPlain(address),
     access: p.write ? 'write' : 'read',
     length: 4,
-    say: dmaText(p, missing),
+    say: accessText(p.why, missing),
   };
   steps.push(dma as unknown as Step);
   const document = {
     format: 'iommuscope/1',
     title: `A pasted dump: ${p.write ? 'write to' : 'read of'} ${hexPlain(address)}`,
-    about: about(p, notes, missing),
+    about: aboutText('The device', p.why, notes, missing),
     platform: {
       iommu: 'smmuv3',
-      memory: hexPlain(Math.max(GiB, Math.ceil(top / GiB) * GiB)),
+      memory: memoryUpTo(top),
       ...(Object.keys(set).length > 0 ? { features: set } : {}),
     },
     devices: [{ name: 'dev0', rid: ridText(placed.sid), ats, ...(stall ? { stall: true } : {}) }],
@@ -105,22 +101,4 @@ export function smmuv3Scenario(log: DecodedLog, dump: Dump | undefined): Scenari
     steps,
   } as unknown as ScenarioDocument;
   return { ok: true, document: withOutcome(document), notes, missing };
-}
-
-function dmaText(p: Plan, missing: readonly Missing[]): string {
-  const first = missing[0];
-  return `The device sends ${p.why}.${first ? ` The text does not hold ${first.what}: ${first.bytes} bytes at ${hexPlain(first.at)} would be read there, and are zero here.` : ''}`;
-}
-
-function about(p: Plan, notes: readonly string[], missing: readonly Missing[]): string {
-  const lines = [
-    'Made from a pasted dump: its bytes lie at their addresses, and the hardware model reads nothing else.',
-    `The device sends ${p.why}.`,
-    ...notes,
-  ];
-  if (missing.length > 0)
-    lines.push(
-      `Not in the text: ${missing.map((m) => `${m.what} (${m.bytes} bytes at ${hexPlain(m.at)})`).join('; ')}. Paste these bytes as well to walk on.`,
-    );
-  return lines.join('\n\n');
 }

@@ -17,11 +17,11 @@ import type { DecodedLog } from '../record.ts';
 import type { Scenario } from './index.ts';
 import { withOutcome } from './outcome.ts';
 import type { Missing } from './plan.ts';
+import { aboutText, accessText, memoryUpTo, tooHigh } from './text.ts';
 import { pasidOf, placeVtd, type VtdPlaced } from './vtd-memory.ts';
 import { MOST_STEPS, type Step, writes } from './writes.ts';
 
 const MASK = 0x000f_ffff_ffff_f000n;
-const GiB = 2 ** 30;
 
 interface Access {
   readonly rid: number;
@@ -182,11 +182,8 @@ export function vtdScenario(log: DecodedLog, dump: VtdDump): Scenario {
     };
   const { missing, pa, levels } = follow(placed, access);
   const top = Math.max(placed.image.end, (pa ?? 0) + 65536);
-  if (top > 2 ** 48)
-    return {
-      ok: false,
-      why: `An address of the text (${hexPlain(top)}) lies above 2^48, the most memory that a document has.`,
-    };
+  const high = tooHigh(top);
+  if (high) return { ok: false, why: high };
   const steps: Step[] = writes(placed.image, placed.labels, (at) => roleText(placed.links.roleAt(at)));
   if (steps.length > MOST_STEPS)
     return { ok: false, why: `The dump is too large for a scenario: ${steps.length} pieces, at most ${MOST_STEPS}.` };
@@ -204,15 +201,15 @@ export function vtdScenario(log: DecodedLog, dump: VtdDump): Scenario {
     iova: hexPlain(access.address),
     access: access.write ? 'write' : 'read',
     length: 4,
-    say: dmaText(access, missing),
+    say: accessText(access.why, missing),
   } as unknown as Step);
   const document = {
     format: 'iommuscope/1',
     title: `A pasted dump: ${verb} ${hexPlain(access.address)}`,
-    about: about(access, placed.notes, missing),
+    about: aboutText(`The device ${deviceText(access.rid)}`, access.why, placed.notes, missing),
     platform: {
       iommu: 'vtd',
-      memory: hexPlain(Math.max(GiB, Math.ceil(top / GiB) * GiB)),
+      memory: memoryUpTo(top),
       // The default machine has no three-level second stage.
       ...(levels === 3 ? { features: { SAGAW: 14 } } : {}),
     },
@@ -221,22 +218,4 @@ export function vtdScenario(log: DecodedLog, dump: VtdDump): Scenario {
     steps,
   } as unknown as ScenarioDocument;
   return { ok: true, document: withOutcome(document), notes: placed.notes, missing };
-}
-
-function dmaText(a: Access, missing: readonly Missing[]): string {
-  const first = missing[0];
-  return `The device sends ${a.why}.${first ? ` The text does not hold ${first.what}: ${first.bytes} bytes at ${hexPlain(first.at)} would be read there, and are zero here.` : ''}`;
-}
-
-function about(a: Access, notes: readonly string[], missing: readonly Missing[]): string {
-  const lines = [
-    'Made from a pasted dump: its bytes lie at their addresses, and the hardware model reads nothing else.',
-    `The device ${deviceText(a.rid)} sends ${a.why}.`,
-    ...notes,
-  ];
-  if (missing.length > 0)
-    lines.push(
-      `Not in the text: ${missing.map((m) => `${m.what} (${m.bytes} bytes at ${hexPlain(m.at)})`).join('; ')}. Paste these bytes as well to walk on.`,
-    );
-  return lines.join('\n\n');
 }

@@ -14,7 +14,7 @@ import { everInColumns, foldEvents, foldedAtFirst, foldSections, sectionsOf } fr
 import { reserveSlots } from './slots.ts';
 import { withHazards } from './stale.ts';
 
-await loadVendors(['smmuv3']);
+await loadVendors();
 
 /** Moments of each step that are looked at. */
 const samples = 5;

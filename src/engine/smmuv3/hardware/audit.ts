@@ -2,6 +2,7 @@ import {
   A,
   ATTR,
   B,
+  CacheAudit,
   GLOBAL,
   IN_HI,
   IN_LO,
@@ -64,13 +65,12 @@ const faultNames = [
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
  * listens to.
  */
-export class Audit {
+export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | CdConfig | L1Entry> {
   private readonly fresh: Translator;
   private readonly now: FreshConfig;
   private readonly devices: readonly PciDevice[];
   private readonly caches: SmmuCaches;
   private readonly memory: Memory;
-  private depends: number[] = [];
 
   constructor(
     memory: Memory,
@@ -79,6 +79,7 @@ export class Audit {
     devices: readonly PciDevice[],
     caches: SmmuCaches,
   ) {
+    super();
     this.memory = memory;
     this.fresh = new Translator(memory, regs, features, null, null);
     this.now = new FreshConfig(memory, regs, this.fresh);
@@ -89,22 +90,6 @@ export class Audit {
   registersChanged(): void {
     this.fresh.registersChanged();
   }
-
-  same(c: TranslationCache, i: number): boolean {
-    return this.verdict(c, i).state === 'same';
-  }
-
-  sameAtc(d: PciDevice, i: number): boolean {
-    return this.atc(d, i).state === 'same';
-  }
-
-  sameConfig(name: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): boolean {
-    return this.config(name, e).state === 'same';
-  }
-
-  private readonly note = (_s: 1 | 2, _l: number, hi: number, lo: number): void => {
-    this.depends.push((hi >>> 0) * 4294967296 + (lo >>> 0));
-  };
 
   private begin(): Translator {
     this.depends = [];

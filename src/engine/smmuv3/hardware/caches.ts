@@ -3,6 +3,7 @@ import {
   alignHi,
   alignLo,
   type CacheSnapshot,
+  CacheTrace,
   type EntryData,
   GLOBAL,
   IPA_HI,
@@ -13,7 +14,6 @@ import {
   PendingFills,
   SHIFT,
   TranslationCache,
-  UID,
 } from '../../cache/index.ts';
 import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
@@ -51,6 +51,7 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
   private s2Granule = 12;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 12, sid: 0, ssid: -1, ipaLo: 0, ipaHi: 0 };
   private readonly pending = new PendingFills();
+  private readonly events: CacheTrace;
   /** By place. */
   private readonly steps: readonly TranslationCache[];
 
@@ -58,18 +59,13 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     super(trace, ids);
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
     this.steps = [this.s2tlb, this.s2walk, this.s1walk];
+    this.events = new CacheTrace(trace, (c) => sceneOf(c, ids), translationCells);
     for (const c of this.translation())
-      c.onRemove = (i) => {
-        if (this.trace.listener)
-          this.trace.listener({
-            kind: 'cache.remove',
-            actor: 'iommu',
-            at: sceneOf(c, this.ids),
-            valid: this.stillValid(c, i),
-            by: this.by,
-            entry: { cache: c.name, id: c.e[i + UID]!, cells: translationCells(c, i) },
-          });
-      };
+      this.events.watch(
+        c,
+        (i) => this.stillValid(c, i),
+        () => this.by,
+      );
   }
 
   translation(): readonly TranslationCache[] {
@@ -138,21 +134,11 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
   }
 
   filled(cache: TranslationCache, i: number): void {
-    this.trace.listener?.({
-      kind: 'cache.fill',
-      actor: 'iommu',
-      at: sceneOf(cache, this.ids),
-      entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
-    });
+    this.events.event('cache.fill', cache, i);
   }
 
   hit(cache: TranslationCache, i: number): void {
-    this.trace.listener?.({
-      kind: 'cache.hit',
-      actor: 'iommu',
-      at: sceneOf(cache, this.ids),
-      entry: { cache: cache.name, id: cache.e[i + UID]!, cells: translationCells(cache, i) },
-    });
+    this.events.event('cache.hit', cache, i);
   }
 
   // What the walker asks.

@@ -65,13 +65,8 @@ export class Translator extends ConfigReader {
     this.ipaHi = hi;
     this.ipaLo = lo;
     w.caches = this.caches;
-    if (this.trace?.listener) {
-      w.visitor = this.visit;
-      w.updated = this.noteUpdate;
-    } else {
-      w.visitor = this.observer;
-      w.updated = null;
-    }
+    if (this.trace?.listener) w.watch(this.visit, this.noteUpdate);
+    else w.watch(this.observer, null);
     const status = this.run(sid, ssid, hi, lo, need, priv, kind);
     if (this.caches !== null) this.caches.commit();
     this.reads = this.fetched + w.reads;

@@ -1,4 +1,5 @@
-import { bits, flag, lowestBit, num, type PlainStage1, type PlainStage2 } from './plain-stage.ts';
+import { bits, flag, num } from '../../properties/words.ts';
+import { lowestBit, type PlainStage1, type PlainStage2 } from './plain-stage.ts';
 
 /** What the ID registers say, field by field (Arm IHI 0070, chapter 6). */
 export interface PlainFeatures {

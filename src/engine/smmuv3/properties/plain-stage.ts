@@ -1,3 +1,5 @@
+import { bits, flag, num } from '../../properties/words.ts';
+
 /**
  * Stage 1 and stage 2 of VMSAv8-64, read straight from Arm DDI 0487 (D8.2 to D8.5) with bigints: no cache, no table of
  * precomputed masks, nothing shared with the walker that the engine uses.
@@ -49,12 +51,6 @@ export class PlainFault {
     this.ttRead = ttRead;
   }
 }
-
-/** Bits hi..lo of a word. */
-export const bits = (w: bigint, hi: number, lo: number): bigint =>
-  (w >> BigInt(lo)) & ((1n << BigInt(hi - lo + 1)) - 1n);
-export const num = (w: bigint, hi: number, lo: number): number => Number(bits(w, hi, lo));
-export const flag = (w: bigint, n: number): boolean => bits(w, n, n) === 1n;
 
 /** One translation table: where it starts and what it accepts. */
 export interface PlainTable {

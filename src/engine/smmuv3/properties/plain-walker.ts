@@ -1,3 +1,4 @@
+import { bits, flag, num } from '../../properties/words.ts';
 import {
   cdMaxOf,
   illegalEats,
@@ -10,7 +11,6 @@ import {
   streamWorld,
 } from './plain-config.ts';
 import {
-  bits,
   CLASS_CD,
   CLASS_IN,
   CLASS_TT,
@@ -18,8 +18,6 @@ import {
   F_PERMISSION,
   F_TRANSLATION,
   F_WALK_EABT,
-  flag,
-  num,
   type PlainAccess,
   PlainFault,
   type PlainMemory,

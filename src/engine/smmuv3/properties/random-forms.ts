@@ -1,16 +1,10 @@
 import fc from 'fast-check';
+import { damage } from '../../properties/damage.ts';
+import { BIT } from '../../properties/words.ts';
 import { lowestBit } from './plain-stage.ts';
-import { BIT, type Damage, type Form } from './random-tables.ts';
+import type { Form } from './random-tables.ts';
 
 /** Random forms of a stream's tables, within what an SMMU has. */
-
-const damage: fc.Arbitrary<Damage> = fc.record({
-  word: fc.nat({ max: 60 }),
-  how: fc.constantFrom('flip', 'flip', 'flip', 'flip two', 'type', 'any'),
-  a: fc.nat({ max: 63 }),
-  b: fc.nat({ max: 63 }),
-  value: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }),
-});
 
 /** Sizes and levels that a granule has. */
 export interface Limits {

@@ -1,21 +1,12 @@
 import type { Memory } from '../../memory/index.ts';
+import { type Damage, damageWord } from '../../properties/damage.ts';
+import { BIT } from '../../properties/words.ts';
 import { lowestBit } from './plain-stage.ts';
 
 /**
  * Random but working tables of one stream, written with shifts alone: stream table, STE, CD, stage 1 and stage 2 for one
  * address. Every word is remembered, so that it can be damaged afterwards.
  */
-
-export const BIT = (n: number): bigint => 1n << BigInt(n);
-
-export interface Damage {
-  /** Which of the words that matter, modulo their number. */
-  readonly word: number;
-  readonly how: 'flip' | 'flip two' | 'type' | 'any';
-  readonly a: number;
-  readonly b: number;
-  readonly value: bigint;
-}
 
 export interface Form {
   readonly config: number;
@@ -84,7 +75,7 @@ export class TableWriter {
     const cdPointer = form.config === 5 || form.config === 7 ? this.writeCds() : 0n;
     this.va = this.chooseVa();
     [this.strtabBase, this.strtabCfg] = this.writeStreamTable(this.ste(cdPointer));
-    for (const d of form.damage) this.damage(d);
+    for (const d of form.damage) damageWord(memory, this.words, d);
   }
 
   private put(at: bigint, word: bigint): void {
@@ -242,15 +233,5 @@ export class TableWriter {
     this.put(l1 + 8n * BigInt(sid >> split), l2 | BigInt(split + 1));
     for (const [i, w] of ste.entries()) this.put(l2 + 64n * BigInt(sid % 2 ** split) + 8n * BigInt(i), w);
     return [l1, 10n | (BigInt(split) << 6n) | BIT(16)];
-  }
-
-  private damage(d: Damage): void {
-    const at = this.words[d.word % this.words.length]!;
-    const w = this.memory.readWord(at);
-    let to = d.value;
-    if (d.how === 'flip') to = w ^ BIT(d.a);
-    else if (d.how === 'flip two') to = w ^ BIT(d.a) ^ BIT(d.b);
-    else if (d.how === 'type') to = (w & ~3n) | BigInt(d.a % 4);
-    this.memory.writeWord(at, to & (BIT(64) - 1n));
   }
 }

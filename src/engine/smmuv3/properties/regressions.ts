@@ -1,10 +1,13 @@
-import { BIT, type Damage, type Form } from './random-tables.ts';
+import { flip } from '../../properties/damage.ts';
+import type { Property } from '../../properties/random-machine.ts';
+import { BIT } from '../../properties/words.ts';
+import type { Form } from './random-tables.ts';
 
 /**
  * Inputs that once failed, by property. Each property runs its own first, so that what was settled stays settled. A
  * counterexample of fast-check is put here as it was printed.
  */
-const kept: Readonly<Record<'guests' | 'obeys' | 'deviations' | 'replay', readonly (readonly unknown[])[]>> = {
+export const regressions: Readonly<Record<Property, readonly (readonly unknown[])[]>> = {
   guests: [],
   obeys: [],
   deviations: [
@@ -26,9 +29,6 @@ const kept: Readonly<Record<'guests' | 'obeys' | 'deviations' | 'replay', readon
   ],
   replay: [],
 };
-
-/** The inputs of a property, as fast-check's `examples` takes them. */
-export const regressions = (property: keyof typeof kept): (readonly unknown[])[] => [...kept[property]];
 
 const nested: Form = {
   config: 7,
@@ -66,13 +66,6 @@ const nested: Form = {
   damage: [],
 };
 const stage1: Form = { ...nested, config: 5 };
-const flip = (word: number, a: number, b = a): Damage => ({
-  word,
-  how: a === b ? 'flip' : 'flip two',
-  a,
-  b,
-  value: 0n,
-});
 const features = { HTTU: 0, STALL_MODEL: 1, TERM_MODEL: true };
 const access = { write: false, exec: false, priv: false, e2h: false };
 /** Every bit of every word of a form, one after the other. */

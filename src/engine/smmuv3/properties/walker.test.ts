@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Injector, runToEnd } from '../../machine/index.ts';
-import { Memory, type MemorySnapshot } from '../../memory/index.ts';
 import { PciDevice } from '../../pci/index.ts';
+import { emptyMemory } from '../../properties/empty-memory.ts';
 import { Trace } from '../../trace/index.ts';
 import { physicalFeatures, Smmu } from '../hardware/index.ts';
 import { answerText, engineAnswer, plainAnswer } from './engine-answer.ts';
@@ -26,18 +26,6 @@ interface Case {
 interface Seen {
   readonly answer: string;
   readonly updates: string;
-}
-
-/** One memory of each size, emptied for each case: making one costs more than a case. */
-const memories = new Map<number, { memory: Memory; empty: MemorySnapshot }>();
-function emptyMemory(bits: number): Memory {
-  let m = memories.get(bits);
-  if (!m) {
-    const memory = new Memory(2 ** bits);
-    memories.set(bits, (m = { memory, empty: memory.save() }));
-  }
-  m.memory.load(m.empty);
-  return m.memory;
 }
 
 function compared(c: Case): { engine: Seen; plain: Seen; kind: string } {

@@ -44,7 +44,7 @@ const ownDeviations: readonly GuestDeviation[] = [
     rule: 'flushesMaps',
     about:
       'Every map is followed by a flush, as caching mode asks for in a second stage. In a first stage nothing that is not ' +
-      'present is ever cached: each map costs an exit and an invalidation for nothing.',
+      'present is ever cached: each map costs an exit and an invalidation for nothing (as in a patch of seL4, pull request 1729).',
     instead: () => true,
   },
   {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { bareMachine } from './bare-machine.ts';
 import { attached, guestOnRecorder, nic, QEMU_CAP, QEMU_ECAP } from './recording-unit.ts';
 
 /** A register value with the address that the allocator chose taken out. */
@@ -93,6 +94,14 @@ describe('boot (7.1)', () => {
     const bare = guestOnRecorder({ ecap: QEMU_ECAP & ~2n });
     expect(bare.run(bare.driver.boot())).toMatchObject({ ok: false, errno: 'ENXIO' });
     expect(bare.run(bare.driver.attach({ device: 'nic0', domain: 'd0' }))).toMatchObject({ ok: false });
+  });
+
+  it('interrupts before boot are nobody’s', () => {
+    const g = guestOnRecorder();
+    g.unit.irq.fault = g.unit.irq.prq = g.unit.irq.inv = true;
+    g.run(g.driver.interrupt());
+    expect(g.unit.irq).toEqual({ fault: false, prq: false, inv: false });
+    expect(g.unit.takeSeen()).toEqual([]);
   });
 
   it('a unit whose status does not follow is a panic, told as a refusal', () => {
@@ -213,6 +222,19 @@ describe('attach (7.2, 7.8)', () => {
     expect(g.run(g.driver.attach({ device: 'nic0', domain: 'd1', pasid: 4 })).errno).toBe('EOPNOTSUPP');
     expect(g.run(g.driver.bind({ device: 'nic0', process: 'p' })).errno).toBe('ENOSPC');
   });
+});
+
+it('a device for whose tables there are no pages is left out at boot, and may be probed later', () => {
+  // The page request queue ends with the last page; the two in a row for the device's directory are not to be had.
+  const m = bareMachine({ pages: 32 });
+  const r = m.run(m.driver.boot());
+  expect(r).toMatchObject({ ok: false, errno: 'ENOMEM' });
+  expect(r.text).toContain('0 devices behind its IOMMU; nic0: the guest has no free pages');
+  expect(m.driver.views()).toMatchObject({ booted: true, devices: [] });
+  expect(m.driver.kernel.state.devices).toEqual([]);
+  // Translation is on.
+  expect(m.dma(0x1000)).toMatchObject({ ok: false });
+  expect(m.run(m.driver.attach({ device: 'nic0', domain: 'bypass' })).errno).toBe('ENOMEM');
 });
 
 describe('several units', () => {

@@ -130,27 +130,31 @@ export class GuestDriver implements Guest {
   private *bootNow(): Op<OpResult> {
     if (this.state.booted) return refused('the guest has booted already');
     begin(this);
-    const problem = yield* this.start();
-    if (problem !== '') return { ok: false, errno: 'ENXIO', text: `the guest's IOMMU driver gives up: ${problem}` };
+    const problem = yield* panics(startUnits(this.kernel));
+    if (problem !== true) return gaveUp(problem || 'a unit cannot be used');
     this.state.booted = true;
     this.state.working = this.units.map((u) => u.index);
     if (this.kernel.state.units.some((u) => u.caps && !(u.caps.scalable && u.caps.fsts)))
       if (!isLazy(this, { stage: 'second' })) noBatching(this, this.units[0]!.ids.iq);
-    for (const u of this.units) for (const d of u.devices) if (this.present(d.name)) yield* probe(this, u, d.name);
-    yield* enableTranslation(this.kernel);
+    const failed: string[] = [];
+    for (const u of this.units)
+      for (const d of u.devices) {
+        if (!this.present(d.name)) continue;
+        const r = yield* withMemory(this.probeAtBoot(u, d.name));
+        if (!r.ok) failed.push(`${d.name}: ${r.text}`);
+      }
+    const panic = yield* panics(enableTranslation(this.kernel));
+    if (typeof panic === 'string') return gaveUp(panic);
     const n = this.state.endpoints.length;
     const units = this.units.length > 1 ? 's' : '';
-    return result(this, `the guest has booted: ${n} device${n === 1 ? '' : 's'} behind its IOMMU${units}`);
+    const text = `the guest has booted: ${n} device${n === 1 ? '' : 's'} behind its IOMMU${units}`;
+    if (failed.length > 0) return { ok: false, errno: 'ENOMEM', text: `${text}; ${failed.join('; ')}` };
+    return result(this, text);
   }
 
-  /** @returns '' or why it fails. A unit whose status register does not follow makes Linux panic. */
-  private *start(): Op<string> {
-    try {
-      return (yield* startUnits(this.kernel)) ? '' : 'a unit cannot be used';
-    } catch (e) {
-      if (e instanceof Error && e.message.includes('malfunctioning')) return e.message;
-      throw e;
-    }
+  private *probeAtBoot(u: Unit, device: string): Op<OpResult> {
+    const e = yield* probe(this, u, device);
+    return typeof e === 'string' ? refused(e) : { ok: true, text: '' };
   }
 
   /**
@@ -283,6 +287,22 @@ export class GuestDriver implements Guest {
     loadKernel(this.kernel, s.linux);
     for (const [i, [ats, pri, pasid]] of s.enables.entries())
       Object.assign(this.pci[i]!, { atsEnabled: ats, priEnabled: pri, pasidEnabled: pasid });
+  }
+}
+
+const gaveUp = (why: string): OpResult => ({
+  ok: false,
+  errno: 'ENXIO',
+  text: `the guest's IOMMU driver gives up: ${why}`,
+});
+
+/** A unit whose status register does not follow makes Linux panic; the result is what it says then. */
+function* panics<T>(op: Op<T>): Op<T | string> {
+  try {
+    return yield* op;
+  } catch (e) {
+    if (e instanceof Error && e.message.includes('malfunctioning')) return e.message;
+    throw e;
   }
 }
 

@@ -1,4 +1,3 @@
 export { guestDeviations } from './deviations.ts';
 export { GuestDriver } from './driver.ts';
-export { tableId } from './ids.ts';
-export type { DeviceView, DomainView, EntryView, GuestViews, ProcessView, UnitView } from './views.ts';
+export type { GuestViews, UnitView } from './views.ts';

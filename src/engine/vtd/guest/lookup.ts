@@ -9,9 +9,13 @@ import type { DmaDomain, Endpoint, Guest, Unit } from './state.ts';
 /** Lines of the kernel log that say that something went wrong below an operation. */
 const ERROR = /detected Invalidation|No free domain ids|malfunctioning/;
 
-/** An operation starts: what the kernel logs from now on is its own. */
+/** An operation starts: what the kernel logs from now on, and what never completes, is its own. */
 export function begin(g: Guest): void {
   g.kernel.state.log = [];
+  for (const [i, u] of g.kernel.state.units.entries()) {
+    if (u.stuck && !g.state.hung.includes(i)) g.state.hung.push(i);
+    u.stuck = false;
+  }
 }
 
 /** What went wrong since the operation began: the log's lines, and queues that stand still. */
@@ -43,7 +47,14 @@ export function* endpoint(g: Guest, device: string): Op<Endpoint | string> {
 
 /** intel_iommu_probe_device: context entry and PASID directory. @returns why it fails */
 export function* probe(g: Guest, u: Unit, device: string): Op<Endpoint | string> {
-  const errno = yield* probeDevice(g.kernel, device);
+  let errno: string;
+  try {
+    errno = yield* probeDevice(g.kernel, device);
+  } catch (e) {
+    // Without a page for its tables the device is as unknown as before.
+    g.kernel.state.devices = g.kernel.state.devices.filter((d) => d.name !== device);
+    throw e;
+  }
   if (errno !== '0') return `${device} cannot be probed: ${errno}`;
   const e: Endpoint = { name: device, unit: u.index, domain: '', pasids: [], finalized: false };
   g.state.endpoints.push(e);

@@ -17,6 +17,7 @@ describe('reset (7.9)', () => {
     ]);
     expect(g.driver.views().devices[0]).toMatchObject({ resetting: true, domain: 'd0', entries: [] });
     expect(g.run(g.driver.attach({ device: 'nic0', domain: 'd1' })).errno).toBe('EBUSY');
+    expect(g.driver.views().devices[0]!.domain).toBe('d0');
     expect(g.run(g.driver.attach({ device: 'nic0', domain: 'd1', pasid: 8 })).errno).toBe('EBUSY');
     expect(g.run(g.driver.bind({ device: 'nic0', process: 'p' })).errno).toBe('EBUSY');
     expect(g.sent(g.driver.resetDone({ device: 'nic0' }))).toEqual([

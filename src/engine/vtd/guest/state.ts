@@ -65,6 +65,8 @@ export interface GuestState {
   booted: boolean;
   /** Units that came up. */
   working: number[];
+  /** Units on which a submission has never completed: a CPU spins there for ever. */
+  hung: number[];
   endpoints: Endpoint[];
   domains: DmaDomain[];
   processes: Process[];
@@ -73,6 +75,7 @@ export interface GuestState {
 export const freshState = (): GuestState => ({
   booted: false,
   working: [],
+  hung: [],
   endpoints: [],
   domains: [],
   processes: [],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { attached, nic, QEMU_CAP } from './recording-unit.ts';
+import { attached, nic, QEMU_CAP, QEMU_ECAP } from './recording-unit.ts';
 
 const KiB4 = 4096;
 const MiB2 = 2 ** 21;
@@ -59,6 +59,27 @@ describe('bind (7.7)', () => {
     expect(r.errno).toBe('EBUSY');
     g.ok(g.driver.detach({ device: 'nic0', pasid: 1 }));
     expect(g.ok(g.driver.bind({ device: 'nic0', process: 'q' })).main).toBe(1);
+  });
+
+  it('keeps its PASID on every device, and that PASID is nobody else’s', () => {
+    const small = { ...nic, name: 'small', vrid: 0x20, pasidBits: 8 };
+    const g = attached({ devices: [nic, small] });
+    g.ok(g.driver.bind({ device: 'nic0', process: 'p', pasid: 0x1234 }));
+    expect(g.run(g.driver.bind({ device: 'small', process: 'p' })).errno).toBe('EOVERFLOW');
+    expect(g.run(g.driver.attach({ device: 'nic0', domain: 'd1', pasid: 0x1234 })).errno).toBe('EBUSY');
+    expect(g.run(g.driver.detach({ device: 'nic0', pasid: 0x1234 })).errno).toBe('EBUSY');
+    expect(g.driver.views().devices[0]!.pasids).toEqual([{ pasid: 0x1234, kind: 'process', name: 'p', users: 1 }]);
+    g.ok(g.driver.attach({ device: 'small', domain: 'd1', pasid: 7 }));
+    g.ok(g.driver.bind({ device: 'nic0', process: 'q', pasid: 7 }));
+    expect(g.run(g.driver.bind({ device: 'small', process: 'q' })).errno).toBe('EBUSY');
+  });
+
+  it('has no more PASIDs than the unit', () => {
+    // PSS 15: 16 bits.
+    const ecap = (QEMU_ECAP & ~(0x1fn << 35n)) | (15n << 35n);
+    const g = attached({ ecap });
+    expect(g.run(g.driver.bind({ device: 'nic0', process: 'p', pasid: 0x10000 })).errno).toBe('ENOSPC');
+    expect(g.ok(g.driver.bind({ device: 'nic0', process: 'p', pasid: 0xffff })).main).toBe(0xffff);
   });
 
   it('needs ATS, and pages of 1 GiB where the CPU has them', () => {
@@ -127,6 +148,26 @@ describe('memory of a process', () => {
     expect(g.run(g.driver.unmap({ domain: 'p', iova: VA, size: KiB4, flush: 'queued' })).errno).toBe('EINVAL');
   });
 
+  it('a table that had lost its pages before still has to leave the walk caches', () => {
+    const g = bound();
+    g.ok(g.driver.map({ domain: 'p', iova: VA, gpa: GPA, size: KiB4 }));
+    g.ok(g.driver.map({ domain: 'p', iova: VA + KiB4, gpa: GPA, size: KiB4, present: false }));
+    g.ok(g.driver.unmap({ domain: 'p', iova: VA, size: KiB4 }));
+    expect(g.sent(g.driver.unmap({ domain: 'p', iova: VA + KiB4, size: KiB4 }))).toEqual([
+      '0000000100010036 00007f0012200000',
+      '0000000100180008 00007f0012200000',
+    ]);
+  });
+
+  it('ends a page below 2^47, and holds an address once', () => {
+    const g = bound();
+    const map = (iova: number, size = KiB4) => g.run(g.driver.map({ domain: 'p', iova, gpa: GPA, size })).errno;
+    expect(map(2 ** 47 - KiB4)).toBe('ENOMEM');
+    expect(map(2 ** 47 - 2 * KiB4)).toBeUndefined();
+    expect(map(2 ** 47 - 3 * KiB4, 2 * KiB4)).toBe('EEXIST');
+    expect(map(0x800)).toBe('EINVAL');
+  });
+
   it('the whole address space: the forms for all', () => {
     const g = bound();
     expect(g.sent(g.driver.flush({ domain: 'p' }))).toEqual([
@@ -184,6 +225,14 @@ describe('page requests (3.6)', () => {
     g.unit.pageRequest({ ...request, pasid: 9 });
     g.run(g.driver.interrupt());
     expect(g.unit.takeWords()).toEqual(['0000000000181009 0000000000000028', '0000000900181019 0000000000000028']);
+  });
+
+  it('a group with one bad request is invalid, whatever its last one finds', () => {
+    const g = served();
+    g.unit.pageRequest({ ...request, page: BigInt(VA + MiB2), last: false });
+    g.unit.pageRequest(request);
+    g.run(g.driver.interrupt());
+    expect(g.unit.takeWords()).toEqual(['0000000100181019 0000000000000028']);
   });
 
   it('a group is answered once, at its last request', () => {

@@ -172,6 +172,6 @@ function unitView(g: Guest, u: Unit): UnitView {
     iq: s.queue && { base: s.queue.base, size: IQ_ENTRIES, entryBytes: 2 ** s.queue.shift },
     prq: s.prq ? { base: s.prq, size: PRQ_ENTRIES, entryBytes: 32 } : null,
     root: rootTable(g.kernel, u.index) || null,
-    stuck: s.stuck,
+    stuck: s.stuck || g.state.hung.includes(u.index),
   };
 }

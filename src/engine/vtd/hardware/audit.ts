@@ -2,6 +2,7 @@ import {
   A,
   ATTR,
   B,
+  CacheAudit,
   IN_HI,
   IN_LO,
   IPA_HI,
@@ -49,12 +50,11 @@ const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no request has this t
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
  * listens to. An entry that grants less than memory does counts as the same: an access that it refuses is walked for again.
  */
-export class Audit {
+export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry | PasidEntry> {
   private readonly fresh: Translator;
   private readonly now: FreshConfig;
   private readonly devices: readonly PciDevice[];
   private readonly caches: VtdCaches;
-  private depends: number[] = [];
 
   constructor(
     memory: Memory,
@@ -63,6 +63,7 @@ export class Audit {
     devices: readonly PciDevice[],
     caches: VtdCaches,
   ) {
+    super();
     this.fresh = new Translator(memory, state, features, null, null);
     this.now = new FreshConfig(memory, state, this.fresh);
     this.devices = devices;
@@ -72,22 +73,6 @@ export class Audit {
   registersChanged(): void {
     this.fresh.registersChanged();
   }
-
-  same(c: TranslationCache, i: number): boolean {
-    return this.verdict(c, i).state === 'same';
-  }
-
-  sameAtc(d: PciDevice, i: number): boolean {
-    return this.atc(d, i).state === 'same';
-  }
-
-  sameConfig(name: ConfigCacheName, e: ContextEntry | PasidEntry): boolean {
-    return this.config(name, e).state === 'same';
-  }
-
-  private readonly note = (_s: 1 | 2, _l: number, hi: number, lo: number): void => {
-    this.depends.push(whole(hi, lo));
-  };
 
   private begin(): Translator {
     this.depends = [];
@@ -161,6 +146,8 @@ export class Audit {
     const forced = 'pgsnp' in e && e.pgsnp ? SNOOP : 0;
     const own = usable(attr, e);
     if ((attr & ABSENT) !== 0) return this.absent(e, c.e[i + IN_HI]!, c.e[i + IN_LO]!);
+    // No request that gets this far has a right by it: each is walked for.
+    if (own === 0) return SAME;
     for (let done = 0; done < size; done += 2 ** w.leafShift) {
       this.depends.length = known;
       const hi = Math.floor(done / 4294967296);

@@ -5,8 +5,6 @@ import { NO_PASID } from '../../pci/index.ts';
 import type { ContextEntry, PasidEntry } from './config.ts';
 import { ABSENT, PGTT_SHIFT } from './iotlb-tags.ts';
 
-export { inputOf, outputOf, sizeText } from '../../cache/index.ts';
-
 export type ConfigCacheName = 'Context' | 'PASID';
 
 /** Columns of each cache, in the order of its cells. */

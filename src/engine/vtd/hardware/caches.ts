@@ -4,6 +4,7 @@ import {
   alignHi,
   alignLo,
   type CacheSnapshot,
+  CacheTrace,
   type EntryData,
   IPA_HI,
   IPA_LO,
@@ -12,7 +13,6 @@ import {
   OUT_LO,
   PendingFills,
   TranslationCache,
-  UID,
 } from '../../cache/index.ts';
 import type { PagingCaches, X86Walker } from '../../pagetable/x86-64.ts';
 import type { Trace } from '../../trace/index.ts';
@@ -45,24 +45,20 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
   private pgtt = 0;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 0, sid: 0, ssid: 0, ipaLo: 0, ipaHi: 0 };
   private readonly pending = new PendingFills();
+  private readonly events: CacheTrace;
   private readonly walks: readonly TranslationCache[];
 
   constructor(trace: Trace, iotlbEntries = 0, ids = hardwareIds()) {
     super(trace, ids);
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
     this.walks = [this.sswalk, this.fswalk];
+    this.events = new CacheTrace(trace, (c) => sceneOf(c, ids), translationCells);
     for (const c of this.translation())
-      c.onRemove = (i) => {
-        if (this.trace.listener)
-          this.trace.listener({
-            kind: 'cache.remove',
-            actor: 'iommu',
-            at: sceneOf(c, this.ids),
-            valid: this.stillValid(c, i),
-            by: this.by,
-            entry: textOf(c, i),
-          });
-      };
+      this.events.watch(
+        c,
+        (i) => this.stillValid(c, i),
+        () => this.by,
+      );
   }
 
   translation(): readonly TranslationCache[] {
@@ -127,15 +123,11 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
   }
 
   filled(cache: TranslationCache, i: number): void {
-    this.event('cache.fill', cache, i);
+    this.events.event('cache.fill', cache, i);
   }
 
   hit(cache: TranslationCache, i: number): void {
-    this.event('cache.hit', cache, i);
-  }
-
-  private event(kind: 'cache.fill' | 'cache.hit', cache: TranslationCache, i: number): void {
-    this.trace.listener?.({ kind, actor: 'iommu', at: sceneOf(cache, this.ids), entry: textOf(cache, i) });
+    this.events.event('cache.hit', cache, i);
   }
 
   // What the walker asks.
@@ -244,12 +236,6 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
 
 /** High half of where 2^bits bytes begin: all of the address space at zero. */
 const firstHi = (hi: number, bits: number): number => (bits < 64 ? alignHi(hi, bits) : 0);
-
-const textOf = (c: TranslationCache, i: number) => ({
-  cache: c.name,
-  id: c.e[i + UID]!,
-  cells: translationCells(c, i),
-});
 
 const scenes: Readonly<Record<string, keyof HardwareIds>> = {
   IOTLB: 'iotlb',

@@ -1,5 +1,5 @@
 export { Audit, type Verdict } from './audit.ts';
-export { cacheColumns, configCells, inputOf, outputOf, pgttNames, sizeText, translationCells } from './cache-text.ts';
+export { cacheColumns, configCells, pgttNames, translationCells } from './cache-text.ts';
 export { sceneOf, VtdCaches } from './caches.ts';
 export type { ContextEntry, PasidEntry } from './config.ts';
 export { decodeFeatures, featureProblem, physicalFeatures, type VtdFeatures, vtdFeatureNames } from './features.ts';

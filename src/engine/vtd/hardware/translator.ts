@@ -29,7 +29,7 @@ import { ABORTED, ConfigReader, DONE, FAULTED, INTERRUPT } from './config-reader
 import { ABSENT } from './iotlb-tags.ts';
 import { REASON } from './reasons.ts';
 
-export { ABORTED, DONE, FAULTED, INTERRUPT, type RemappingState } from './config-reader.ts';
+export { ABORTED, DONE, FAULTED, INTERRUPT } from './config-reader.ts';
 
 /** Kinds of request. */
 export const UNTRANSLATED = 0;
@@ -75,13 +75,8 @@ export class Translator extends ConfigReader {
     this.gpaHi = hi;
     this.gpaLo = lo;
     w.caches = this.caches;
-    if (this.trace?.listener) {
-      w.visitor = this.visit;
-      w.updated = this.noteUpdate;
-    } else {
-      w.visitor = this.observer;
-      w.updated = null;
-    }
+    if (this.trace?.listener) w.watch(this.visit, this.noteUpdate);
+    else w.watch(this.observer, null);
     const status = this.run(rid & 0xffff, pasid, hi, lo);
     if (this.caches !== null) this.caches.finish(status === DONE);
     this.reads = this.fetched + w.reads;

@@ -69,7 +69,8 @@ export function hostIds(scope = ''): LinuxIds {
     prq: hw.prq,
     frcd: hw.frcd,
     root: hw.root,
-    context: (rid) => id(`context.${hex(rid)}`),
+    // The root table's picture has the context tables too.
+    context: () => hw.root,
     pasid: (rid, pasid) => id(`pasid.${hex(rid)}.${hex(pasid)}`),
   };
 }

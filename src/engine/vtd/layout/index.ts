@@ -28,7 +28,6 @@ export {
   encodeDescriptor,
   unknownDescriptorLayout,
 } from './descriptors.ts';
-export type { FaultReason } from './fault-reasons.ts';
 export { faultName, faultReason, faultReasonByName, faultReasons } from './fault-reasons.ts';
 export {
   decodeFault,
@@ -39,13 +38,11 @@ export {
   faultLayout,
   faultSummary,
   faultText,
-  frcdInterruptLayout,
   frcdLayout,
   pageRequestText,
   prqLayout,
 } from './faults.ts';
-export { irteLayout, irteLayoutOf, irtePostedLayout } from './irte.ts';
-export type { RegisterInfo } from './registers.ts';
+export { irteLayoutOf } from './irte.ts';
 export { registerByName, registerMap, registers } from './registers.ts';
 export {
   contextLayout,
@@ -54,7 +51,6 @@ export {
   pasidLayout,
   rootLayout,
   rootLegacyLayout,
-  translationTypeName,
 } from './tables.ts';
 export { ALL_PAGES, s1InvalidateLayout, s1InvalidateText, s1Layout } from './uapi.ts';
 

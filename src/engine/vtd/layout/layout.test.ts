@@ -263,7 +263,8 @@ describe('table entries', () => {
   ])('9.2: PASID entry, %s', (_, w, fields) => {
     expect(encode(pasidLayout, fields)).toEqual(w);
     const read = decode(pasidLayout, w);
-    for (const [f, v] of Object.entries(read)) expect(v, f).toBe(BigInt((fields as Record<string, number | bigint>)[f] ?? 0));
+    for (const [f, v] of Object.entries(read))
+      expect(v, f).toBe(BigInt((fields as Record<string, number | bigint>)[f] ?? 0));
   });
 
   it.each([
@@ -276,7 +277,8 @@ describe('table entries', () => {
   ])('9.2: context entry, %s', (_, w, fields) => {
     expect(encode(contextLayout, fields)).toEqual(w);
     const read = decode(contextLayout, w);
-    for (const [f, v] of Object.entries(read)) expect(v, f).toBe(BigInt((fields as Record<string, number | bigint>)[f] ?? 0));
+    for (const [f, v] of Object.entries(read))
+      expect(v, f).toBe(BigInt((fields as Record<string, number | bigint>)[f] ?? 0));
   });
 
   it('9.2: root, directory, first and second stage entries', () => {

@@ -170,6 +170,3 @@ export const pasidLayout: Layout = {
     ),
   ],
 };
-
-/** What PGTT selects, by value: `nested` for 3. */
-export const translationTypeName = (value: number): string => translationTypes[value] || `reserved ${value}`;

@@ -45,40 +45,48 @@ export function pasidsOf(k: Kernel, d: DeviceInfo): PasidEntry[] {
     });
 }
 
+/** Arrows from a device, or from its context entry, to the PASID entries. */
+export const pasidRefs = (k: Kernel, d: DeviceInfo): SceneObject['refs'] =>
+  pasidsOf(k, d).map((e) => ({
+    to: k.units[d.unit]!.ids.pasid(d.sid, e.pasid),
+    label: `PASID ${hexPlain(e.pasid)}`,
+  }));
+
+/** A guest's context entry of a device. Those of the host are part of its root table's picture. */
+export function contextObject(k: Kernel, d: DeviceInfo): Draft {
+  const context = contextOf(k, d);
+  return {
+    id: k.units[d.unit]!.ids.context(d.sid),
+    type: 'Context entry',
+    title: 'vContext entry',
+    device: d.name,
+    lines: [context ? contextText(context.words) : 'absent'],
+    refs: pasidRefs(k, d),
+  };
+}
+
 /**
- * What is to be seen of them.
+ * The PASID entries of a device: each of them leads to one page table.
  * @param prefix of the titles: `v` in a guest
  * @param leads what an entry leads to
  */
-export function entryObjects(
+export function pasidObjects(
   k: Kernel,
   d: DeviceInfo,
   prefix: string,
   leads: (e: PasidText) => SceneObject['refs'],
 ): Draft[] {
   const { ids } = k.units[d.unit]!;
-  const context = contextOf(k, d);
-  const entries = pasidsOf(k, d);
-  const out: Draft[] = [
-    {
-      id: ids.context(d.sid),
-      type: 'Context entry',
-      title: `${prefix}Context entry`,
-      device: d.name,
-      lines: [context ? contextText(context.words) : 'no context table'],
-      refs: entries.map((e) => ({ to: ids.pasid(d.sid, e.pasid), label: `PASID ${hexPlain(e.pasid)}` })),
-    },
-  ];
-  for (const e of entries) {
+  return pasidsOf(k, d).map((e) => {
     const text = pasidText(e.words);
-    out.push({
+    return {
       id: ids.pasid(d.sid, e.pasid),
       type: 'PASID entry',
       title: `${prefix}PASID entry ${hexPlain(e.pasid)}`,
       device: d.name,
-      lines: [text.text, ...text.tables],
+      // The second stage of a nested entry is the parent's, which the inspector shows too.
+      lines: [text.text, ...text.tables.slice(0, 1)],
       refs: text.present ? leads(text) : [],
-    });
-  }
-  return out;
+    };
+  });
 }

@@ -42,13 +42,13 @@ export function pasidText(words: Words): PasidText {
 /** `ATS PASID PRI` of a scalable-mode context entry: what the device may send. */
 export function contextText(words: Words): string {
   const get = reader(contextLayout, words);
-  if (get('P') === 0n) return 'not present';
+  if (get('P') === 0n) return 'absent';
   const may = [
     ['DTE', 'ATS'],
     ['PASIDE', 'PASID'],
     ['PRE', 'PRI'],
   ].flatMap(([f, text]) => (get(f!) === 1n ? [text!] : []));
-  return may.length ? may.join(' ') : 'plain requests';
+  return may.length ? may.join(' ') : 'plain';
 }
 
 /** Where the PASID directory lies. */

@@ -1,6 +1,6 @@
 import type { InspectedRecord } from '../../machine/index.ts';
 import type { Draft } from '../../platform/index.ts';
-import { deviceText, faultLayout, faultName, faultText } from '../layout/index.ts';
+import { faultLayout, faultName, faultText } from '../layout/index.ts';
 
 /** Fault recording registers of a unit, physical or virtual. */
 
@@ -17,12 +17,16 @@ export function recordedFaults(read: Read): { readonly index: number; readonly w
   })).filter((r) => (r.words[1]! & F) !== 0n);
 }
 
+/** In one short word: a record that is written and read within a step should not make the box grow. */
 export function frcdObject(id: string, title: string, read: Read): Draft {
   const faults = recordedFaults(read);
-  const lines = faults.map(({ words: [, hi] }) => {
-    return `${faultName(Number((hi! >> 32n) & 0xffn))} ${deviceText(Number(hi! & 0xffffn))}`;
-  });
-  return { id, type: 'FRCD', title, lines: lines.length ? lines : ['empty'], listed: true };
+  const reasons = faults.map(({ words: [, hi] }) => faultName(Number((hi! >> 32n) & 0xffn)));
+  return {
+    id,
+    type: 'FRCD',
+    title,
+    lines: [reasons.length > 1 ? `${reasons.length} faults` : (reasons[0] ?? 'empty')],
+  };
 }
 
 export const faultRecords = (read: Read): InspectedRecord[] =>

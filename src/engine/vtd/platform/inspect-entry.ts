@@ -1,27 +1,44 @@
 import { hex, hexPlain } from '../../bits/index.ts';
-import type { Inspection } from '../../machine/index.ts';
+import type { InspectedRecord, Inspection } from '../../machine/index.ts';
 import { ridText } from '../../pci/index.ts';
 import { type Base, fact } from '../../platform/index.ts';
 import { contextLayout, contextLegacyLayout, pasidDirLayout, pasidLayout } from '../layout/index.ts';
-import type { Kernel } from '../linux/index.ts';
+import type { DeviceInfo, Kernel } from '../linux/index.ts';
 import { contextOf, pasidsOf } from './entries.ts';
 import { contextText, pasidText } from './entry-text.ts';
 
-/** A context entry or a PASID entry of the host or of a guest. */
+/** The context entry of a device, none where it has no context table. */
+export function contextRecord(k: Kernel, d: DeviceInfo, title: string): InspectedRecord[] {
+  const context = contextOf(k, d);
+  if (!context) return [];
+  const layout = context.words.length === 4 ? contextLayout : contextLegacyLayout;
+  return [{ title, layout, ...context, space: k.space }];
+}
+
+/** The root table of a unit of the host: with the context entries of the devices behind it. */
+export const inspectRoot = (k: Kernel, unit: number, base: Base, registers: readonly InspectedRecord[]): Inspection => {
+  const devices = k.state.devices.filter((d) => d.unit === unit);
+  return {
+    ...base,
+    records: [
+      ...registers,
+      ...devices.flatMap((d) => contextRecord(k, d, `Context entry of ${ridText(d.sid)} (${d.name})`)),
+    ],
+    facts: devices.map((d) => fact(ridText(d.sid), d.name, contextText(contextOf(k, d)?.words ?? [0n, 0n, 0n, 0n]))),
+  };
+};
+
+/** A guest's context entry, or a PASID entry of the host or of a guest. */
 export function inspectEntry(k: Kernel, id: string, base: Base): Inspection {
   const { space } = k;
   for (const d of k.state.devices) {
     const { ids } = k.units[d.unit]!;
-    const context = contextOf(k, d);
     const of = `${d.name} (${ridText(d.sid)})`;
     if (id === ids.context(d.sid)) {
-      if (!context) return base;
-      const layout = context.words.length === 4 ? contextLayout : contextLegacyLayout;
       return {
         ...base,
         title: `${base.title} of ${of}`,
-        subtitle: contextText(context.words),
-        records: [{ title: 'Context entry', layout, ...context, space }],
+        records: contextRecord(k, d, 'Context entry'),
         facts: pasidsOf(k, d).map((e) => fact(`PASID ${hexPlain(e.pasid)}`, pasidText(e.words).text)),
       };
     }
@@ -50,6 +67,7 @@ export function inspectEntry(k: Kernel, id: string, base: Base): Inspection {
             address: directory,
             space,
           },
+          ...contextRecord(k, d, 'Context entry'),
         ],
         facts: [
           ...(text.present ? [fact('DID', String(text.did))] : []),

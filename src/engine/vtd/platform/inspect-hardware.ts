@@ -21,7 +21,7 @@ import type { VtdUnit } from '../hardware/index.ts';
 import { PGTT_SHIFT } from '../hardware/iotlb-tags.ts';
 import { contextLayout, contextLegacyLayout, pasidDirLayout, pasidLayout } from '../layout/index.ts';
 import { faultRecords } from './faults.ts';
-import { inspectEntry } from './inspect-entry.ts';
+import { inspectEntry, inspectRoot } from './inspect-entry.ts';
 import type { Guest, Parts, Unit } from './parts.ts';
 import { registerRecord } from './registers.ts';
 import { invalidationRing, requestQueue } from './rings.ts';
@@ -43,7 +43,9 @@ export function inspectHardware(
     case 'unit':
       return { ...base, records: records('GSTS_REG', 'FSTS_REG', 'CAP_REG', 'ECAP_REG', 'FECTL_REG', 'IQERCD_REG') };
     case 'root':
-      return { ...base, records: records('RTADDR_REG') };
+      return unit.probed()
+        ? inspectRoot(p.drivers.kernel, p.units.indexOf(unit), base, records('RTADDR_REG'))
+        : { ...base, records: records('RTADDR_REG') };
     case 'frcd':
       return { ...base, records: [...faultRecords(read), ...records('FSTS_REG', 'FECTL_REG')] };
     case 'iq':
@@ -56,6 +58,7 @@ export function inspectHardware(
       return queueEntry(p.memory, 'host', base, q.kind, at, regs);
     }
     case 'context':
+      return part?.row === undefined ? base : configRow(iommu, part.row, base);
     case 'pasid':
       // With a name behind it the id means an entry in memory, without one the cache.
       if (name !== '') return inspectEntry(p.drivers.kernel, id, base);

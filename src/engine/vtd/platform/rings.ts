@@ -56,6 +56,19 @@ export function requestQueue(read: Read): Ring {
   return { kind: requestRing, base, size, prod: at('PQT_REG'), cons: at('PQH_REG'), wraps: false };
 }
 
-/** `head 3 tail 5` */
-export const ringText = (r: Ring): string =>
-  r.prod === r.cons ? `empty at ${r.prod}` : `head ${r.cons} tail ${r.prod}`;
+/** `head 3 tail 5`, or the error that the queue stands at: one short line, so that a box keeps its size. */
+export function ringText(r: Ring, error = ''): string {
+  if (error !== '') return `${error} at ${r.cons}`;
+  return r.prod === r.cons ? `empty at ${r.prod}` : `head ${r.cons} tail ${r.prod}`;
+}
+
+/** Errors of the invalidation queue by their bits of FSTS_REG. */
+const queueErrors = [
+  [1n << 4n, 'IQE'],
+  [1n << 6n, 'ITE'],
+  [1n << 5n, 'ICE'],
+] as const;
+
+/** The error that the invalidation queue has, '' without one. */
+export const queueError = (read: Read): string =>
+  queueErrors.find(([bit]) => (read('FSTS_REG') & bit) !== 0n)?.[1] ?? '';

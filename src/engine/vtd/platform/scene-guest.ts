@@ -2,16 +2,15 @@ import { hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
 import { count, type Draft, queueView } from '../../platform/index.ts';
 import type { GuestViews, UnitView } from '../guest/index.ts';
-import { entryObjects, pasidsOf } from './entries.ts';
+import { contextObject, pasidObjects, pasidsOf } from './entries.ts';
 import { pasidText } from './entry-text.ts';
 import { frcdObject } from './faults.ts';
 import type { Guest, Parts } from './parts.ts';
-import { invalidationRing, type Ring, requestQueue, ringText } from './rings.ts';
+import { invalidationRing, queueError, type Ring, requestQueue, ringText } from './rings.ts';
 import { rootLines } from './root-text.ts';
 import { slotText } from './scene-kernel.ts';
 
 const QIES = 1n << 26n;
-const IQE = 1n << 4n;
 
 /** What is to be seen of one guest: nothing before its VMM has started. */
 export function guestObjects(p: Parts, g: Guest): SceneObject[] {
@@ -25,12 +24,15 @@ export function guestObjects(p: Parts, g: Guest): SceneObject[] {
   };
   for (const [i, u] of v.units.entries()) unitObjects(g, i, u, v.units.length > 1, add);
   const tables = [...v.domains, ...v.processes.map((s) => ({ id: s.id, root: s.pgd }))];
-  for (const d of kernel.state.devices)
-    for (const o of entryObjects(kernel, d, 'v', (e) => {
-      const t = e.type === 1 ? tables.find((x) => BigInt(x.root) === e.fs) : undefined;
-      return t ? [{ to: t.id, label: 'FSPTPTR' }] : [];
-    }))
-      add(o);
+  for (const d of kernel.state.devices) {
+    add(contextObject(kernel, d));
+    const entries = pasidObjects(kernel, d, 'v', (e) => {
+      const t =
+        e.type === 1 || e.type === 2 ? tables.find((x) => BigInt(x.root) === (e.type === 1 ? e.fs : e.ss)) : undefined;
+      return t ? [{ to: t.id, label: e.type === 1 ? 'FSPTPTR' : 'SSPTPTR' }] : [];
+    });
+    for (const o of entries) add(o);
+  }
   tableObjects(g, v, add);
   for (const d of g.devices) {
     if (!g.vmm.isPlugged(d.name)) continue;
@@ -51,16 +53,16 @@ function unitObjects(g: Guest, index: number, u: UnitView, several: boolean, add
   const unit = g.vmm.units[index]!;
   const name = several ? ` ${u.name}` : '';
   const reg = (n: string): bigint => unit.readVirtual(n);
-  const ring = (id: string, type: string, r: Ring, error: boolean): Draft => ({
+  const ring = (id: string, type: string, r: Ring, error = ''): Draft => ({
     id,
     type,
     title: `v${type}${name}`,
-    lines: [ringText(r), ...(error ? ['stopped by an error'] : [])],
-    queue: queueView(g.memory, r.kind, r, error),
+    lines: [ringText(r, error)],
+    queue: queueView(g.memory, r.kind, r, error === 'IQE'),
   });
-  if (reg('GSTS_REG') & QIES) add(ring(u.ids.iq, 'IQ', invalidationRing(reg), (reg('FSTS_REG') & IQE) !== 0n));
+  if (reg('GSTS_REG') & QIES) add(ring(u.ids.iq, 'IQ', invalidationRing(reg), queueError(reg)));
   else add({ id: u.ids.iq, type: 'IQ', title: `vIQ${name}`, lines: ['off'] });
-  if (reg('PQA_REG') !== 0n) add(ring(u.ids.prq, 'PRQ', requestQueue(reg), false));
+  if (reg('PQA_REG') !== 0n) add(ring(u.ids.prq, 'PRQ', requestQueue(reg)));
   add(frcdObject(u.ids.frcd, `vFRCD${name}`, reg));
   const root = reg('RTADDR_REG');
   if (root !== 0n) add({ id: u.ids.root, type: 'Root table', title: `vRoot table${name}`, lines: rootLines(root) });

@@ -3,21 +3,14 @@ import type { Hazard, SceneCache, SceneObject } from '../../machine/index.ts';
 import { cacheOf, type Draft, deviceObject, entries, queueView, staleIn } from '../../platform/index.ts';
 import type { ConfigCacheName } from '../hardware/cache-text.ts';
 import { cacheColumns, configCells, deviceId, translationCells } from '../hardware/index.ts';
-import { entryObjects } from './entries.ts';
+import { pasidObjects, pasidRefs } from './entries.ts';
 import { frcdObject } from './faults.ts';
 import type { Parts, Unit } from './parts.ts';
-import { invalidationRing, type Ring, requestQueue, ringText } from './rings.ts';
+import { invalidationRing, queueError, type Ring, requestQueue, ringText } from './rings.ts';
 import { rootLines } from './root-text.ts';
 
 const TES = 1n << 31n;
 const QIES = 1n << 26n;
-/** FSTS_REG: IQE, ICE, ITE. */
-const QUEUE_ERRORS = [
-  [1n << 4n, 'IQE'],
-  [1n << 5n, 'ICE'],
-  [1n << 6n, 'ITE'],
-] as const;
-
 /** What is to be seen of one physical unit and the devices behind it. */
 export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): SceneObject[] {
   const { ids, caches } = u.iommu;
@@ -35,22 +28,23 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
     lines: [on ? 'enabled' : 'disabled', `MGAW ${u.iommu.features.mgaw}`],
     refs: on ? [{ to: ids.root }] : [],
   });
-  const ring = (id: string, type: string, r: Ring, lines: readonly string[], error: boolean): Draft => ({
+  const ring = (id: string, type: string, r: Ring, error = ''): Draft => ({
     id,
     type,
     title: type,
-    lines: [ringText(r), ...lines],
-    ...(p.memory.contains(r.base, r.size * r.kind.words * 8) ? { queue: queueView(p.memory, r.kind, r, error) } : {}),
+    lines: [ringText(r, error)],
+    ...(p.memory.contains(r.base, r.size * r.kind.words * 8)
+      ? { queue: queueView(p.memory, r.kind, r, error === 'IQE') }
+      : {}),
   });
-  const errors = QUEUE_ERRORS.filter(([bit]) => reg('FSTS_REG') & bit).map(([, name]) => name);
-  if (reg('GSTS_REG') & QIES) add(ring(ids.iq, 'IQ', invalidationRing(reg), errors, errors.includes('IQE')));
+  if (reg('GSTS_REG') & QIES) add(ring(ids.iq, 'IQ', invalidationRing(reg), queueError(reg)));
   else add({ id: ids.iq, type: 'IQ', title: 'IQ', lines: ['off'] });
   // Without a device that sends page requests the queue stays empty for ever.
   if (u.devices.some((d) => d.priCapable) || reg('PQT_REG') !== 0n)
     add(
       reg('PQA_REG') === 0n
         ? { id: ids.prq, type: 'PRQ', title: 'PRQ', lines: ['off'] }
-        : ring(ids.prq, 'PRQ', requestQueue(reg), reg('PRS_REG') & 2n ? ['overflow'] : [], false),
+        : ring(ids.prq, 'PRQ', requestQueue(reg), reg('PRS_REG') & 2n ? 'PRO' : ''),
     );
   add(frcdObject(ids.frcd, 'FRCD', reg));
   add({ id: ids.root, type: 'Root table', title: 'Root table', lines: rootLines(reg('RTADDR_REG')) });
@@ -58,7 +52,7 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
   const index = p.units.indexOf(u);
   if (u.probed())
     for (const d of kernel.state.devices)
-      if (d.unit === index) for (const o of entryObjects(kernel, d, '', () => [])) add(o);
+      if (d.unit === index) for (const o of pasidObjects(kernel, d, '', () => [])) add(o);
 
   const config = (id: string, name: ConfigCacheName, of: Iterable<Parameters<typeof configCells>[1]>): void => {
     const stale = staleIn(hazards, id);
@@ -81,7 +75,7 @@ export function hardwareObjects(p: Parts, u: Unit, hazards: readonly Hazard[]): 
   cache(ids.sswalk, 'SS walk cache', caches.sswalk);
   for (const d of u.devices) {
     const known = u.probed() ? kernel.state.devices.find((x) => x.name === d.name) : undefined;
-    const refs = known ? [{ to: kernel.units[known.unit]!.ids.context(known.sid) }] : [];
+    const refs = known ? pasidRefs(kernel, known) : [];
     add(deviceObject(d, '', refs, rows(d.atc, deviceId(d))));
   }
   return out;

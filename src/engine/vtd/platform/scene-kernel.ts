@@ -1,7 +1,7 @@
 import { hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
 import { ridText } from '../../pci/index.ts';
-import { kernelObjects as allKernelObjects, withItsUser } from '../../platform/index.ts';
+import { kernelObjects as allKernelObjects, count, withItsUser } from '../../platform/index.ts';
 import { type Domain, domainOf } from '../linux/index.ts';
 import type { Guest, Parts, Unit } from './parts.ts';
 
@@ -32,10 +32,9 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
   const lines = g.vmm.units.flatMap((u) =>
     u.state.devices.flatMap((d) => {
       const bindings = [...d.bindings].sort((a, b) => a.pasid - b.pasid);
-      if (bindings.length === 0) return [`${slotText(d.vrid)} nothing bound`];
-      return bindings.map(
-        (b) => `${slotText(d.vrid)} ${hexPlain(b.pasid)} → ${b.hwpt ? `HWPT ${b.hwpt}` : `parent ${d.parent}`}`,
-      );
+      if (bindings.length === 0) return [`${slotText(d.vrid)} not bound`];
+      // Without a nested one it is VFIO's nesting parent.
+      return bindings.map((b) => `${slotText(d.vrid)} ${hexPlain(b.pasid)} → HWPT ${b.hwpt || d.parent}`);
     }),
   );
   return [
@@ -51,6 +50,13 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
       ...section,
     },
   ];
+}
+
+/** A nested page table stands with the device that uses it, or for which it was made while nobody does. */
+function placedNested(p: Parts, o: SceneObject, all: readonly SceneObject[]): SceneObject {
+  const hwpt = p.iommufd.object(o.id);
+  const used = all.some((d) => d.type === 'DEVICE' && d.refs.some((r) => r.to === o.id));
+  return used || hwpt?.type !== 'HWPT_NESTED' ? withItsUser(o, all) : { ...o, device: hwpt.madeFor };
 }
 
 /** Lines of a nested page table: whose it is, and where its first table lies. */
@@ -76,23 +82,13 @@ export function domainOfObject(p: Parts, id: string): Domain | null {
   return o?.type === 'HWPT_NESTED' || o?.type === 'HWPT_PAGING' ? domainOf(p.drivers.kernel, o.domain) : null;
 }
 
-/** `DID 4 HWPT 7 · 2 tags` for each domain that has a number behind the unit. */
-function didLines(p: Parts, u: Unit): string[] {
-  const index = p.units.indexOf(u);
-  const names = new Map(
-    p.iommufd.objects().flatMap((o) => {
-      const domain = domainOfObject(p, o.id);
-      return domain ? [[domain.handle, `HWPT ${o.object}`] as const] : [];
-    }),
-  );
-  return [...p.drivers.kernel.state.domains.values()]
-    .flatMap((d) =>
-      d.dids
-        .filter((x) => x.unit === index)
-        .map((x) => ({ did: x.did, name: names.get(d.handle) ?? d.kind, tags: d.tags.length })),
-    )
-    .sort((a, b) => a.did - b.did)
-    .map((x) => `DID ${x.did} ${x.name} · ${x.tags} tag${x.tags === 1 ? '' : 's'}`);
+/** How many domain ids the driver has given out behind a unit, and the cache tags for them. */
+function didText(p: Parts, u: Unit): string {
+  const unit = p.units.indexOf(u);
+  const domains = [...p.drivers.kernel.state.domains.values()];
+  const dids = domains.flatMap((d) => d.dids.filter((x) => x.unit === unit)).length;
+  const tags = domains.flatMap((d) => d.tags.filter((t) => t.unit === unit)).length;
+  return `${count(dids, 'DID')}, ${count(tags, 'tag')}`;
 }
 
 export const kernelObjects = (p: Parts): SceneObject[] =>
@@ -101,11 +97,11 @@ export const kernelObjects = (p: Parts): SceneObject[] =>
     (o, all) => {
       if (o.type !== 'HWPT_NESTED') return o;
       const domain = domainOfObject(p, o.id);
-      const placed = withItsUser(o, all);
+      const placed = placedNested(p, o, all);
       return domain ? { ...placed, lines: nestedLines(placed, all, domain) } : placed;
     },
     (u) => ({
       title: p.units.length > 1 ? `intel-iommu ${u.name}` : 'intel-iommu',
-      lines: [`${u.log().length} log lines`, ...didLines(p, u)],
+      lines: [didText(p, u), count(u.log().length, 'log line')],
     }),
   );

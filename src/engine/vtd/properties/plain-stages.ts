@@ -76,9 +76,17 @@ export interface SecondResult extends Reached {
 /**
  * Translates a guest address.
  * @param a rights that the access needs
+ * @param mayWrite false: the first stage lets a translation request do nothing but read
  * @throws number: the reason
  */
-export function second(m: PlainMemory, f: PlainFeatures, s: PlainSecond, gpa: bigint, a: PlainAccess): SecondResult {
+export function second(
+  m: PlainMemory,
+  f: PlainFeatures,
+  s: PlainSecond,
+  gpa: bigint,
+  a: PlainAccess,
+  mayWrite = true,
+): SecondResult {
   if (gpa >> BigInt(Math.min(f.mgaw, 12 + 9 * s.levels)) !== 0n) throw 0x84;
   let table = s.root;
   let read = true;
@@ -110,7 +118,7 @@ export function second(m: PlainMemory, f: PlainFeatures, s: PlainSecond, gpa: bi
     };
     if (s.ad) {
       mark(8);
-      if (leaf && (a.write || (a.ats && write))) mark(9);
+      if (leaf && (a.write || (a.ats && write && mayWrite))) mark(9);
     }
     if (!leaf) {
       table = pointer(w);
@@ -182,27 +190,26 @@ export function first(
       if (a.exec && (never || (a.priv && user && s.smep))) throw 0x82;
       if (a.write && !mayWrite) throw 0x85;
     }
-    let marked = w | BIT(5);
-    if (s.eafe) marked |= BIT(10);
-    if (leaf && (a.write || (a.ats && mayWrite))) marked |= BIT(6);
-    if (marked !== w) {
-      if (under && !under.write) throw 0x77;
+    let now = w;
+    const mark = (bits: bigint): void => {
+      if ((now | bits) === now) return;
       if (!s.snooped) throw 0x90;
+      if (under && !under.write) throw 0x77;
       under?.dirty();
-      m.write(pa, marked);
-    }
+      now |= bits;
+      m.write(pa, now);
+    };
+    const used = BIT(5) | (s.eafe ? BIT(10) : 0n);
+    mark(leaf && a.write ? used | BIT(6) : used);
     if (!leaf) {
       table = pointer(w);
       continue;
     }
     const gpa = ((pointer(w) >> BigInt(size)) << BigInt(size)) | bits(iova, size - 1, 0);
-    if (!below) return { address: gpa, size, read: true, write: mayWrite };
-    const end = second(m, f, below, gpa, a);
-    return {
-      address: end.address,
-      size: Math.min(size, end.size),
-      read: end.read,
-      write: mayWrite && end.write,
-    };
+    const end = below ? second(m, f, below, gpa, a, mayWrite) : { address: gpa, size, read: true, write: true };
+    const write = mayWrite && end.write;
+    // A page that a device may write is dirty from the time it gets the translation.
+    if (a.ats && write) mark(BIT(6));
+    return { address: end.address, size: Math.min(size, end.size), read: end.read, write };
   }
 }

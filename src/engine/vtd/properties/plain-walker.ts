@@ -28,7 +28,13 @@ export interface PlainRegisters {
 
 export type PlainAnswer =
   /** Where it arrives; of a translation request the page, its size and its rights. */
-  | { readonly kind: 'reaches'; readonly pa: bigint; readonly size: number; readonly read: boolean; readonly write: boolean }
+  | {
+      readonly kind: 'reaches';
+      readonly pa: bigint;
+      readonly size: number;
+      readonly read: boolean;
+      readonly write: boolean;
+    }
   /** A fault record of two words, or none. */
   | { readonly kind: 'refused'; readonly record: readonly [bigint, bigint] | null }
   /** A completion of a translation request without any right. */
@@ -248,11 +254,12 @@ class Walk {
     // No part of a page that a device may keep leads to interrupts.
     const page = ats && end.size > 20 ? end.size : 20;
     if (end.address >> BigInt(page) === 0xfee0_0000n >> BigInt(page)) throw this.fault(interrupt);
+    if (ats && !end.read && !end.write) return { kind: 'nothing' };
     return { kind: 'reaches', pa: end.address, size: end.size, read: end.read, write: end.write };
   }
 
   private legacyReason(reason: number): number {
     if (reason === 0x79) return this.q.write && this.q.type === 'untranslated' ? 0x05 : 0x06;
-    return { 0x84: 0x04, 0x7b: 0x03, 0x78: 0x07, 0x7a: 0x0c }[reason]!;
+    return { 132: 0x04, 123: 0x03, 120: 0x07, 122: 0x0c }[reason]!;
   }
 }

@@ -11,11 +11,18 @@ const SLOTS = 128;
 
 const vrid = fc.constantFrom(0x18, 0x20);
 const pasid = fc.constantFrom(0, 1, 5);
-const did = fc.constantFrom(1, 2, 3);
+const did = fc.constantFrom(2, 3);
 const word64 = fc.bigInt(0n, 2n ** 64n - 1n);
 const descriptor = fc.oneof(
   fc.record({ name: fc.constant('PC_INV'), G: fc.nat(3), DID: did, PASID: pasid }),
-  fc.record({ name: fc.constant('P_IOTLB_INV'), G: fc.nat(3), DID: did, PASID: pasid, AM: fc.nat(20), IH: fc.nat(1) }),
+  fc.record({
+    name: fc.constant('P_IOTLB_INV'),
+    G: fc.constantFrom(0, 2, 2, 3, 3, 3),
+    DID: did,
+    PASID: pasid,
+    AM: fc.nat(20),
+    IH: fc.nat(1),
+  }),
   fc.record({ name: fc.constant('CC_INV'), G: fc.nat(3), SID: vrid }),
   fc.record({ name: fc.constant('IOTLB_INV'), G: fc.nat(3), DID: did }),
   fc.record({
@@ -34,7 +41,7 @@ const words = fc.oneof(
 );
 const entry = fc.oneof(
   {
-    weight: 4,
+    weight: 8,
     arbitrary: fc
       .record({ did, table: fc.constantFrom(0x41000000n, 0x42000000n, 0x42000013n, 2n ** 40n) })
       .map((e) => [0x49n, BigInt(e.did), e.table]),
@@ -102,7 +109,12 @@ const action = fc.oneof(
       device: fc.constantFrom('nic0', 'nic1'),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('reset' as const, 'events' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constantFrom('reset' as const, 'events' as const, 'setUp' as const, 'setUp' as const),
+    }),
+  },
 );
 
 describe('whatever a guest does', () => {
@@ -164,6 +176,7 @@ describe('whatever a guest does', () => {
             put(CONTEXT + v * 32, [BigInt(directory(v)) | 0x01dn, 0n, 0n, 0n]);
             put(directory(v), [BigInt(table(v)) | 1n]);
           }
+          for (const p of [0, 1]) put(table(0x18) + p * 64, [0x49n, 2n, 0x41000000n]);
           m.run(vmm.start());
           m.run(vmm.plug('nic0'));
           setUp();
@@ -184,6 +197,8 @@ describe('whatever a guest does', () => {
                 break;
               case 'pri':
                 m.run(m.unit.pri(m.devices[a.device]!, a.pasid, 0x5000n, { read: true, write: true }, a.group, a.last));
+                m.run(m.driver.interrupt());
+                m.run(vmm.pollEvents());
                 break;
               case 'plug':
                 m.run(vmm.plug(a.device));
@@ -193,6 +208,9 @@ describe('whatever a guest does', () => {
                 break;
               case 'reset':
                 m.run(vmm.reset());
+                setUp();
+                break;
+              case 'setUp':
                 setUp();
                 break;
               case 'events':
@@ -209,7 +227,7 @@ describe('whatever a guest does', () => {
           expect(failures).toEqual([]);
           expect(m.iommufd.objects().map((o) => o.type)).toEqual(['IOAS']);
         }),
-        { numRuns: 25 },
+        { numRuns: 20 },
       );
     },
   );

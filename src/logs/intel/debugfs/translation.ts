@@ -18,11 +18,16 @@ import { requesterId } from '../records.ts';
 import { counted, fileRecord, MOST_ROWS, value } from './file-record.ts';
 import type { FileKind, OpenFile } from './reader.ts';
 
-const HEAD = /^IOMMU:? (dmar\d{1,3}):\s+Root Table Address:\s*0x([0-9a-f]{1,16})$/i;
+const HEAD = /^IOMMU:? (dmar\d{1,3}):\s+Root Table Address:\s*(?:0x)?([0-9a-f]{1,16})$/i;
 const OFF = /^DMA Remapping is not enabled on (dmar\d{1,3})$/;
 const HEADINGS = /^(?:(?:B\.D\.F|Root_entry|Context_entry|PASID|PASID_table_entry)(?:\s+|$))+$/;
 const TOKENS =
   /^(?:(?:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|0x[0-9a-f]{1,16}(?::0x[0-9a-f]{1,16}){1,2}|-1|\d{1,7})(?:\s+|$))+$/i;
+
+/** Kernels 4.20 to 5.2 print the root entries and their context entries, of legacy mode only, as lists. */
+const OLD_HEADINGS = /^(?:Root Table Entries:|Context Table Entries for Bus: \d{1,3}|Entry\s+B:D\.F\s+High\s+Low)$/;
+const OLD_ROOT = /^Bus: (\d{1,3}) H: ([0-9a-f]{1,16}) L: ([0-9a-f]{1,16})$/i;
+const OLD_CONTEXT = /^\d{1,3}\s+([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\s+([0-9a-f]{1,16})\s+([0-9a-f]{1,16})$/i;
 
 /** What one row of the file holds, as far as the text gives it. */
 export interface TranslationRow {
@@ -112,6 +117,9 @@ class TranslationFile implements OpenFile {
   readonly #rows: TranslationRow[] = [];
   readonly #off: string[] = [];
   #unit: { name: string; table: bigint } | null = null;
+  /** A heading names PASIDs; before 5.3 the file knew legacy mode alone. */
+  #pasids = false;
+  #oldRoot: { hi: bigint; lo: bigint } | null = null;
 
   constructor(line: TextLine, sink: Sink) {
     this.#sink = sink;
@@ -130,24 +138,51 @@ class TranslationFile implements OpenFile {
       this.#off.push(off[1] as string);
       return true;
     }
-    if (HEADINGS.test(text)) return true;
+    if (OLD_HEADINGS.test(text)) return true;
+    if (this.#unit && this.#old(text, line)) return true;
+    if (HEADINGS.test(text)) {
+      this.#pasids ||= text.includes('PASID');
+      return true;
+    }
     if (!TOKENS.test(text) || !this.#unit || this.#rows.length >= MOST_ROWS) return false;
     return text.split(/\s+/).every((t) => this.#token(t, line));
   }
 
-  #token(t: string, line: TextLine): boolean {
+  /** A line of the old lists. */
+  #old(text: string, line: TextLine): boolean {
+    const root = OLD_ROOT.exec(text);
+    if (root) {
+      this.#oldRoot = { hi: value(root[2] as string), lo: value(root[3] as string) };
+      return true;
+    }
+    const context = OLD_CONTEXT.exec(text);
+    if (!context || this.#rows.length >= MOST_ROWS) return false;
+    const row = this.#begin(context[1] as string, line);
+    row.root = this.#oldRoot;
+    row.context = { hi: value(context[2] as string), lo: value(context[3] as string) };
+    row.pasid = -1;
+    return true;
+  }
+
+  #begin(device: string, line: TextLine): TranslationRow {
     const unit = this.#unit as { name: string; table: bigint };
+    const row: TranslationRow = {
+      unit: unit.name,
+      rootTable: unit.table,
+      device: device.toLowerCase(),
+      line,
+      root: null,
+      context: null,
+      pasid: null,
+      entry: null,
+    };
+    this.#rows.push(row);
+    return row;
+  }
+
+  #token(t: string, line: TextLine): boolean {
     if (/^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/i.test(t)) {
-      this.#rows.push({
-        unit: unit.name,
-        rootTable: unit.table,
-        device: t.toLowerCase(),
-        line,
-        root: null,
-        context: null,
-        pasid: null,
-        entry: null,
-      });
+      this.#begin(t, line);
       return true;
     }
     let row = this.#rows.at(-1);
@@ -174,6 +209,7 @@ class TranslationFile implements OpenFile {
 
   end(): void {
     const d = this.#draft;
+    for (const r of this.#rows) if (!this.#pasids && r.context) r.pasid ??= -1;
     d.rows = this.#rows.map(rowFacts);
     if (this.#off.length > 0) d.not_enabled = this.#off;
     const devices = new Set(this.#rows.map((r) => `${r.unit} ${r.device}`)).size;

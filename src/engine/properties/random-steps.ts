@@ -1,6 +1,5 @@
 import fc from 'fast-check';
-import type { Step } from '../../document/index.ts';
-import { smmuv3Vendor } from '../index.ts';
+import type { Step } from '../document/index.ts';
 import {
   addressesOf,
   BLOCK,
@@ -8,19 +7,20 @@ import {
   devicesOf,
   HOT,
   hex,
+  type Kind,
   type MachineForm,
   PASIDS,
 } from './random-machine.ts';
 
 const MiB2 = '2MiB';
 export type Chunk = readonly Step[];
-const modelled = (name: string): boolean => smmuv3Vendor.operations?.includes(name) ?? true;
 
 /**
  * One thing that happens, as one or several steps that belong together. All of it is what a correct guest and VMM may
  * do: whatever is wrong afterwards is the fault of a deviation, or of the engine.
  */
-export function chunk(m: MachineForm): fc.Arbitrary<Chunk> {
+export function chunk(k: Kind, m: MachineForm): fc.Arbitrary<Chunk> {
+  const modelled = (name: string): boolean => k.vendor.operations?.includes(name) ?? true;
   const { page, iovas, gpas } = addressesOf(m);
   const device = fc.constantFrom(...devicesOf(m));
   const iova = fc.constantFrom(...iovas).map(hex);
@@ -185,12 +185,7 @@ export function chunk(m: MachineForm): fc.Arbitrary<Chunk> {
     fc
       .record({
         d: device,
-        command: fc.constantFrom<object>(
-          { name: 'TLBI_NSNH_ALL' },
-          { name: 'TLBI_NH_ASID', ASID: 1 },
-          { name: 'CFGI_STE_RANGE', Range: 31 },
-          { name: 'TLBI_NH_VAA', Address: '0x10000' },
-        ),
+        command: fc.constantFrom(...k.commands),
       })
       .map(({ d, command }) => ({ command, ...guestOf(d) })),
   );

@@ -1,15 +1,24 @@
-import { checkScenario } from '../../document/authoring.ts';
-import { type ScenarioDocument, Session, type SessionLimits } from '../../document/index.ts';
-import type { Platform } from '../../machine/index.ts';
-import { loadVendors } from '../../machine/vendors.ts';
-import type { Memory } from '../../memory/index.ts';
-import type { PciDevice } from '../../pci/index.ts';
-import type { Smmu } from '../hardware/index.ts';
-import type { Smmuv3Platform } from '../platform/platform.ts';
-
-await loadVendors(['smmuv3']);
+import { checkScenario } from '../document/authoring.ts';
+import { type ScenarioDocument, Session, type SessionLimits } from '../document/index.ts';
+import type { Platform, Vendor } from '../machine/index.ts';
+import type { Difference } from './brute-force.ts';
 
 /** Random documents of whole machines: what guest, VMM and devices do, in any order, through the session's interface. */
+
+/** What the properties ask of a vendor. */
+export interface Kind {
+  readonly vendor: Vendor;
+  /** Invalidations that a guest may send whenever it likes. */
+  readonly commands: readonly object[];
+  /** The widest one of configuration. */
+  readonly widest: object;
+  /** Accesses that the caches answer otherwise than memory does, by a walker of the vendor's own. */
+  readonly differences: (platform: Platform, addresses: Addresses) => Difference[];
+  /** Inputs that once failed, by property. */
+  readonly regressions: Readonly<Record<Property, readonly (readonly unknown[])[]>>;
+}
+
+export type Property = 'guests' | 'obeys' | 'deviations' | 'replay';
 
 export interface MachineForm {
   readonly deviations?: readonly string[];
@@ -45,12 +54,12 @@ export function devicesOf(m: MachineForm): readonly DeviceForm[] {
   );
 }
 
-export function documentOf(m: MachineForm, steps: readonly unknown[]): ScenarioDocument {
+function documentOf(k: Kind, m: MachineForm, steps: readonly unknown[]): ScenarioDocument {
   const r = checkScenario({
     format: 'iommuscope/1',
     title: 'random',
     platform: {
-      iommu: 'smmuv3',
+      iommu: k.vendor.name,
       memory: '2GiB',
       ...(m.guests ? { guests: m.guests.map((name) => ({ name, memory: '64MiB' })) } : { guest: { memory: '64MiB' } }),
       ...(m.iommus ? { iommus: m.iommus } : {}),
@@ -66,8 +75,8 @@ export function documentOf(m: MachineForm, steps: readonly unknown[]): ScenarioD
   return r.document;
 }
 
-export const sessionOf = (m: MachineForm, steps: readonly unknown[] = [], limits?: SessionLimits): Session =>
-  new Session(documentOf(m, steps), undefined, limits);
+export const sessionOf = (k: Kind, m: MachineForm, steps: readonly unknown[] = [], limits?: SessionLimits): Session =>
+  new Session(documentOf(k, m, steps), undefined, limits);
 
 export const hex = (n: number): string => `0x${n.toString(16)}`;
 /** Memory that the VMM plugs and unplugs: two megabytes outside the guest's ordinary memory. */
@@ -87,16 +96,4 @@ export function addressesOf(m: MachineForm): Addresses {
   const page = { '16KiB': 0x4000, '64KiB': 0x1_0000 }[String(m.features?.['guestPage'])] ?? 0x1000;
   const at = (base: number, n: number): number[] => Array.from({ length: n }, (_, i) => base + i * page);
   return { page, iovas: at(0x10000, 3), gpas: [...at(0x4020_0000, 2), ...at(HOT, 2)] };
-}
-
-export interface Unit {
-  readonly smmu: Smmu;
-  readonly memory: Memory;
-  readonly devices: readonly PciDevice[];
-}
-
-/** The machine's units with the devices behind them, as the platform stands now. */
-export function unitsOf(platform: Platform): readonly Unit[] {
-  const { memory, units } = (platform as Smmuv3Platform).parts;
-  return units.map(({ iommu: smmu, devices }) => ({ smmu, memory, devices }));
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { Step } from '../../document/index.ts';
-import { addressesOf, BLOCK, devicesOf, HOT, hex, type MachineForm } from './random-machine.ts';
+import type { Step } from '../document/index.ts';
+import { addressesOf, BLOCK, devicesOf, HOT, hex, type Kind, type MachineForm } from './random-machine.ts';
 import { type Chunk, chunk } from './random-steps.ts';
 
 const MiB2 = '2MiB';
@@ -27,15 +27,15 @@ function beginning(m: MachineForm): Chunk {
 }
 
 /** A whole run; it begins with what makes the rest worth anything. */
-export function run(m: MachineForm, size: { min: number; max: number }): fc.Arbitrary<Chunk[]> {
-  return fc.array(chunk(m), { minLength: size.min, maxLength: size.max }).map((c) => [beginning(m), ...c]);
+export function run(k: Kind, m: MachineForm, size: { min: number; max: number }): fc.Arbitrary<Chunk[]> {
+  return fc.array(chunk(k, m), { minLength: size.min, maxLength: size.max }).map((c) => [beginning(m), ...c]);
 }
 
 /**
  * One of everything that sends an invalidation, in a fixed order, each with entries that need it: a rule that is broken
  * shows here at the latest.
  */
-export function tour(m: MachineForm): Chunk[] {
+export function tour(k: Kind, m: MachineForm): Chunk[] {
   const { page, iovas, gpas } = addressesOf(m);
   const [first, second, third] = iovas.map(hex) as [string, string, string];
   const size = hex(page);
@@ -98,7 +98,7 @@ export function tour(m: MachineForm): Chunk[] {
     [...use(third), { do: 'guest.detach', device, ...g }, attach('bypass'), ...use(hex(gpas[0]!))],
     [attach('blocked'), attach('dma0'), ...use(third)],
     [{ do: 'vmm.unplug', device, ...g }, { do: 'vmm.plug', device, ...g }, attach('dma0'), ...use(third)],
-    [{ do: 'guest.invalidate', command: { name: 'CFGI_STE_RANGE', Range: 31 }, ...g }],
+    [{ do: 'guest.invalidate', command: k.widest, ...g }],
     [{ do: 'guest.boot', ...g }, attach('dma0'), ...use(third)],
   ];
   return [beginning(m), ...(chunks as unknown as Chunk[])];
