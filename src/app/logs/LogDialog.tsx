@@ -63,7 +63,7 @@ function Reasons({ record }: { record: LogRecord }) {
   );
 }
 
-/** The lines of a guest command, each with what it means. */
+/** The lines of a guest command or the entries of a file, each with what it means. */
 function Parts({ parts }: { parts: readonly LogRecord[] }) {
   if (parts.length === 0) return null;
   return (
@@ -175,9 +175,10 @@ export function LogDialog({ text: given }: { text: string }) {
         <div aria-live="polite" className="min-w-0">
           {text.trim() === '' ? (
             <p className="text-ink-2">
-              Paste what the kernel or QEMU printed, or a dump of tables as gdb, crash, QEMU’s xp, hexdump or xxd show
-              it. Each SMMUv3 event, error, command, STE, CD and page table is decoded field by field, and a dump can be
-              walked. Lines of other IOMMUs are named as such.
+              Paste what the kernel or QEMU printed, its trace events or debugfs files, or a dump of tables as gdb,
+              crash, QEMU’s xp, hexdump or xxd show it. What is known of SMMUv3 and VT-d (faults, errors, commands,
+              table entries, page tables) is decoded field by field, and a dump can be walked. Lines of other IOMMUs are
+              named as such.
             </p>
           ) : (
             <p className="text-xs font-semibold">

@@ -1,6 +1,7 @@
 import { useEffect } from 'react';
 import { deviceSpecs, platformSpec, ridText } from '../../engine/document/index.ts';
 import { type Policy, policies } from '../../engine/document/policy.ts';
+import type { Vendor } from '../../engine/machine/index.ts';
 import { findVendor } from '../../engine/machine/vendors.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { isBuilt, withPolicy } from './change.ts';
@@ -72,8 +73,9 @@ function Policies() {
   const app = useAppStore();
   const platform = useApp((s) => s.document?.platform);
   if (!platform) return null;
+  const vendor = findVendor(platform.iommu);
   const shown = (Object.entries(policies) as [keyof typeof policies, Policy][]).filter(
-    ([name, p]) => p.values === 'count' || p.values.filter((v) => isBuilt(name, v)).length > 1,
+    ([name, p]) => p.values === 'count' || p.values.filter((v) => isBuilt(name, v, vendor)).length > 1,
   );
   const change = (name: string, value: string | undefined): void =>
     app.changeMachine({ platform: withPolicy(platform, name, value) }, `Set ${name} to ${value ?? 'its default'}`);
@@ -96,7 +98,7 @@ function Policies() {
                 value={value === undefined ? '' : String(value)}
                 onChange={(e) => change(name, e.target.value === '' ? undefined : e.target.value)}
               >
-                {optionsOf(name, p, value).map(([v, title]) => (
+                {optionsOf(name, p, value, vendor).map(([v, title]) => (
                   <option key={v} value={v}>
                     {title}
                   </option>
@@ -114,7 +116,13 @@ function Policies() {
 }
 
 /** Value and title of each choice; a count offers a few, and the one that the document has. */
-function optionsOf(name: string, p: Policy, now: string | number | undefined): [string, string][] {
+function optionsOf(
+  name: string,
+  p: Policy,
+  now: string | number | undefined,
+  vendor: Vendor | null,
+): [string, string][] {
+  const standard = vendor?.policies?.[name] ?? p.default;
   if (p.values === 'count') {
     const counts = new Set([2, 4, 16, 64, ...(now === undefined ? [] : [Number(now)])]);
     return [
@@ -123,8 +131,8 @@ function optionsOf(name: string, p: Policy, now: string | number | undefined): [
     ];
   }
   return [
-    ['', `${p.default} (default)`],
-    ...p.values.filter((v) => v !== p.default && isBuilt(name, v)).map((v): [string, string] => [v, v]),
+    ['', `${standard} (default)`],
+    ...p.values.filter((v) => v !== standard && isBuilt(name, v, vendor)).map((v): [string, string] => [v, v]),
   ];
 }
 

@@ -38,4 +38,5 @@ export function featureValue(text: string, like: FeatureValue): FeatureValue | n
 }
 
 /** Whether a policy can have the value now. */
-export const isBuilt = (name: string, value: string): boolean => policyProblem(name, value) === undefined;
+export const isBuilt = (name: string, value: string, vendor: Vendor | null): boolean =>
+  policyProblem(name, value, vendor?.policies) === undefined;

@@ -21,7 +21,8 @@ const noErrors: ReadonlyMap<string, string> = new Map();
 
 function startLayout(layouts: readonly Layout[], command: Command | undefined): Layout | null {
   const named = (name: string): Layout | undefined => layouts.find((l) => commandName(l) === name.replace(/^CMD_/, ''));
-  return named(String(command?.['name'] ?? '')) ?? named('TLBI_NH_VA') ?? layouts[0] ?? null;
+  const usual = ['TLBI_NH_VA', 'P_IOTLB_INV'].map(named).find((l) => l !== undefined);
+  return named(String(command?.['name'] ?? '')) ?? usual ?? layouts[0] ?? null;
 }
 
 const startFields = (command: Command | undefined): Record<string, string> =>

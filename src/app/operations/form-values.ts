@@ -8,6 +8,7 @@ import {
   toBigint,
 } from '../../engine/document/index.ts';
 import { virtualUnits } from '../../engine/machine/units.ts';
+import { findVendor } from '../../engine/machine/vendors.ts';
 import type { Doc } from '../../store/index.ts';
 
 export type NamedField = OperationForm['fields'][number];
@@ -33,12 +34,18 @@ export function namesFor(f: NamedField, doc: Doc, values: FormValues): readonly 
   return [...new Set(virtual.map((u) => u.name))];
 }
 
-/** The fields of a form that mean something on this machine: with one guest or unit nobody asks which. */
+/**
+ * The fields of a form that mean something on this machine: with one guest or unit nobody asks which, and a vendor may lack
+ * what another has.
+ */
 export function shownFields(form: OperationForm, doc: Doc): readonly NamedField[] {
   const spec = platformSpec(doc);
   const units = virtualUnits(spec, deviceSpecs(doc));
   const several = spec.iommus.length > 1 || spec.guests.some((g) => units.filter((u) => u.guest === g.name).length > 1);
-  return form.fields.filter((f) => (f.kind === 'guest' ? spec.guests.length > 1 : f.kind === 'unit' ? several : true));
+  const lacks = findVendor(spec.iommu)?.lacks?.operations?.[form.name] ?? {};
+  return form.fields.filter((f) =>
+    f.kind === 'guest' ? spec.guests.length > 1 : f.kind === 'unit' ? several : !Object.hasOwn(lacks, f.name),
+  );
 }
 
 /** True for fields that take a list of numbers: they are written with commas instead of JSON. */

@@ -138,6 +138,12 @@ describe('DMA faults', () => {
     expect(r.incomplete).toContain('names the device');
   });
 
+  test('a text that kernels of today do not print is kept', () => {
+    expect(
+      one('DMAR: [DMA Read NO_PASID] Request device [00:02.0] fault addr 0x1000 [fault reason 0x71] SM: Not present'),
+    ).toMatchObject({ reason: '0x71', reason_name: 'SM: Not present', condition: 'SFS.2' });
+  });
+
   test('10.27: "Unknown" is explained all the same', () => {
     expect(
       one('DMAR: [DMA Write PASID 0x1] Request device [5e:02.0] fault addr 0xfffff000 [fault reason 0x91] Unknown')

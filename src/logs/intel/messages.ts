@@ -132,14 +132,10 @@ function reason(c: Cursor): { reason: Reason; score: number } | null {
         const value = Number.parseInt(m[2] as string, 16) & 0xff;
         const text = faultReason(value).text;
         let tail = reasonTail(c, text);
-        let printed = text;
-        if (tail === 0) {
-          const other = c.rest();
-          if (other !== '') {
-            printed = text === 'Unknown' ? other : text;
-            tail = 1;
-          }
-        }
+        // A text that this list does not have is kept as it is printed.
+        const other = tail === 0 ? c.rest() : '';
+        if (other !== '') tail = 1;
+        const printed = other === '' ? text : other;
         return { reason: { value, printed: 'hex', text: printed }, score: 1 + tail };
       }
       const { reason: r, tail } = choose(c, m[2] as string, 'decimal');
@@ -314,6 +310,8 @@ const problems = [
   'Execution request not supported',
 ] as const;
 
+const twoWords = (c: Cursor): bigint[] => [c.hex(undefined, true), c.hex(undefined, true)].filter((w) => w !== null);
+
 /** Messages that name the unit in front: `dmar0: PRQ overflow detected`. */
 function ofUnit(c: Cursor): Message | null {
   const m = /^\s*(?:IOMMU:\s*)?(dmar\d{1,3}):\s*/.exec(c.text.slice(c.pos, c.pos + 40));
@@ -325,9 +323,12 @@ function ofUnit(c: Cursor): Message | null {
     return word && done(c, { kind: 'overflow', unit, cleared: word === 'cleared' }, 2, true);
   }
   for (const problem of problems)
-    if (c.lit(problem)) return done(c, { kind: 'pageRequest', unit, problem, words: [] }, 2, true);
+    if (c.lit(problem)) {
+      const words = c.lit(':') ? twoWords(c) : [];
+      return done(c, { kind: 'pageRequest', unit, problem, words }, 2, true);
+    }
   if (c.lit('Invalid page request:')) {
-    const words = [c.hex(undefined, true), c.hex(undefined, true)].filter((w) => w !== null);
+    const words = twoWords(c);
     return done(
       c,
       { kind: 'pageRequest', unit, problem: 'Invalid page request', words },

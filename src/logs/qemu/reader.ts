@@ -8,6 +8,7 @@ import { errnoOf, explainTrace } from './explain.ts';
 import { type Fields, isEvent, parseArguments } from './formats.ts';
 import { mmioFacts } from './registers.ts';
 import { isVtdEvent, vtdFacts, vtdFields, vtdPlace } from './vtd.ts';
+import { VtdDescriptors } from './vtd-descriptors.ts';
 import { vtdMessage } from './vtd-messages.ts';
 
 /** `77@1700000000.123456:smmuv3_get_ste STE addr: ..`, or the name at the start of what is printed. */
@@ -51,6 +52,7 @@ function cleaned(event: string, f: Fields): Fields {
 class QemuSession implements LineReader {
   readonly #sink: Sink;
   readonly #commands: Commands;
+  readonly #descriptors: VtdDescriptors;
   /** Records of VFIO's listener, which does not say whose mappings it follows. */
   readonly #listener: Draft[] = [];
   #vtd = false;
@@ -58,6 +60,7 @@ class QemuSession implements LineReader {
   constructor(sink: Sink) {
     this.#sink = sink;
     this.#commands = new Commands(sink);
+    this.#descriptors = new VtdDescriptors(sink);
   }
 
   read(lines: Lines): number {
@@ -99,6 +102,7 @@ class QemuSession implements LineReader {
 
   end(): void {
     this.#commands.end();
+    this.#descriptors.end();
     // Beside VT-d events it follows the VT-d model.
     if (this.#vtd) for (const d of this.#listener) Object.assign(d, { arch: 'vtd', model: 'intel_iommu' });
   }
@@ -121,6 +125,7 @@ class QemuSession implements LineReader {
     if (event.startsWith('vfio_')) this.#listener.push(draft);
     this.#vtd ||= isVtdEvent(event);
     this.#commands.event(event, f, draft);
+    this.#descriptors.event(event, f, draft);
     this.#sink.record(draft);
   }
 }

@@ -269,3 +269,53 @@ describe('error messages', () => {
     }
   });
 });
+
+describe('the lines of one guest descriptor', () => {
+  // 9.5: a guest unmap on its way to the host, and the wait behind it.
+  const unmap = `vtd_reg_write addr 0x88 size 0x8 value 0x40
+vtd_inv_qi_tail write tail 2
+vtd_inv_qi_fetch 
+vtd_inv_qi_head read head 0
+vtd_inv_desc invalidate desc type p-iotlb high 0xfffff040 low 0x20036
+iommufd_backend_invalidate_cache  iommufd=10 id=7 data_type=0 entry_len=24 entry_num=1 done_num=1 data_ptr=0x7ffc0010 (0)
+vtd_inv_qi_head read head 1
+vtd_inv_desc invalidate desc type wait high 0x102345678 low 0x200000025
+vtd_inv_desc_wait_sw wait invalidate status write addr 0x102345678 data 0x2`;
+
+  test('9.5: are put together where they reached the host', () => {
+    const { records, unread } = decodeLog(unmap);
+    expect(unread).toEqual([]);
+    const commands = records.filter((r) => r.type === 'qemu_guest_command');
+    expect(commands).toMatchObject([
+      {
+        command: 'P_IOTLB_INV',
+        domain_id: 2,
+        addr: '0xfffff000',
+        ih: 1,
+        ok: true,
+        line: 4,
+        lines: [5, 6],
+        arch: 'vtd',
+      },
+    ]);
+    expect(commands[0]?.explain).toContain('IOMMU_HWPT_INVALIDATE on object 7');
+    expect(records.filter((r) => r.part_of === 4).map((r) => r.line)).toEqual([5, 6]);
+    expect(records.filter((r) => r.event !== undefined)).toHaveLength(9);
+  });
+
+  test('a bind that the kernel refused', () => {
+    const [r] = decodeLog(`vtd_inv_qi_head read head 0
+vtd_inv_desc invalidate desc type pasid-cache high 0x0 low 0x20017
+vtd_inv_desc_pasid_cache_psi PASID selective PC invalidation domain 0x2 pasid 0x0
+iommufd_backend_alloc_hwpt  iommufd=10 dev_id=1 pt_id=5 flags=0x0 hwpt_type=1 len=24 data_ptr=0x7ffc0000 out_hwpt=0 (-22)`).records.filter(
+      (x) => x.type === 'qemu_guest_command',
+    );
+    expect(r).toMatchObject({
+      command: 'PC_INV',
+      ok: false,
+      failed: [{ ret: -22, errno: 'EINVAL' }],
+      lines: [2, 3, 4],
+    });
+    expect(r?.explain).toContain('the guest is not told');
+  });
+});
