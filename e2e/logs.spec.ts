@@ -114,3 +114,26 @@ test('a trace of QEMU shows each command of the guest with its lines', async ({ 
   await expect(card.getByText(/the kernel refused the guest's STE/)).toBeVisible();
   await expect(card.getByText('line 3')).toBeVisible();
 });
+
+test('VT-d lines of a kernel log are decoded, each under a heading of its own', async ({ app }) => {
+  await visit(app, '#s=vtd-first-dma&step=6&event=999');
+  await app.getByRole('button', { name: 'Paste a log' }).click();
+  const dialog = app.getByRole('dialog');
+  await dialog
+    .getByRole('textbox')
+    .fill(
+      [
+        'DMAR: DRHD: handling fault status reg 2',
+        'DMAR: [DMA Write PASID 0x1234] Request device [3b:00.0] fault addr 0x7f0012345000 [fault reason 0x71] SM: Present bit in first-level paging entry is clear',
+        'DMAR: VT-d detected Invalidation Time-out Error: SID 3b00',
+        'DMAR: QI HEAD: Device-TLB Invalidation qw0 = 0x3b0000000003, qw1 = 0x7ffffffffffff001',
+      ].join('\n'),
+    );
+  await idle(app);
+  const heading = (name: string) => dialog.getByRole('heading', { name });
+  await expect(heading('DMA fault SFS.2')).toBeVisible();
+  await expect(heading('Invalidation queue error ITE')).toBeVisible();
+  await expect(heading('Descriptor at the head: Device-TLB Invalidation')).toBeVisible();
+  await dialog.getByRole('button', { name: 'Show on the diagram' }).first().click();
+  await expect(app.getByRole('complementary', { name: 'Inspector' })).toContainText('FRCD');
+});

@@ -55,6 +55,6 @@ test('a page request climbs into the guest’s queue and its answer comes back',
   await visit(app, '#s=vtd-sva&step=7&event=0');
   await press(app, 'Shift+ArrowRight');
   await expect(steps(app).nth(7)).toContainText('success');
-  await app.getByRole('textbox', { name: /^Filter/ }).fill('PAGE_GRP_RESP');
+  await app.getByLabel('Filter the events').fill('PAGE_GRP_RESP');
   await expect(app.getByText(/PAGE_GRP_RESP/).first()).toBeVisible();
 });

@@ -125,7 +125,7 @@ export function TraceView({ bar }: { bar: HTMLElement | null }) {
             <input
               type="search"
               aria-label="Filter the events"
-              placeholder="Filter, e.g. TLBI"
+              placeholder="Filter, e.g. IOTLB"
               className="field h-7 w-44 min-w-16 shrink text-xs"
               value={filter}
               onChange={(e) => setFilter(e.target.value)}

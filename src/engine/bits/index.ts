@@ -1,2 +1,3 @@
 export * from './fields.ts';
 export * from './layout.ts';
+export * from './registers.ts';

@@ -68,6 +68,9 @@ export function tour(k: Kind, m: MachineForm): Chunk[] {
     [...use(first), unmap('dma0', first), map('dma0', first, gpas[1]!)],
     [...use(first), unmap('dma0', first, size, 'queued'), { do: 'guest.flush', ...g }],
     [map('dma0', first, gpas[0]!), ...use(first), ...use(second), unmap('dma0', first, hex(2 * page))],
+    // Two pages that no aligned range of two covers.
+    [map('dma0', second, gpas[1]!), ...use(second), ...use(third), unmap('dma0', second, hex(2 * page))],
+    [map('dma0', third, gpas[2]!), ...use(third)],
     [...use(third), { do: 'vmm.unmap', ...hot }],
     [{ do: 'vmm.map', ...hot }, ...use(third)],
     // A table under a region is freed, then a block stands there.

@@ -1,19 +1,17 @@
 /** Registers of the Non-secure programming interface; those of page 1 have 0x10000 added. Source: Arm IHI 0070, chapter 6. */
 
-import type { Field, Layout } from '../../bits/index.ts';
-import { addrBits, decBits, enumBits, flag, hexBits } from '../../bits/index.ts';
+import {
+  addrBits,
+  decBits,
+  enumBits,
+  type Field,
+  registerFlag as f,
+  hexBits,
+  type RegisterInfo,
+  type RegisterRow,
+  registerOf,
+} from '../../bits/index.ts';
 import { addressSizes, shareability } from './ste.ts';
-
-export interface RegisterInfo {
-  /** Architectural name without SMMU_. */
-  readonly name: string;
-  /** Byte offset from the base of page 0. */
-  readonly offset: number;
-  readonly width: 32 | 64;
-  readonly layout: Layout;
-}
-
-const f = (name: string, bit: number, meaning: string): Field => flag(name, 0, bit, meaning);
 
 const cr0Fields: readonly Field[] = [
   f('SMMUEN', 0, 'Transactions go through the stream table; without it GBPA decides.'),
@@ -65,8 +63,7 @@ const msiFields = {
   ],
 };
 
-/** Name, offset, width, title, fields. */
-const table: readonly (readonly [string, number, 32 | 64, string, readonly Field[]])[] = [
+const table: readonly RegisterRow[] = [
   [
     'IDR0',
     0x00,
@@ -374,12 +371,7 @@ const table: readonly (readonly [string, number, 32 | 64, string, readonly Field
   ],
 ];
 
-export const registers: readonly RegisterInfo[] = table.map(([name, offset, width, title, fields]) => ({
-  name,
-  offset,
-  width,
-  layout: { id: `smmuv3.reg.${name.toLowerCase()}`, name, title, words: 1, source: 'Arm IHI 0070, 6.3', fields },
-}));
+export const registers: readonly RegisterInfo[] = table.map((row) => registerOf('smmuv3.reg', 'Arm IHI 0070, 6.3', row));
 
 const byOffset = new Map(registers.map((r) => [r.offset, r]));
 const byName = new Map(registers.map((r) => [r.name, r]));

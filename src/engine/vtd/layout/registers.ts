@@ -1,20 +1,19 @@
 /** Registers of a remapping unit. Source: Intel VT-d specification, 11.4. */
 
-import type { Field, Layout } from '../../bits/index.ts';
-import { addrBits, decBits, enumBits, flag, hexBits } from '../../bits/index.ts';
+import {
+  addrBits,
+  decBits,
+  enumBits,
+  type Field,
+  registerFlag as f,
+  flag,
+  hexBits,
+  type RegisterInfo,
+  type RegisterRow,
+  registerOf,
+} from '../../bits/index.ts';
 import { capFields, ecapFields } from './capabilities.ts';
 import { frcdLayout } from './faults.ts';
-
-export interface RegisterInfo {
-  /** The specification's name: `IQT_REG`. */
-  readonly name: string;
-  /** Byte offset from the base of the unit. */
-  readonly offset: number;
-  readonly width: 32 | 64;
-  readonly layout: Layout;
-}
-
-const f = (name: string, bit: number, meaning: string): Field => flag(name, 0, bit, meaning);
 
 const interruptControl: readonly Field[] = [
   f('IP', 30, 'An interrupt waits because IM was set.'),
@@ -26,17 +25,14 @@ const upperAddress: readonly Field[] = [hexBits('MUA', 0, 31, 0, 'Where the inte
 const base = (what: string): Field => addrBits('BASE', 0, 63, 12, `Physical address of ${what}.`);
 const entry = (name: string, lo: number, what: string): Field => addrBits(name, 0, 18, lo, what);
 
-/** Name, offset, width, title, fields. */
-type Row = readonly [string, number, 32 | 64, string, readonly Field[]];
-
-const interrupt = (prefix: string, offset: number, what: string): readonly Row[] => [
+const interrupt = (prefix: string, offset: number, what: string): readonly RegisterRow[] => [
   [`${prefix}CTL_REG`, offset, 32, `Control of the ${what} interrupt`, interruptControl],
   [`${prefix}DATA_REG`, offset + 4, 32, `Data of the ${what} interrupt`, data],
   [`${prefix}ADDR_REG`, offset + 8, 32, `Address of the ${what} interrupt`, address],
   [`${prefix}UADDR_REG`, offset + 12, 32, `Upper address of the ${what} interrupt`, upperAddress],
 ];
 
-const fixed: readonly Row[] = [
+const fixed: readonly RegisterRow[] = [
   [
     'VER_REG',
     0x00,
@@ -236,12 +232,7 @@ const iotlbFields: readonly Field[] = [
   f('IVT', 63, 'Start; hardware clears it when done.'),
 ];
 
-const info = ([name, offset, width, title, fields]: Row): RegisterInfo => ({
-  name,
-  offset,
-  width,
-  layout: { id: `vtd.reg.${name.toLowerCase()}`, name, title, words: 1, source: 'Intel VT-d, 11.4', fields },
-});
+const info = (row: RegisterRow): RegisterInfo => registerOf('vtd.reg', 'Intel VT-d, 11.4', row);
 
 /** Half of a fault recording register: its fields with the word moved to 0. */
 const recordHalf = (n: number, half: 'LO' | 'HI', offset: number): RegisterInfo => {

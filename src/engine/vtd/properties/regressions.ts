@@ -1,5 +1,17 @@
 import { flip } from '../../properties/damage.ts';
+import type { Property } from '../../properties/random-machine.ts';
 import type { Form } from './random-tables.ts';
+
+/**
+ * Inputs that once failed, by property. Each property runs its own first, so that what was settled stays settled. A
+ * counterexample of fast-check is put here as it was printed.
+ */
+export const regressions: Readonly<Record<Property, readonly (readonly unknown[])[]>> = {
+  guests: [],
+  obeys: [],
+  deviations: [],
+  replay: [],
+};
 
 const nested: Form = {
   mode: 1,
