@@ -1,16 +1,16 @@
 import { checkScenario, validateOperation } from '../../engine/document/authoring.ts';
 import { Session } from '../../engine/document/index.ts';
 import { findVendor, loadVendors } from '../../engine/machine/vendors.ts';
+import { type VendorName, vendors } from './bytes.ts';
 import type { Random } from './random.ts';
+import { bytes, hex, type VendorParts, vendorParts } from './vendor-parts.ts';
 
-await loadVendors(['smmuv3']);
+await loadVendors([...vendors]);
 
 /** Random operations of whole machines through the session, correct ones and others. */
 
 /** Steps of one machine before another is made. */
 const EPISODE = 250;
-
-const hex = (n: number | bigint): string => `0x${n.toString(16)}`;
 
 export interface Tally {
   done: number;
@@ -25,45 +25,40 @@ export interface Tally {
 }
 
 interface Machine {
+  readonly parts: VendorParts;
   readonly devices: readonly { readonly name: string; readonly guest?: string }[];
   readonly session: Session;
   readonly about: string;
 }
 
-function machine(r: Random, deviations: readonly string[]): Machine {
+function machine(r: Random, vendor: VendorName, deviations: readonly string[]): Machine {
+  const parts = vendorParts[vendor];
   const guests = r.once(3) ? ['vm0', 'vm1'] : null;
-  const iommus = r.once(3) ? ['smmu0', 'smmu1'] : null;
+  const iommus = r.once(3) ? parts.units : null;
   const devices = [0, 1, 2, 3].map((i) => {
     const ats = !r.once(3);
     const pri = r.once(2);
     // A device whose accesses can wait does not ask for translations.
-    const stall = r.once(3) && !ats;
+    const stall = parts.stalls && r.once(3) && !ats;
     return {
       name: `d${i}`,
       rid: hex(0x100 + i * 8),
       ats,
       pri,
-      stall,
+      ...(parts.stalls ? { stall } : {}),
       pasidBits: r.pick([0, 4, 16]),
       ...(guests ? { guest: guests[i % 2]! } : {}),
       ...(iommus ? { iommu: iommus[(i >> 1) % 2]! } : {}),
     };
   });
   const broken = r.once(2) ? [r.pick(deviations)] : [];
-  const features = {
-    ...(r.once(3) ? { STALL_MODEL: 0, TERM_MODEL: false } : {}),
-    ...(r.once(4) ? { RIL: false } : {}),
-    ...(r.once(4) ? { HTTU: r.below(3) } : {}),
-    ...(r.once(6) ? { iotlbEntries: 3, atcEntries: 2 } : {}),
-    ...(r.once(5) ? { hostPage: r.pick(['16KiB', '64KiB']) } : {}),
-    ...(r.once(5) ? { guestPage: r.pick(['16KiB', '64KiB']) } : {}),
-  };
+  const features = parts.features(r);
   const memory = { memory: '64MiB', backing: r.pick(['4KiB', '2MiB']) };
   const scenario = {
     format: 'iommuscope/1',
     title: 'soak',
     platform: {
-      iommu: 'smmuv3',
+      iommu: vendor,
       memory: '2GiB',
       features,
       deviations: broken,
@@ -78,18 +73,8 @@ function machine(r: Random, deviations: readonly string[]): Machine {
   const checked = checkScenario(scenario);
   if (!checked.ok) throw new Error(`${checked.error.path}: ${checked.error.message}`);
   const session = new Session(checked.document, undefined, { checkpoints: 8, events: 2000 });
-  return { devices, session, about: JSON.stringify(scenario) };
+  return { parts, devices, session, about: JSON.stringify(scenario) };
 }
-
-const bytes = (r: Random, n: number): string =>
-  Array.from({ length: n / 8 }, () => {
-    const w = r.word();
-    return Array.from({ length: 8 }, (_, i) =>
-      Number((w >> BigInt(8 * i)) & 0xffn)
-        .toString(16)
-        .padStart(2, '0'),
-    ).join('');
-  }).join('');
 
 /** One step, as a person or a fuzzer would write it. */
 function step(r: Random, m: Machine): object {
@@ -139,7 +124,7 @@ function step(r: Random, m: Machine): object {
     case 11:
       return { do: 'guest.exit', process, ...g };
     case 12:
-      return { do: 'guest.invalidate', bytes: bytes(r, 16), ...g };
+      return { do: 'guest.invalidate', bytes: bytes(r, m.parts.commandBytes), ...g };
     case 13:
       return { do: r.pick(['vmm.map', 'vmm.unmap']), gpa: '0x90000000', size: '2MiB', ...g };
     case 14:
@@ -157,24 +142,13 @@ function step(r: Random, m: Machine): object {
         ? {
             do: 'register.write',
             iommu: r.pick(['physical', 'virtual']),
-            reg: r.pick([
-              'CR0',
-              'CMDQ_PROD',
-              'CMDQ_CONS',
-              'EVENTQ_CONS',
-              'GERRORN',
-              'GBPA',
-              'IRQ_CTRL',
-              'CR2',
-              'STRTAB_BASE_CFG',
-              'PRIQ_CONS',
-            ]),
+            reg: r.pick(m.parts.writable),
             value: hex(r.word() & 0xffff_ffffn),
           }
         : {
             do: 'register.read',
             iommu: r.pick(['physical', 'virtual']),
-            reg: r.pick(['CR0ACK', 'GERROR', 'EVENTQ_PROD']),
+            reg: r.pick(m.parts.readable),
           };
     case 17:
       return {
@@ -194,32 +168,14 @@ function step(r: Random, m: Machine): object {
       return {
         do: 'ioctl',
         ...r.pick<object>([
-          {
-            call: 'IOMMU_HWPT_INVALIDATE',
-            in: {
-              hwpt_id: r.below(9),
-              data_type: 1,
-              entry_len: 16,
-              entry_num: 1,
-              entries: [{ cmd: [hex(r.word()), hex(r.word())] }],
-            },
-          },
+          m.parts.invalidate(r),
           { call: 'IOMMU_DESTROY', in: { id: r.below(12) } },
           { call: 'IOMMU_IOAS_ALLOC' },
           {
             call: 'IOMMU_IOAS_UNMAP',
             in: { ioas_id: r.below(4), iova: hex(0x4000_0000 + 4096 * r.below(64)), length: hex(4096 * r.below(9)) },
           },
-          {
-            call: 'IOMMU_HWPT_ALLOC',
-            in: {
-              dev_id: r.below(6),
-              pt_id: r.below(9),
-              data_type: 2,
-              data_len: 16,
-              data: { ste: [hex(r.word()), hex(r.word())] },
-            },
-          },
+          m.parts.allocate(r),
         ]),
       };
     default:
@@ -241,11 +197,17 @@ function beginning(m: Machine): object[] {
 }
 
 /** Runs `n` operations; machines are made anew now and then. `now` is a clock in ms. */
-export function soakOperations(r: Random, n: number, now: () => number, progress: (t: Tally) => void): Tally {
-  const deviations = findVendor('smmuv3')!.deviations.map((d) => d.name);
+export function soakOperations(
+  vendor: VendorName,
+  r: Random,
+  n: number,
+  now: () => number,
+  progress: (t: Tally) => void,
+): Tally {
+  const deviations = findVendor(vendor)!.deviations.map((d) => d.name);
   const t: Tally = { done: 0, succeeded: 0, refused: 0, stale: 0, slowest: 0, crashes: [] };
   while (t.done < n) {
-    const m = machine(r, deviations);
+    const m = machine(r, vendor, deviations);
     m.session.runAll();
     const seen: object[] = [];
     if (m.session.steps[0]!.crash !== undefined) t.crashes.push(`setup: ${m.session.steps[0]!.crash} in ${m.about}`);

@@ -64,6 +64,14 @@ export function getField(f: Field, words: ArrayLike<bigint>): bigint {
   return f.format === 'addr' ? raw << BigInt(f.lo) : raw;
 }
 
+/** Reads fields of a record by name; one that the layout has not reads as zero. */
+export const fieldsOf =
+  (layout: Layout, words: ArrayLike<bigint>) =>
+  (name: string): bigint => {
+    const field = layout.fields.find((f) => f.name === name);
+    return field ? getField(field, words) : 0n;
+  };
+
 /**
  * Writes one field into `words` in place.
  * @throws RangeError when the value does not fit, or an address has bits below or above the field

@@ -1,5 +1,4 @@
-export { CacheAudit } from './cache-audit.ts';
-export { CacheTrace } from './cache-trace.ts';
+export { addressOf, CacheAudit, sameWords, wordAddresses } from './cache-audit.ts';
 export {
   A,
   ANY,
@@ -24,7 +23,7 @@ export {
   SSID,
   UID,
 } from './entry.ts';
-export { PendingFills } from './pending-fills.ts';
+export { IommuCaches } from './iommu-caches.ts';
 export { inputOf, outputOf, sizeText } from './text.ts';
 export { TranslationCache } from './translation-cache.ts';
 export { SAME, type Verdict } from './verdict.ts';

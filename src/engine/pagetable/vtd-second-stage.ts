@@ -4,6 +4,8 @@ import { TableWalker } from './table-walker.ts';
 import {
   ANY_DATA,
   EXEC,
+  FOR_TABLE,
+  FS_EXECUTE,
   NO_WRITE,
   OK,
   READ,
@@ -17,6 +19,8 @@ import {
   SS_RESERVED,
   SS_ROOT_READ,
   SS_SHIFT,
+  SS_UNREADABLE,
+  SS_WRITE,
   WRITE,
 } from './vtd-walk.ts';
 
@@ -57,7 +61,9 @@ export class SecondStageWalker extends TableWalker {
 
   /**
    * The second stage of one address. On OK the output is in outHi/outLo, perms has only second-stage bits.
-   * @param need READ, WRITE, EXEC bits or ANY_DATA that every level must allow; 0: the way need only be there
+   * Rights are those that every level grants, and are looked at once the leaf has been found: without any there is no
+   * translation. Source: VT-d specification, 3.7.1, 3.8.1, 7.1.3 (SSS.2, SGN.6, SGN.7).
+   * @param need READ, WRITE, EXEC bits that must be granted, or ANY_DATA; 0: any
    * @param purpose FOR_TABLE or FOR_INPUT
    * @param fsLevel level of the first-stage table that is read, for the visitor; -1 otherwise
    */
@@ -66,9 +72,10 @@ export class SecondStageWalker extends TableWalker {
     const { memory, caches, visitor } = this;
     const { words } = memory;
     const { rights, reservedHi } = s;
-    const any = (need & ANY_DATA) !== 0;
     // An execute request is a read, whose leave to execute counts only where the PASID entry says so.
-    const wanted = (need & EXEC) !== 0 ? (need | READ) & rights : need & rights;
+    let wanted = (need & EXEC) !== 0 ? (need | READ) & rights : need & rights;
+    // With accessed and dirty bits a first-stage table must be writable to be read. Source: VT-d specification, 3.8.1.
+    if (s.ad && purpose === FOR_TABLE) wanted |= WRITE;
     let perms = 7;
     let { levels: level, baseHi: tableHi, baseLo: tableLo } = s;
     if (caches !== null) {
@@ -78,7 +85,6 @@ export class SecondStageWalker extends TableWalker {
         tableHi = this.tableHi;
         tableLo = this.tableLo;
         perms = this.perms;
-        if ((wanted & ~perms) !== 0 || (any && (perms & 3) === 0)) return this.fault2(SS_DENIED, hi, lo, purpose);
       }
     }
     for (let shift = 3 + 9 * level; ; shift -= 9, level--) {
@@ -92,14 +98,12 @@ export class SecondStageWalker extends TableWalker {
       this.reads++;
       if (visitor !== null) visitor(2, level, tableHi, at, high, low, purpose, fsLevel);
       perms &= low | (~rights & 4);
-      if ((low & rights) === 0 || (wanted & ~perms) !== 0 || (any && (perms & 3) === 0)) {
-        // Tells what is not there from what only refuses this access.
-        this.perms = (low & rights) === 0 ? 0 : perms;
-        return this.fault2(SS_DENIED, hi, lo, purpose);
-      }
+      if ((low & rights) === 0) return this.fault2(SS_DENIED, hi, lo, purpose);
       const leaf = level === 1 || (low & PS) !== 0;
       if (leaf ? reservedLeaf(s, level, shift, low, high) : ((low & SNP) | (high & reservedHi)) !== 0)
         return this.fault2(SS_RESERVED, hi, lo, purpose);
+      if (leaf && ((perms & 3) === 0 || (wanted & ~perms) !== 0))
+        return this.fault2(denial(perms, wanted), hi, lo, purpose);
       if (s.ad) {
         let now = low | ACCESSED;
         // A translation request that a write may follow counts as a write.
@@ -153,6 +157,13 @@ export class SecondStageWalker extends TableWalker {
     this.faultLo = lo;
     return reason;
   }
+}
+
+/** What a translation that grants too little is refused for. */
+function denial(perms: number, wanted: number): number {
+  if ((perms & 3) === 0) return SS_DENIED;
+  if ((wanted & READ & ~perms) !== 0) return SS_UNREADABLE;
+  return (wanted & WRITE & ~perms) !== 0 ? SS_WRITE : FS_EXECUTE;
 }
 
 /** Whether a leaf has a bit that must be zero: its address beyond the width or below its size, SNP, a size that is not there. */

@@ -14,7 +14,7 @@ export const FS_READ = 0x70;
 export const FS_ABSENT = 0x71;
 export const FS_RESERVED = 0x72;
 export const FS_ROOT_READ = 0x73;
-/** Nested: where a first-stage entry lies, in guest memory, is beyond what the second stage translates. */
+/** Nested: the address in a first-stage entry is beyond what the second stage translates. */
 export const FS_BEYOND = 0x74;
 export const FS_ROOT_DENIED = 0x75;
 export const FS_DENIED = 0x76;
@@ -28,7 +28,10 @@ export const FS_NON_CANONICAL = 0x80;
 export const FS_USER = 0x81;
 export const FS_EXECUTE = 0x82;
 export const SS_BEYOND = 0x84;
+/** Lack of a right that is there for other accesses, in the first stage or in the second. */
 export const FS_WRITE = 0x85;
+export const SS_WRITE = 0x85;
+export const SS_UNREADABLE = 0x86;
 export const FS_NO_SNOOP = 0x90;
 
 /**

@@ -34,8 +34,9 @@ import {
   type SecondStage,
   SS_BEYOND,
   SS_CLEAN,
-  SS_DENIED,
   SS_SHIFT,
+  SS_UNREADABLE,
+  SS_WRITE,
   WRITE,
 } from './vtd-walk.ts';
 import { nestedFast } from './x86-64-fast.ts';
@@ -159,7 +160,8 @@ export class X86Walker extends SecondStageWalker {
       // What the first stage does not let write, a translation request does not make dirty.
       const writable = ((priv ? perms >>> PRIV_SHIFT : perms) & WRITE) !== 0;
       const r = this.second(s, this.gpaHi, this.gpaLo, writable ? need : need | NO_WRITE, FOR_INPUT, -1);
-      if (r !== OK) return r;
+      // Here too it is an entry of the first stage that leads beyond. Source: VT-d specification, 7.1.3 (SFS.5).
+      if (r !== OK) return r === SS_BEYOND ? FS_BEYOND : r;
       this.perms |= perms;
       if (shift < this.leafShift) this.leafShift = shift;
       this.level = level;
@@ -215,7 +217,7 @@ export class X86Walker extends SecondStageWalker {
     if (!f.snooped) return this.fault1(FS_NO_SNOOP);
     if (s !== null && granted < 0) {
       const r = this.second(s, gpaHi, gpaLo, READ | WRITE, FOR_TABLE, level);
-      if (r !== OK) return r === SS_DENIED ? FS_UPDATE_DENIED : r === SS_BEYOND ? FS_BEYOND : r;
+      if (r !== OK) return r === SS_WRITE ? FS_UPDATE_DENIED : tableFault(r, level === f.levels);
     } else if (s !== null) {
       if (((granted >>> SS_SHIFT) & WRITE) === 0) return this.fault2(FS_UPDATE_DENIED, gpaHi, gpaLo, FOR_TABLE);
       if ((granted & SS_CLEAN) !== 0 && this.updates) this.dirtySecond();
@@ -237,10 +239,13 @@ export class X86Walker extends SecondStageWalker {
   }
 }
 
-/** What a fault of the second stage is called when it hits the address of a first-stage table. */
+/**
+ * What a fault of the second stage is called when it hits the address of a first-stage table: what is not mapped at all
+ * stays SSS.2. Source: VT-d specification, 7.1.3 (SFS.1, SFS.5 to SFS.7).
+ */
 function tableFault(reason: number, top: boolean): number {
   if (reason === SS_BEYOND) return FS_BEYOND;
-  if (reason !== SS_DENIED) return reason;
+  if (reason !== SS_UNREADABLE && reason !== SS_WRITE) return reason;
   return top ? FS_ROOT_DENIED : FS_DENIED;
 }
 

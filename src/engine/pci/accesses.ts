@@ -32,6 +32,8 @@ export interface DmaOutcome {
   readonly raz?: true;
   /** Of an access or a request that no event explains: why it came to nothing. */
   readonly why?: string;
+  /** The completion of a translation request said that the address can only be accessed untranslated. */
+  readonly untranslatedOnly?: true;
   readonly fault?: { name: string; fields: Record<string, bigint>; words: readonly bigint[] };
 }
 
@@ -47,6 +49,8 @@ export interface Completion {
   readonly reads: number;
   /** What no event tells of a completion that grants nothing, in brackets after a blank, or ''. */
   readonly why: string;
+  /** W = U = 1: the device may write there, but only with untranslated requests. */
+  readonly untranslated?: true;
 }
 
 /**
@@ -130,6 +134,7 @@ export abstract class DeviceAccesses {
       });
     } else {
       const r = yield* this.ats(d, q.pasid, q.iova, q.write);
+      if (r.untranslatedOnly && q.write) return this.untranslated(q, hi, lo);
       if (r.fault || !r.ok) return r;
       reads = r.reads;
       hit = r.hit;
@@ -173,9 +178,11 @@ export abstract class DeviceAccesses {
       device: d.name,
       text:
         granted === 0
-          ? `completion: R=0 W=0${c.why}`
+          ? `completion: ${c.untranslated ? 'R=0 W=1 U=1' : 'R=0 W=0'}${c.why}`
           : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
     });
+    if (c.untranslated)
+      return { ok: false, pa, hit, reads, why: 'the completion lets it come only untranslated', untranslatedOnly: true };
     if (granted === 0) return { ok: false, pa, hit, reads, why: `the completion grants nothing${c.why}` };
     this.fillAtc(d, pasid, hi, lo, c);
     return { ok: true, pa, hit, reads };

@@ -1,7 +1,8 @@
 import { hexPlain } from '../bits/index.ts';
 import type { Operation } from '../machine/index.ts';
 import type { PciDevice } from '../pci/index.ts';
-import { type Guest, type GuestViews, guestOfDevice, type Machine } from './machine.ts';
+import { type Guest, type GuestViews, guestOfDevice, type Machine, type Unit } from './machine.ts';
+import { type Place, placeOf } from './place.ts';
 import { whose } from './remedy.ts';
 
 /** What a person may want to do, with all fields filled in, as far as it is the same whoever made the IOMMU. */
@@ -10,7 +11,7 @@ export interface Action {
   readonly operation: Operation;
 }
 
-export const addMemory = (p: Machine, g: Guest): Action => ({
+const addMemory = (p: Machine, g: Guest): Action => ({
   title: p.guests.length > 1 ? `Add memory to ${g.name}` : 'Add guest memory',
   operation: {
     do: 'vmm.map',
@@ -20,8 +21,43 @@ export const addMemory = (p: Machine, g: Guest): Action => ({
   },
 });
 
+/**
+ * What a person may want to do with an object.
+ * @param table the word that marks a guest's page tables
+ * @param own a vendor's part: `entry` and `flush` for a device's ATC, the guest's objects, the IOTLB
+ */
+export function actionsOf<U extends Unit, G extends Guest>(
+  p: Machine<U, G>,
+  id: string,
+  table: string,
+  own: {
+    readonly entry: (d: PciDevice) => readonly Action[];
+    readonly flush: (d: PciDevice) => readonly Action[];
+    readonly guest: (place: Extract<Place<U, G>, { band: 'guest' }>) => Action[];
+    readonly iotlb: (u: U) => Action[];
+  },
+): Action[] {
+  const place = placeOf(p, id, table);
+  switch (place?.band) {
+    case 'device':
+      return [...own.entry(place.device), ...deviceActions(p, place.device, own.flush(place.device))];
+    case 'guest':
+      return own.guest(place);
+    case 'vmm':
+      return place.what === 'devices' ? [addMemory(p, place.guest)] : [];
+    case 'driver':
+      return p.guests.map((g) => addMemory(p, g));
+    case 'object':
+      return objectActions(p, id);
+    case 'hardware':
+      return place.what === 'iotlb' ? own.iotlb(place.unit) : [];
+    default:
+      return [];
+  }
+}
+
 /** IOMMU_DESTROY by the process that has the object's file. */
-export function objectActions(p: Machine, id: string): Action[] {
+function objectActions(p: Machine, id: string): Action[] {
   const [context, number] = id.slice('kernel.obj.'.length).split('.').map(Number) as [number, number?];
   const process = number === undefined ? 0 : context;
   const g = p.guests[process];
@@ -123,7 +159,7 @@ function pasidActions(v: GuestViews, d: Device): Action[] {
  * Accesses, attachments and the reset of a device.
  * @param flush the command that empties its ATC, if it has something in it
  */
-export function deviceActions(p: Machine, d: PciDevice, flush: readonly Action[]): Action[] {
+function deviceActions(p: Machine, d: PciDevice, flush: readonly Action[]): Action[] {
   const v = guestOfDevice(p, d).linux.views();
   const known = v.devices.find((x) => x.name === d.name);
   const device = d.name;

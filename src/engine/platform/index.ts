@@ -1,5 +1,5 @@
-export { type Action, addMemory, attachActions, deviceActions, objectActions, tableActions } from './actions.ts';
-export { deviceFacts, guestDeviceFacts } from './inspect-device.ts';
+export { type Action, actionsOf, attachActions, tableActions } from './actions.ts';
+export { deviceFacts, guestDeviceFacts, mapFacts } from './inspect-device.ts';
 export { inspectDriver, inspectObject } from './inspect-kernel.ts';
 export {
   type Guest,
@@ -16,7 +16,7 @@ export { MachinePlatform, type Room } from './platform.ts';
 export { commandOperation, type Queue, queueOf, whose } from './remedy.ts';
 export { sceneFrom } from './scene.ts';
 export { cacheOf, count, type Draft, deviceObject, entries, staleIn } from './scene-hardware.ts';
-export { kernelObjects, withItsUser } from './scene-kernel.ts';
+export { kernelObjects, vmmObjects, withItsUser } from './scene-kernel.ts';
 export {
   type Base,
   type Fact,
@@ -29,5 +29,5 @@ export {
   readWords,
   registerRecordOf,
 } from './scene-queue.ts';
-export { deviceOfRid, entryOf, ofUnit, recordOf, staleRecords, staleTranslations, type Verdict } from './stale.ts';
+export { deviceOfRid, entryOf, ofUnit, recordOf, staleBehind, staleRecords } from './stale.ts';
 export { type GuestMaterial, guestParts, type UnitMaterial, vmmParts, wireMachine } from './wire.ts';

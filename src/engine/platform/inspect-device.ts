@@ -1,3 +1,5 @@
+import { hex } from '../bits/index.ts';
+import { sizeText } from '../cache/index.ts';
 import { type PciDevice, ridText } from '../pci/index.ts';
 import { type GuestViews, guestOfDevice, type Machine } from './machine.ts';
 import { type Fact, fact } from './scene-queue.ts';
@@ -39,3 +41,11 @@ export function guestDeviceFacts(p: Machine, device: PciDevice, unit: string, pa
     fact('ATS', d?.atsEnabled ? 'on' : 'off'),
   ];
 }
+
+/** The mappings of a guest's page table. */
+export const mapFacts = (maps: GuestViews['domains'][number]['mappings']): Fact[] =>
+  maps.map((m) => {
+    const shift = Math.log2(m.size);
+    const size = Number.isInteger(shift) ? `${sizeText(shift)} ` : '';
+    return fact(hex(m.iova), hex(m.gpa), `${size}${m.perm}`);
+  });

@@ -110,6 +110,8 @@ interface MappingView {
   readonly iova: number;
   readonly size: number;
   readonly gpa: number;
+  /** `r`, `w` or `rw`. */
+  readonly perm: string;
 }
 
 /** What every vendor's guest shows of its kernel. */

@@ -1,5 +1,5 @@
 import type { SceneObject } from '../machine/index.ts';
-import { isProbed, type Machine, type Unit } from './machine.ts';
+import { type Guest, isProbed, type Machine, type Unit } from './machine.ts';
 
 /** An iommufd object with what places it: what its title, its lines and its column are. */
 type Adjust = (o: SceneObject, all: readonly SceneObject[]) => SceneObject;
@@ -32,6 +32,26 @@ export function kernelObjects<U extends Unit>(
   for (const u of p.units)
     placed.push({ id: u.driver.sceneId(), band: 'kernel', type: 'driver', refs: [], ...driver(u) });
   return placed;
+}
+
+/**
+ * What is to be seen of one VMM: a box for each virtual IOMMU, and the list of its devices.
+ * @param type what the virtual IOMMU is called
+ * @param unit lines and references of the box of the `index`th
+ */
+export function vmmObjects(
+  p: Machine,
+  g: Guest,
+  type: string,
+  unit: (index: number) => Pick<SceneObject, 'lines' | 'refs'>,
+  map: Pick<SceneObject, 'type' | 'title' | 'lines'>,
+): SceneObject[] {
+  const section = p.guests.length > 1 ? { section: g.name } : {};
+  const units = g.ends.map((end, i): SceneObject => {
+    const title = g.ends.length > 1 ? `${type} ${end.name}` : type;
+    return { id: end.viommu, band: 'vmm', type, title, ...unit(i), ...section };
+  });
+  return [...units, { id: g.vmm.ids.devices, band: 'vmm', ...map, listed: true, refs: [], ...section }];
 }
 
 /** A page table that only one device uses stands with that device. */

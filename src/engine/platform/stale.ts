@@ -1,23 +1,13 @@
-import type { TranslationCache } from '../cache/index.ts';
-import { UID } from '../cache/index.ts';
+import { type TranslationCache, UID, type Verdict } from '../cache/index.ts';
 import type { Hazard } from '../machine/index.ts';
 import type { PciDevice } from '../pci/index.ts';
 import type { Machine, Unit } from './machine.ts';
 
-/** What a fresh look-up says about a cached entry. */
-export interface Verdict {
-  readonly state: 'same' | 'differs' | 'unreachable';
-  readonly now: string;
-  readonly depends: readonly number[];
-  /** The guest's own tables still say the same: the second stage is what changed. */
-  readonly stage2?: boolean;
-}
-
 /** The configuration-cache entries that a fresh look-up would not give. */
-export function staleRecords<E, V extends Verdict>(
+export function staleRecords<E>(
   of: Iterable<E>,
-  verdict: (e: E) => V,
-  hazard: (e: E, v: V) => Hazard,
+  verdict: (e: E) => Verdict,
+  hazard: (e: E, v: Verdict) => Hazard,
 ): Hazard[] {
   const out: Hazard[] = [];
   for (const e of of) {
@@ -28,10 +18,10 @@ export function staleRecords<E, V extends Verdict>(
 }
 
 /** The same for a translation cache, whose entries are places in it. */
-export function staleTranslations<V extends Verdict>(
+function staleTranslations(
   c: TranslationCache,
-  verdict: (i: number) => V,
-  hazard: (i: number, v: V) => Hazard,
+  verdict: (i: number) => Verdict,
+  hazard: (i: number, v: Verdict) => Hazard,
 ): Hazard[] {
   const out: Hazard[] = [];
   c.forEach((i) => {
@@ -40,6 +30,35 @@ export function staleTranslations<V extends Verdict>(
   });
   return out;
 }
+
+/** The same for all translation caches of a unit and the ATCs of the devices behind it. */
+export const staleBehind = (
+  iommu: {
+    readonly caches: { translation(): readonly TranslationCache[] };
+    readonly audit: {
+      verdict(c: TranslationCache, i: number): Verdict;
+      atc(d: PciDevice, i: number): Verdict;
+    };
+  },
+  devices: readonly PciDevice[],
+  translation: (c: TranslationCache, i: number, v: Verdict) => Hazard,
+  atc: (d: PciDevice, i: number, v: Verdict) => Hazard,
+): Hazard[] => [
+  ...iommu.caches.translation().flatMap((c) =>
+    staleTranslations(
+      c,
+      (i) => iommu.audit.verdict(c, i),
+      (i, v) => translation(c, i, v),
+    ),
+  ),
+  ...devices.flatMap((d) =>
+    staleTranslations(
+      d.atc,
+      (i) => iommu.audit.atc(d, i),
+      (i, v) => atc(d, i, v),
+    ),
+  ),
+];
 
 /** What every hazard of a translation cache says of its entry. */
 export const entryOf = (c: TranslationCache, i: number, at: string, cells: readonly string[], v: Verdict) => ({

@@ -16,7 +16,7 @@ export function stateText(s: Session, step: number, event?: number): string {
     if (v instanceof Map) return ['Map', ...v];
     if (v instanceof Set) return ['Set', ...v];
     if (ArrayBuffer.isView(v)) return Array.from(v as unknown as Iterable<number>);
-    if (key === 'pages' && Array.isArray(v) && v.some((p) => p instanceof Int32Array)) {
+    if (key === 'pages' && Array.isArray(v) && v.every((p) => p === undefined || p instanceof Int32Array)) {
       const pages = v.map(page);
       while (pages.at(-1) === 0) pages.pop();
       return pages;

@@ -1,6 +1,7 @@
 import {
   A,
   ATTR,
+  addressOf,
   B,
   CacheAudit,
   GLOBAL,
@@ -15,8 +16,10 @@ import {
   SHIFT,
   SID,
   SSID,
+  sameWords,
   type TranslationCache,
   type Verdict,
+  wordAddresses,
 } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import {
@@ -65,8 +68,7 @@ const faultNames = [
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
  * listens to.
  */
-export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | CdConfig | L1Entry> {
-  private readonly fresh: Translator;
+export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, SteConfig | CdConfig | L1Entry> {
   private readonly now: FreshConfig;
   private readonly devices: readonly PciDevice[];
   private readonly caches: SmmuCaches;
@@ -79,26 +81,16 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
     devices: readonly PciDevice[],
     caches: SmmuCaches,
   ) {
-    super();
+    super(new Translator(memory, regs, features, null, null));
     this.memory = memory;
-    this.fresh = new Translator(memory, regs, features, null, null);
     this.now = new FreshConfig(memory, regs, this.fresh);
     this.devices = devices;
     this.caches = caches;
   }
 
-  registersChanged(): void {
-    this.fresh.registersChanged();
-  }
-
-  private begin(): Translator {
-    this.depends = [];
-    this.fresh.registersChanged();
+  protected override begin(): Translator {
     this.now.begin();
-    const w = this.fresh.walker;
-    w.caches = null;
-    w.visitor = this.note;
-    return this.fresh;
+    return super.begin();
   }
 
   /** Verdict on an entry of the IOTLB, a walk cache or the stage-2 TLB. */
@@ -163,7 +155,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
     w.caches = null;
     const place = seen.hi === c.e[i + OUT_HI] && seen.lo === c.e[i + OUT_LO];
     if (seen.found && place && seen.perms === c.e[i + ATTR]) return SAME;
-    const found = `table 0x${address(seen.hi, seen.lo).toString(16)}${place ? ' with other permissions' : ''}`;
+    const found = `table 0x${addressOf(seen.hi, seen.lo).toString(16)}${place ? ' with other permissions' : ''}`;
     return { state: 'differs', now: seen.found ? found : 'no table', depends: this.depends };
   }
 
@@ -185,7 +177,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
       const allowed = (w.perms & mask) === perms;
       clean &= w.perms;
       if (place && allowed) continue;
-      const now = `PA 0x${address(w.outHi, w.outLo).toString(16)}${allowed ? '' : ' with other permissions'}`;
+      const now = `PA 0x${addressOf(w.outHi, w.outLo).toString(16)}${allowed ? '' : ' with other permissions'}`;
       const stage2 = allowed && w.ipaHi === (c.e[i + IPA_HI]! | hi) && w.ipaLo === (c.e[i + IPA_LO]! | lo);
       return { state: 'differs', now, depends: this.depends, stage2 };
     }
@@ -220,9 +212,9 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
       const last = done + 2 ** t.leafShift >= size;
       const marked = !(last && writable && clean !== 0);
       if (granted !== 0 && granted === c.e[i + ATTR] && place && marked) continue;
-      const to = marked ? `PA 0x${address(t.outHi, t.outLo).toString(16)}` : 'a clean page';
+      const to = marked ? `PA 0x${addressOf(t.outHi, t.outLo).toString(16)}` : 'a clean page';
       const now = granted === 0 ? 'no translation' : to;
-      const config = [t.ste, t.cd].flatMap((r) => (r ? record(r.address) : []));
+      const config = [t.ste, t.cd].flatMap((r) => (r ? wordAddresses(r.address) : []));
       verdict = { state: 'differs', now, depends: [...config, ...this.depends] };
     }
     t.observer = null;
@@ -240,7 +232,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
       return {
         state: 'differs',
         now: now === null ? 'no STE' : 'another STE',
-        depends: record(now?.address ?? s.address),
+        depends: wordAddresses(now?.address ?? s.address),
       };
     }
     const cd = e as CdConfig;
@@ -251,7 +243,11 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
       state: 'differs',
       now: now === null ? 'no CD' : 'another CD',
       // Stage 2 decides where the CD lies, and whether it can be reached.
-      depends: [...record(now?.address ?? cd.address), ...(ste ? record(ste.address) : []), ...this.depends],
+      depends: [
+        ...wordAddresses(now?.address ?? cd.address),
+        ...(ste ? wordAddresses(ste.address) : []),
+        ...this.depends,
+      ],
     };
   }
 
@@ -260,7 +256,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, SteConfig | Cd
     const t = this.fresh;
     const ste = name === 'L1CD' ? t.readSte(e.sid) : null;
     const at = name === 'L1STD' ? t.l1stdAddress(e.key) : ste === null ? -1 : t.l1cdAddress(ste, l1cdIndex(e.key));
-    const depends = [at < 0 ? e.address : at, ...(ste ? record(ste.address) : []), ...this.depends];
+    const depends = [at < 0 ? e.address : at, ...(ste ? wordAddresses(ste.address) : []), ...this.depends];
     if (at < 0) return { state: 'differs', now: 'no table', depends };
     const word = this.memory.readWord(at);
     return word === e.word ? SAME : { state: 'differs', now: `0x${word.toString(16)}`, depends };
@@ -330,12 +326,4 @@ class TableSeen implements WalkCaches {
     // Only walk steps of stage 1 carry restrictions.
     this.perms = this.stage === 1 ? w.perms : 0;
   }
-}
-
-const address = (hi: number, lo: number): number => (hi >>> 0) * 4294967296 + (lo >>> 0);
-const record = (at: number): number[] => Array.from({ length: 8 }, (_, k) => at + 8 * k);
-
-function sameWords(a: Uint32Array, b: Uint32Array): boolean {
-  for (let i = 0; i < 16; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

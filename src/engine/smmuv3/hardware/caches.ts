@@ -2,8 +2,6 @@ import {
   ATTR,
   alignHi,
   alignLo,
-  type CacheSnapshot,
-  CacheTrace,
   type EntryData,
   GLOBAL,
   IPA_HI,
@@ -11,14 +9,13 @@ import {
   LEVEL,
   OUT_HI,
   OUT_LO,
-  PendingFills,
   SHIFT,
   TranslationCache,
 } from '../../cache/index.ts';
 import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
 import type { Trace } from '../../trace/index.ts';
 import { translationCells } from './cache-text.ts';
-import { ConfigCaches, type ConfigSnapshot } from './config-caches.ts';
+import { ConfigCaches } from './config-caches.ts';
 import { type HardwareIds, hardwareIds } from './ids.ts';
 
 export { type L1Entry, l1cdIndex, l1cdKey } from './config-caches.ts';
@@ -42,16 +39,12 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
   /** Stage-2 leaves, tagged by VMID and IPA. */
   readonly s2tlb = new TranslationCache('S2 TLB');
   readonly s2walk = new TranslationCache('S2 walk');
-  /** Asked only while somebody listens: would a fresh walk give this entry again? */
-  stillValid: (cache: TranslationCache, index: number) => boolean = () => false;
 
   /** Context of the walk that is under way. */
   private vmid = 0;
   private asid = 0;
   private s2Granule = 12;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 12, sid: 0, ssid: -1, ipaLo: 0, ipaHi: 0 };
-  private readonly pending = new PendingFills();
-  private readonly events: CacheTrace;
   /** By place. */
   private readonly steps: readonly TranslationCache[];
 
@@ -59,16 +52,18 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     super(trace, ids);
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
     this.steps = [this.s2tlb, this.s2walk, this.s1walk];
-    this.events = new CacheTrace(trace, (c) => sceneOf(c, ids), translationCells);
-    for (const c of this.translation())
-      this.events.watch(
-        c,
-        (i) => this.stillValid(c, i),
-        () => this.by,
-      );
+    this.watch();
   }
 
-  translation(): readonly TranslationCache[] {
+  protected override place(c: TranslationCache): string {
+    return sceneOf(c, this.ids);
+  }
+
+  protected override cells(c: TranslationCache, i: number): readonly string[] {
+    return translationCells(c, i);
+  }
+
+  override translation(): readonly TranslationCache[] {
     return [this.iotlb, this.s1walk, this.s2tlb, this.s2walk];
   }
 
@@ -133,14 +128,6 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     this.pending.push(kind, this.vmid, b, hi, lo, shift, level, granule, outHi, outLo, perms, ipaHi, ipaLo);
   }
 
-  filled(cache: TranslationCache, i: number): void {
-    this.events.event('cache.fill', cache, i);
-  }
-
-  hit(cache: TranslationCache, i: number): void {
-    this.events.event('cache.hit', cache, i);
-  }
-
   // What the walker asks.
 
   stage2Leaf(w: Vmsav8Walker, ipaHi: number, ipaLo: number): boolean {
@@ -198,19 +185,6 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     const shift = tableShift(level, this.data.granule);
     const { tableHi, tableLo, perms, tableIpaHi, tableIpaLo } = w;
     this.push(S1_TABLE, vaHi, vaLo, level, shift, tableHi, tableLo, perms, tableIpaHi, tableIpaLo);
-  }
-
-  save(): unknown {
-    return { translation: this.translation().map((c) => c.save()), config: this.saveConfig() };
-  }
-
-  load(state: unknown): void {
-    const s = state as { translation: CacheSnapshot[]; config: ConfigSnapshot };
-    this.translation().forEach((c, i) => {
-      c.load(s.translation[i]!);
-    });
-    this.loadConfig(s.config);
-    this.pending.count = 0;
   }
 }
 

@@ -1,3 +1,4 @@
+import { IommuCaches } from '../../cache/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells } from './cache-text.ts';
 import type { CdConfig, SteConfig } from './config.ts';
@@ -24,30 +25,21 @@ export interface ConfigSnapshot {
   readonly nextUid: number;
 }
 
+type ConfigEntry = SteConfig | CdConfig | L1Entry;
+
 /** The configuration caches of one SMMU, keyed by StreamID, as CFGI commands name their entries. */
-export class ConfigCaches {
+export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ConfigEntry, ConfigSnapshot> {
   readonly ste = new Map<number, SteConfig>();
   /** By StreamID, then SSID. */
   readonly cd = new Map<number, Map<number, CdConfig>>();
   readonly l1std = new Map<number, L1Entry>();
   readonly l1cd = new Map<number, L1Entry>();
-  private nextUid = 1;
-  protected readonly trace: Trace;
   /** Scene ids of this unit. */
   readonly ids: HardwareIds;
 
-  /** What is removing entries now, for the trace. */
-  by = '';
-  /** Asked only while somebody listens: would a fresh look-up give this entry again? */
-  configStillValid: (cache: ConfigCacheName, entry: SteConfig | CdConfig | L1Entry) => boolean = () => false;
-
   constructor(trace: Trace, ids: HardwareIds) {
-    this.trace = trace;
+    super(trace);
     this.ids = ids;
-  }
-
-  newUid(): number {
-    return this.nextUid++;
   }
 
   addSte(e: SteConfig): void {
@@ -67,25 +59,12 @@ export class ConfigCaches {
     this.configEvent('cache.fill', cache, e);
   }
 
-  configEvent(kind: 'cache.fill' | 'cache.hit', cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): void {
-    this.trace.listener?.({
-      kind,
-      actor: 'iommu',
-      at: this.ids.config,
-      entry: { cache, id: e.uid, cells: configCells(cache, e) },
-    });
+  protected override configPlace(): string {
+    return this.ids.config;
   }
 
-  private configRemoved(cache: ConfigCacheName, e: SteConfig | CdConfig | L1Entry): void {
-    if (this.trace.listener)
-      this.trace.listener({
-        kind: 'cache.remove',
-        actor: 'iommu',
-        at: this.ids.config,
-        valid: this.configStillValid(cache, e),
-        by: this.by,
-        entry: { cache, id: e.uid, cells: configCells(cache, e) },
-      });
+  protected override configCells(cache: ConfigCacheName, e: ConfigEntry): readonly string[] {
+    return configCells(cache, e);
   }
 
   removeSte(sid: number): void {
@@ -118,7 +97,7 @@ export class ConfigCaches {
     of.delete(key);
   }
 
-  protected saveConfig(): ConfigSnapshot {
+  protected override saveConfig(): ConfigSnapshot {
     // Entries themselves never change, so the maps are copied and the entries shared.
     return {
       ste: [...this.ste],
@@ -129,7 +108,7 @@ export class ConfigCaches {
     };
   }
 
-  protected loadConfig(s: ConfigSnapshot): void {
+  protected override loadConfig(s: ConfigSnapshot): void {
     refill(this.ste, s.ste);
     this.cd.clear();
     for (const [sid, of] of s.cd) this.cd.set(sid, new Map(of));

@@ -4,7 +4,7 @@
  */
 
 import type { Field, Layout } from '../../bits/index.ts';
-import { addrBits, decBits, encode, enumBits, flag, getField, hexBits, hexPlain } from '../../bits/index.ts';
+import { addrBits, decBits, encode, enumBits, fieldsOf, flag, hexBits, hexPlain } from '../../bits/index.ts';
 import type { CommandText } from '../../trace/index.ts';
 
 type Get = (name: string) => bigint;
@@ -312,10 +312,7 @@ const granules = ['', '4K', '16K', '64K'];
 /** Arguments in reading order: who, what, how. A VMID of 0 is left out where another tag names the target. */
 function argumentTexts(l: Layout, words: readonly bigint[], name: string): string[] {
   const has = (f: string): boolean => l.fields.some((x) => x.name === f);
-  const get = (f: string): bigint => {
-    const field = l.fields.find((x) => x.name === f);
-    return field ? getField(field, words) : 0n;
-  };
+  const get = fieldsOf(l, words);
   const out: string[] = [];
   if (name === 'CFGI_ALL') return out;
   if (has('SID')) out.push(`sid ${hexPlain(get('SID'))}`);

@@ -4,7 +4,7 @@
  */
 
 import type { Field, Layout } from '../../bits/index.ts';
-import { addrBits, decBits, decode, encode, enumBits, flag, getField, hexBits, hexPlain } from '../../bits/index.ts';
+import { addrBits, decBits, decode, encode, enumBits, fieldsOf, flag, hexBits, hexPlain } from '../../bits/index.ts';
 
 type Get = (name: string) => bigint;
 
@@ -245,10 +245,7 @@ export const classNames: readonly string[] = ['CD', 'TTD', 'IN', 'reserved'];
 export function eventText(words: readonly bigint[]): string {
   const l = eventLayout(words);
   const has = (f: string): boolean => l.fields.some((x) => x.name === f);
-  const get = (f: string): bigint => {
-    const field = l.fields.find((x) => x.name === f);
-    return field ? getField(field, words) : 0n;
-  };
+  const get = fieldsOf(l, words);
   const out = [eventName(idOf(words)), `sid ${hexPlain(get('SID'))}`];
   if (has('SSID') && (!has('SSV') || get('SSV') === 1n)) out.push(`ssid ${hexPlain(get('SSID'))}`);
   if (has('RnW')) out.push(get('RnW') === 1n ? (get('InD') === 1n ? 'execute' : 'read') : 'write');

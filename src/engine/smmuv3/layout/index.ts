@@ -30,7 +30,6 @@ export {
   eventText,
   priLayout,
 } from './events.ts';
-export type { RegisterInfo } from './registers.ts';
 export { registerAt, registerByName, registers } from './registers.ts';
 export { l1stdLayout, steLayout } from './ste.ts';
 

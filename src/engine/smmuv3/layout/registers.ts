@@ -371,7 +371,9 @@ const table: readonly RegisterRow[] = [
   ],
 ];
 
-export const registers: readonly RegisterInfo[] = table.map((row) => registerOf('smmuv3.reg', 'Arm IHI 0070, 6.3', row));
+export const registers: readonly RegisterInfo[] = table.map((row) =>
+  registerOf('smmuv3.reg', 'Arm IHI 0070, 6.3', row),
+);
 
 const byOffset = new Map(registers.map((r) => [r.offset, r]));
 const byName = new Map(registers.map((r) => [r.name, r]));

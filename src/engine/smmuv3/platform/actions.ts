@@ -4,13 +4,10 @@ import type { Operation } from '../../machine/index.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import {
   type Action,
-  addMemory,
+  actionsOf,
   attachActions,
   commandOperation,
-  deviceActions,
-  objectActions,
   type Place,
-  placeOf,
   type Queue,
   queueOf,
   tableActions,
@@ -30,25 +27,13 @@ const command = (
 ): { title: string; operation: Operation } => ({ title, operation: commandOperation(queue, name, fields) });
 
 /** What a person may want to do with an object, with all fields filled in. */
-export function actionsFor(p: Parts, id: string, part?: { row?: number }): Action[] {
-  const place = placeOf(p, id, 's1');
-  switch (place?.band) {
-    case 'device':
-      return [...atcRow(p, place.device, part), ...deviceActions(p, place.device, atcActions(p, place.device))];
-    case 'guest':
-      return guestActions(p, place);
-    case 'vmm':
-      return place.what === 'devices' ? [addMemory(p, place.guest)] : [];
-    case 'driver':
-      return p.guests.map((g) => addMemory(p, g));
-    case 'object':
-      return objectActions(p, id);
-    case 'hardware':
-      return place.what === 'iotlb' ? iotlbActions(p, place.unit, part) : [];
-    default:
-      return [];
-  }
-}
+export const actionsFor = (p: Parts, id: string, part?: { row?: number }): Action[] =>
+  actionsOf<Unit, Guest>(p, id, 's1', {
+    entry: (d) => atcRow(p, d, part),
+    flush: (d) => atcActions(p, d),
+    guest: (place) => guestActions(p, place),
+    iotlb: (u) => iotlbActions(p, u, part),
+  });
 
 function guestActions(p: Parts, place: Extract<Place<Unit, Guest>, { band: 'guest' }>): Action[] {
   const { guest: g, what, name } = place;

@@ -1,5 +1,5 @@
 import { hex, hexPlain } from '../../bits/index.ts';
-import { A, B, GLOBAL, SHIFT, SID, type TranslationCache } from '../../cache/index.ts';
+import { A, B, GLOBAL, SHIFT, SID, type TranslationCache, type Verdict } from '../../cache/index.ts';
 import type { Hazard, Operation } from '../../machine/index.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import {
@@ -8,8 +8,8 @@ import {
   ofUnit,
   queueOf,
   recordOf,
+  staleBehind,
   staleRecords,
-  staleTranslations,
 } from '../../platform/index.ts';
 import {
   type CdConfig,
@@ -21,7 +21,6 @@ import {
   type SteConfig,
   sceneOf,
   translationCells,
-  type Verdict,
 } from '../hardware/index.ts';
 import { commandText, encodeCommand } from '../layout/index.ts';
 import type { Parts, Unit } from './parts.ts';
@@ -58,19 +57,11 @@ function unitHazards(p: Parts, u: Unit): Hazard[] {
     ),
     ...level1('L1STD', caches.l1std.values()),
     ...level1('L1CD', caches.l1cd.values()),
-    ...caches.translation().flatMap((c) =>
-      staleTranslations(
-        c,
-        (i) => audit.verdict(c, i),
-        (i, v) => translationHazard(p, u, c, i, v),
-      ),
-    ),
-    ...u.devices.flatMap((d) =>
-      staleTranslations(
-        d.atc,
-        (i) => audit.atc(d, i),
-        (i, v) => atcHazard(p, d, i, v),
-      ),
+    ...staleBehind(
+      u.iommu,
+      u.devices,
+      (c, i, v) => translationHazard(p, u, c, i, v),
+      (d, i, v) => atcHazard(p, d, i, v),
     ),
   ];
 }

@@ -8,6 +8,7 @@ import {
   fact,
   guestDeviceFacts,
   guestOfDevice,
+  mapFacts,
   type Part,
   type Place,
   queueEntry,
@@ -15,7 +16,6 @@ import {
 } from '../../platform/index.ts';
 import { cdAddress } from '../guest/cd-table.ts';
 import type { DeviceView } from '../guest/index.ts';
-import { sizeText } from '../hardware/index.ts';
 import { cdLayout, steLayout } from '../layout/index.ts';
 import type { Guest, Parts, Unit } from './parts.ts';
 import { registerRecord } from './register-record.ts';
@@ -103,11 +103,7 @@ function table(g: Guest, name: string, base: Base): Inspection {
     ...base,
     subtitle: `${asid}, TTB0 ${hex(root)}${s?.pasid ? `, PASID ${s.pasid}` : ''}`,
     records: maps.slice(-4).flatMap((m) => leafRecord(g, geometry, root, m.iova)),
-    facts: maps.map((m) => {
-      const shift = Math.log2(m.size);
-      const size = Number.isInteger(shift) ? `${sizeText(shift)} ` : '';
-      return fact(hex(m.iova), hex(m.gpa), `${size}${m.perm}`);
-    }),
+    facts: mapFacts(maps),
   };
 }
 

@@ -1,40 +1,22 @@
 import { hex } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
-import { kernelObjects as allKernelObjects, withItsUser } from '../../platform/index.ts';
+import { kernelObjects as allKernelObjects, vmmObjects as allVmmObjects, withItsUser } from '../../platform/index.ts';
 import type { Guest, Parts } from './parts.ts';
 
 /** What is to be seen of one VMM: nothing before it has started. */
 export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
   if (!g.vmm.state.started) return [];
-  const section = p.guests.length > 1 ? { section: g.name } : {};
-  const several = g.vmm.units.length > 1;
-  const units = g.vmm.units.map((u): SceneObject => {
+  const unit = (index: number): Pick<SceneObject, 'lines' | 'refs'> => {
+    const u = g.vmm.units[index]!;
     const cr0 = Number(u.readVirtual('CR0'));
     return {
-      id: u.ids.vsmmu,
-      band: 'vmm',
-      type: 'vSMMU',
-      title: several ? `vSMMU ${u.name}` : 'vSMMU',
       lines: [cr0 & 1 ? 'enabled' : cr0 & 8 ? 'queues on' : 'disabled', 'traps CMDQ_PROD'],
       refs: u.state.viommu ? [{ to: g.vmm.ids.kernelObject(u.state.viommu), label: 'vIOMMU' }] : [],
-      ...section,
     };
-  });
+  };
   const devices = g.vmm.units.flatMap((u) => [...u.state.devices].reverse());
   const lines = devices.map((d) => `${hex(d.vsid)} ${d.name}${d.vdevice ? ` → vDEVICE ${d.vdevice}` : ''}`);
-  return [
-    ...units,
-    {
-      id: g.vmm.ids.devices,
-      band: 'vmm',
-      type: 'vSID map',
-      title: 'vSID → vDEVICE',
-      lines,
-      listed: true,
-      refs: [],
-      ...section,
-    },
-  ];
+  return allVmmObjects(p, g, 'vSMMU', unit, { type: 'vSID map', title: 'vSID → vDEVICE', lines });
 }
 
 export const kernelObjects = (p: Parts): SceneObject[] =>

@@ -1,6 +1,7 @@
 import {
   A,
   ATTR,
+  addressOf,
   B,
   CacheAudit,
   IN_HI,
@@ -13,8 +14,10 @@ import {
   SAME,
   SHIFT,
   SID,
+  sameWords,
   type TranslationCache,
   type Verdict,
+  wordAddresses,
 } from '../../cache/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import {
@@ -50,8 +53,7 @@ const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no request has this t
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
  * listens to. An entry that grants less than memory does counts as the same: an access that it refuses is walked for again.
  */
-export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry | PasidEntry> {
-  private readonly fresh: Translator;
+export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, ContextEntry | PasidEntry> {
   private readonly now: FreshConfig;
   private readonly devices: readonly PciDevice[];
   private readonly caches: VtdCaches;
@@ -63,24 +65,15 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
     devices: readonly PciDevice[],
     caches: VtdCaches,
   ) {
-    super();
-    this.fresh = new Translator(memory, state, features, null, null);
+    super(new Translator(memory, state, features, null, null));
     this.now = new FreshConfig(memory, state, this.fresh);
     this.devices = devices;
     this.caches = caches;
   }
 
-  registersChanged(): void {
-    this.fresh.registersChanged();
-  }
-
-  private begin(): Translator {
-    this.depends = [];
-    this.fresh.registersChanged();
+  protected override begin(): Translator {
     this.now.begin();
-    this.fresh.walker.caches = null;
-    this.fresh.walker.visitor = this.note;
-    return this.fresh;
+    return super.begin();
   }
 
   /** Verdict on an entry of the IOTLB or of a paging-structure cache. */
@@ -110,7 +103,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
   }
 
   private by(e: ContextEntry | PasidEntry, c: TranslationCache, i: number): Verdict {
-    this.depends = record(e.address, 'pgtt' in e ? 3 : 2);
+    this.depends = wordAddresses(e.address, 'pgtt' in e ? 3 : 2);
     if (c === this.caches.iotlb) return this.leaf(e, c, i);
     const stage = c === this.caches.fswalk ? 1 : 2;
     const translates = stage === 1 ? 'fs' in e && e.fs !== null : e.ss !== null;
@@ -131,7 +124,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
     const mask = stage === 2 || ('ere' in e && e.ere) ? -1 : ~ACC_EXEC;
     const rights = ((seen.perms ^ c.e[i + ATTR]!) & mask) === 0;
     if (place && rights) return SAME;
-    const now = `table 0x${whole(seen.hi, seen.lo).toString(16)}${place ? ' with other permissions' : ''}`;
+    const now = `table 0x${addressOf(seen.hi, seen.lo).toString(16)}${place ? ' with other permissions' : ''}`;
     const own = seen.gpaHi === c.e[i + IPA_HI] && seen.gpaLo === c.e[i + IPA_LO];
     const stage2 = stage === 1 && !place && rights && own && e.ss !== null;
     return { state: 'differs', now, depends: this.depends, stage2 };
@@ -163,7 +156,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
       if (place && allowed && snoop && clean === 0) continue;
       const gpa = w.gpaHi === (c.e[i + IPA_HI]! | hi) && w.gpaLo === (c.e[i + IPA_LO]! | lo);
       const what = !place || !allowed ? `${allowed ? '' : ' with other permissions'}` : ' with other snooping';
-      const now = clean !== 0 && place ? 'a clean page' : `PA 0x${whole(w.outHi, w.outLo).toString(16)}${what}`;
+      const now = clean !== 0 && place ? 'a clean page' : `PA 0x${addressOf(w.outHi, w.outLo).toString(16)}${what}`;
       return { state: 'differs', now, depends, stage2: clean !== 0 ? clean === SS_CLEAN : allowed && gpa };
     }
     return SAME;
@@ -173,7 +166,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
   private absent(e: ContextEntry | PasidEntry, hi: number, lo: number): Verdict {
     const w = this.fresh.walker;
     if (this.fresh.walkFor(e, hi, lo) !== OK) return SAME;
-    return { state: 'differs', now: `PA 0x${whole(w.outHi, w.outLo).toString(16)}`, depends: this.depends };
+    return { state: 'differs', now: `PA 0x${addressOf(w.outHi, w.outLo).toString(16)}`, depends: this.depends };
   }
 
   /** Verdict on a translation that a device holds. A device whose ATS is off cannot use it. */
@@ -203,7 +196,7 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
       const place = t.outHi === (c.e[i + OUT_HI]! | hi) && t.outLo === (c.e[i + OUT_LO]! | lo);
       const clean = (attr & WRITE) !== 0 && t.clean !== 0;
       if (granted !== 0 && (attr & ~granted) === 0 && place && !clean) continue;
-      const to = clean && place ? 'a clean page' : `PA 0x${whole(t.outHi, t.outLo).toString(16)}`;
+      const to = clean && place ? 'a clean page' : `PA 0x${addressOf(t.outHi, t.outLo).toString(16)}`;
       const config = this.now.way(d.rid & 0xffff, pasid < 0 ? (t.context?.ridPasid ?? 0) : pasid);
       const now = granted === 0 ? 'no translation' : to;
       verdict = { state: 'differs', now, depends: [...config, ...this.depends] };
@@ -217,13 +210,17 @@ export class Audit extends CacheAudit<PciDevice, ConfigCacheName, ContextEntry |
     this.begin();
     const c = this.now.context(e.rid);
     if (name === 'Context') {
-      const depends = record(e.address, e.words.length / 2);
+      const depends = wordAddresses(e.address, e.words.length / 2);
       if (c === null) return e.fault !== 0 ? SAME : { state: 'differs', now: 'no context entry', depends };
       return sameWords(c.words, e.words) ? SAME : { state: 'differs', now: 'another context entry', depends };
     }
     const p = e as PasidEntry;
     const now = c?.scalable ? this.now.pasid(c, p.pasid) : null;
-    const depends = [...(c ? record(c.address, 4) : []), p.directoryAddress, ...record((now ?? p).address, 8)];
+    const depends = [
+      ...(c ? wordAddresses(c.address, 4) : []),
+      p.directoryAddress,
+      ...wordAddresses((now ?? p).address, 8),
+    ];
     if (now === null) return p.fault !== 0 ? SAME : { state: 'differs', now: 'no PASID entry', depends };
     return sameWords(now.words, p.words) && now.fpd === p.fpd
       ? SAME
@@ -237,7 +234,7 @@ function usable(perms: number, e: ContextEntry | PasidEntry): number {
   const first = 'fs' in e && e.fs !== null;
   const exec = first && !e.ere ? ~EXEC : -1;
   const user = perms & ss & exec & 7;
-  return first && !e.sre ? user : user | (((perms >>> PRIV_SHIFT) & ss & exec & 7) << PRIV_SHIFT);
+  return 'sre' in e && !e.sre ? user : user | (((perms >>> PRIV_SHIFT) & ss & exec & 7) << PRIV_SHIFT);
 }
 
 const writes = (rights: number): boolean => (rights & (WRITE | (WRITE << PRIV_SHIFT))) !== 0;
@@ -289,8 +286,3 @@ class TableSeen implements PagingCaches {
     this.perms = w.perms;
   }
 }
-
-const whole = (hi: number, lo: number): number => (hi >>> 0) * 4294967296 + (lo >>> 0);
-const record = (at: number, words: number): number[] => Array.from({ length: words }, (_, k) => at + 8 * k);
-
-const sameWords = (a: Uint32Array, b: Uint32Array): boolean => a.length === b.length && a.every((x, i) => x === b[i]);

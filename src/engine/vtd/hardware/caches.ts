@@ -3,21 +3,18 @@ import {
   ATTR,
   alignHi,
   alignLo,
-  type CacheSnapshot,
-  CacheTrace,
   type EntryData,
   IPA_HI,
   IPA_LO,
   LEVEL,
   OUT_HI,
   OUT_LO,
-  PendingFills,
   TranslationCache,
 } from '../../cache/index.ts';
 import type { PagingCaches, X86Walker } from '../../pagetable/x86-64.ts';
 import type { Trace } from '../../trace/index.ts';
 import { translationCells } from './cache-text.ts';
-import { ConfigCaches, type ConfigSnapshot } from './config-caches.ts';
+import { ConfigCaches } from './config-caches.ts';
 import { type HardwareIds, hardwareIds } from './ids.ts';
 import { ABSENT, FIRST, PGTT_SHIFT, SECOND } from './iotlb-tags.ts';
 
@@ -36,32 +33,30 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
   readonly fswalk = new TranslationCache('FS walk');
   /** Second-stage tables by the address that the second stage translates. */
   readonly sswalk = new TranslationCache('SS walk');
-  /** Asked only while somebody listens: would a fresh walk give this entry again? */
-  stillValid: (cache: TranslationCache, index: number) => boolean = () => false;
 
   /** Context of the walk that is under way. */
   private did = 0;
   private tag = 0;
   private pgtt = 0;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 0, sid: 0, ssid: 0, ipaLo: 0, ipaHi: 0 };
-  private readonly pending = new PendingFills();
-  private readonly events: CacheTrace;
   private readonly walks: readonly TranslationCache[];
 
   constructor(trace: Trace, iotlbEntries = 0, ids = hardwareIds()) {
     super(trace, ids);
     this.iotlb = new TranslationCache('IOTLB', iotlbEntries);
     this.walks = [this.sswalk, this.fswalk];
-    this.events = new CacheTrace(trace, (c) => sceneOf(c, ids), translationCells);
-    for (const c of this.translation())
-      this.events.watch(
-        c,
-        (i) => this.stillValid(c, i),
-        () => this.by,
-      );
+    this.watch();
   }
 
-  translation(): readonly TranslationCache[] {
+  protected override place(c: TranslationCache): string {
+    return sceneOf(c, this.ids);
+  }
+
+  protected override cells(c: TranslationCache, i: number): readonly string[] {
+    return translationCells(c, i);
+  }
+
+  override translation(): readonly TranslationCache[] {
     return [this.iotlb, this.fswalk, this.sswalk];
   }
 
@@ -120,14 +115,6 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
   /** The entry that is filled next replaces one of the same page. */
   renews(): void {
     this.by = BY_WALK;
-  }
-
-  filled(cache: TranslationCache, i: number): void {
-    this.events.event('cache.fill', cache, i);
-  }
-
-  hit(cache: TranslationCache, i: number): void {
-    this.events.event('cache.hit', cache, i);
   }
 
   // What the walker asks.
@@ -202,8 +189,10 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
 
   // What P_IOTLB_INV removes. Source: VT-d specification, 6.5.2.4.
 
+  /** Everything of one PASID but second-stage tables. Source: table 24. */
   pasidIotlb(did: number, pasid: number): void {
-    for (const c of this.translation()) c.removeContext(did, pasid);
+    this.iotlb.removeContext(did, pasid);
+    this.fswalk.removeContext(did, pasid);
   }
 
   /** Pages of one PASID. Entries of the second stage alone stay, and with `ih` the first stage's tables. */
@@ -220,17 +209,6 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
     this.contextGlobal();
     this.pasidGlobal();
     this.iotlbGlobal();
-  }
-
-  save(): unknown {
-    return { translation: this.translation().map((c) => c.save()), config: this.saveConfig() };
-  }
-
-  load(state: unknown): void {
-    const s = state as { translation: CacheSnapshot[]; config: ConfigSnapshot };
-    for (const [i, c] of this.translation().entries()) c.load(s.translation[i]!);
-    this.loadConfig(s.config);
-    this.pending.count = 0;
   }
 }
 

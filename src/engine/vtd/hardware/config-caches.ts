@@ -1,3 +1,4 @@
+import { IommuCaches } from '../../cache/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells } from './cache-text.ts';
 import type { ContextEntry, PasidEntry } from './config.ts';
@@ -13,26 +14,15 @@ export interface ConfigSnapshot {
  * The context cache (by requester id) and the PASID cache (by requester id and PASID) of one unit. Entries never change.
  * Source: VT-d specification, 6.2.2, 6.2.3.
  */
-export class ConfigCaches {
+export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ContextEntry | PasidEntry, ConfigSnapshot> {
   readonly context = new Map<number, ContextEntry>();
   readonly pasid = new Map<number, Map<number, PasidEntry>>();
-  private nextUid = 1;
-  protected readonly trace: Trace;
   /** Scene ids of this unit. */
   readonly ids: HardwareIds;
 
-  /** What is removing entries now, for the trace. */
-  by = '';
-  /** Asked only while somebody listens: would a fresh look-up give this entry again? */
-  configStillValid: (cache: ConfigCacheName, entry: ContextEntry | PasidEntry) => boolean = () => false;
-
   constructor(trace: Trace, ids: HardwareIds) {
-    this.trace = trace;
+    super(trace);
     this.ids = ids;
-  }
-
-  newUid(): number {
-    return this.nextUid++;
   }
 
   addContext(e: ContextEntry): void {
@@ -47,19 +37,12 @@ export class ConfigCaches {
     this.configEvent('cache.fill', 'PASID', e);
   }
 
-  configEvent(kind: 'cache.fill' | 'cache.hit', cache: ConfigCacheName, e: ContextEntry | PasidEntry): void {
-    this.trace.listener?.({ kind, actor: 'iommu', at: this.place(cache), entry: entryText(cache, e) });
-  }
-
-  private removed(cache: ConfigCacheName, e: ContextEntry | PasidEntry): void {
-    if (!this.trace.listener) return;
-    const valid = this.configStillValid(cache, e);
-    const at = this.place(cache);
-    this.trace.listener({ kind: 'cache.remove', actor: 'iommu', at, valid, by: this.by, entry: entryText(cache, e) });
-  }
-
-  private place(cache: ConfigCacheName): string {
+  protected override configPlace(cache: ConfigCacheName): string {
     return cache === 'Context' ? this.ids.context : this.ids.pasid;
+  }
+
+  protected override configCells(cache: ConfigCacheName, e: ContextEntry | PasidEntry): readonly string[] {
+    return configCells(cache, e);
   }
 
   // What CC_INV removes. Source: VT-d specification, 6.5.2.1.
@@ -70,17 +53,18 @@ export class ConfigCaches {
 
   /** Of legacy entries those of the domain. A scalable-mode entry has no domain id: all of them go. */
   contextDomain(did: number): void {
-    for (const e of this.context.values()) if (e.scalable || e.did === did) this.dropContext(e);
+    for (const e of this.context.values()) if (hasDomain(e, did)) this.dropContext(e);
   }
 
-  /** @param fm function mask: how many of the upper function bits, from bit 2 down, count as equal: 0 to 3 */
-  contextDevice(rid: number, fm: number): void {
+  /** A legacy entry of another domain stays. @param fm function mask: how many of the upper function bits, from bit 2 down, count as equal: 0 to 3 */
+  contextDevice(did: number, rid: number, fm: number): void {
     const free = fm === 0 ? 0 : fm === 1 ? 4 : fm === 2 ? 6 : 7;
-    for (const e of this.context.values()) if (((e.rid ^ rid) & ~free) === 0) this.dropContext(e);
+    for (const e of this.context.values())
+      if (((e.rid ^ rid) & ~free) === 0 && hasDomain(e, did)) this.dropContext(e);
   }
 
   private dropContext(e: ContextEntry): void {
-    this.removed('Context', e);
+    this.configRemoved('Context', e);
     this.context.delete(e.rid);
   }
 
@@ -102,13 +86,13 @@ export class ConfigCaches {
   }
 
   private dropPasid(e: PasidEntry): void {
-    this.removed('PASID', e);
+    this.configRemoved('PASID', e);
     const of = this.pasid.get(e.rid)!;
     of.delete(e.pasid);
     if (of.size === 0) this.pasid.delete(e.rid);
   }
 
-  protected saveConfig(): ConfigSnapshot {
+  protected override saveConfig(): ConfigSnapshot {
     return {
       context: [...this.context],
       pasid: [...this.pasid].map(([rid, of]) => [rid, [...of]]),
@@ -116,7 +100,7 @@ export class ConfigCaches {
     };
   }
 
-  protected loadConfig(s: ConfigSnapshot): void {
+  protected override loadConfig(s: ConfigSnapshot): void {
     this.context.clear();
     for (const [rid, e] of s.context) this.context.set(rid, e);
     this.pasid.clear();
@@ -125,11 +109,8 @@ export class ConfigCaches {
   }
 }
 
+/** Of legacy entries, one that cannot be used has domain id 0; scalable-mode ones have none. Source: 6.2.2, 6.5.2.1. */
+const hasDomain = (e: ContextEntry, did: number): boolean => e.scalable || (e.fault > 0 ? 0 : e.did) === did;
+
 /** An entry that cannot be used has no domain id: it goes with any. */
 const belongs = (e: PasidEntry, did: number): boolean => e.did === did || e.fault > 0;
-
-const entryText = (cache: ConfigCacheName, e: ContextEntry | PasidEntry) => ({
-  cache,
-  id: e.uid,
-  cells: configCells(cache, e),
-});

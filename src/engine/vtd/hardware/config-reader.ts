@@ -160,9 +160,8 @@ export class ConfigReader {
     return e.fault === 0 ? e : this.noContext(e);
   }
 
-  /** Legacy mode records reserved bits whatever FPD says. */
   private noContext(e: ContextEntry): null {
-    return this.noEntry(e.fault, e.fpd && e.fault !== REASON.CONTEXT_RESERVED);
+    return this.noEntry(e.fault, e.fpd);
   }
 
   /** Address of a context entry, by way of the root entry; -1: `event` is set. */

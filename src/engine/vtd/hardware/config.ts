@@ -126,6 +126,7 @@ export function decodeContext(w: Uint32Array, rid: number, uid: number, address:
   const dte = flag(C.DTE);
   const pre = flag(C.PRE);
   const paside = flag(C.PASIDE);
+  const pasidLimit = 2 ** (C.PDTS(w, 0) + 13);
   let fault = 0;
   if (!flag(C.P)) fault = REASON.SM_CONTEXT_ABSENT;
   else if (
@@ -136,12 +137,12 @@ export function decodeContext(w: Uint32Array, rid: number, uid: number, address:
     (dte && !f.dt) ||
     (paside && !f.pasid) ||
     (pre && !f.prs) ||
+    (C.RID_PASID(w, 0) !== 0 && !f.rps) ||
     (flag(C.RID_PRIV) && !f.rprivs)
   )
     fault = REASON.SM_CONTEXT_RESERVED;
-  // Page requests come from device TLBs.
-  else if (pre && !dte) fault = REASON.SM_CONTEXT_INVALID;
-  const pasidLimit = 2 ** (C.PDTS(w, 0) + 13);
+  // Page requests come from device TLBs; the PASID of requests without one must have a place in the directory.
+  else if ((pre && !dte) || C.RID_PASID(w, 0) >= pasidLimit) fault = REASON.SM_CONTEXT_INVALID;
   return {
     rid,
     uid,
@@ -201,7 +202,10 @@ export function decodeLegacyContext(
 
 /** Whether a PASID entry has a bit set that is reserved, by the format or for want of a feature. */
 function reservedBits(w: Uint32Array, f: VtdFeatures): boolean {
-  if ((w[0]! & 0xc00) !== 0 || (w[2]! & 0x7f0000) !== 0 || (w[4]! & 0xf00) !== 0) return true;
+  if ((w[0]! & 0xc00) !== 0 || (w[2]! & 0xf87f_0000) !== 0 || (w[4]! & 0xf00) !== 0) return true;
+  if (tooHigh(w, 0, f) || tooHigh(w, 2, f)) return true;
+  if (!f.ssts && (E.AW(w, 0) !== 0 || w[1] !== 0 || (w[0]! & -4096) !== 0)) return true;
+  if (!f.fsts && ((w[4]! & 0xffff_f01c) !== 0 || w[5] !== 0)) return true;
   for (let i = 6; i < 16; i++) if (w[i] !== 0) return true;
   if (didTooHigh(E.DID(w, 0), f)) return true;
   return (
@@ -209,6 +213,7 @@ function reservedBits(w: Uint32Array, f: VtdFeatures): boolean {
     (E.PWSNP(w, 0) === 1 && !f.smpwcs) ||
     (E.PGSNP(w, 0) === 1 && !f.sc) ||
     (E.SRE(w, 0) === 1 && !f.srs) ||
+    (E.SSEE(w, 0) === 1 && !f.ers) ||
     (E.ERE(w, 0) === 1 && !f.ers) ||
     (E.EAFE(w, 0) === 1 && !f.eafs)
   );
@@ -231,9 +236,14 @@ export function decodePasidEntry(
   const ssLevels = levelsOf(E.AW(w, 0), f);
   let fault = 0;
   if (E.P(w, 0) === 0) fault = REASON.PASID_ABSENT;
-  else if (reservedBits(w, f) || (hasSecond && tooHigh(w, 0, f)) || (pgtt === 1 && tooHigh(w, 2, f)))
-    fault = REASON.PASID_RESERVED;
-  else if (!hasType(pgtt, f) || (hasSecond && ssLevels === 0) || (hasFirst && (fspm > 1 || (fspm === 1 && !f.fs5lp))))
+  else if (reservedBits(w, f)) fault = REASON.PASID_RESERVED;
+  else if (
+    !hasType(pgtt, f) ||
+    (hasSecond && ssLevels === 0) ||
+    (hasFirst && (fspm > 1 || (fspm === 1 && !f.fs5lp))) ||
+    // The second stage must be able to translate the address of the first one's top table.
+    (pgtt === 3 && beyond(w[5]! | 0, w[4]! & -4096, Math.min(12 + 9 * ssLevels, f.mgaw)))
+  )
     fault = REASON.PASID_INVALID;
   const snooped = E.PWSNP(w, 0) === 1;
   const usable = fault === 0;

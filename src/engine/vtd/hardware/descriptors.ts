@@ -89,7 +89,7 @@ export class DescriptorExecutor {
   /**
    * @param w0,w1,w2,w3 32-bit halves of the first two words, low first, int32
    * @param rest halves of the other two words, ORed together: zero in a legal descriptor of these types
-   * @param wide the queue has 256-bit descriptors
+   * @param wide descriptors have 256 bits and tables are not those of legacy mode, where types above 5 are invalid (table 26)
    * @returns an IQEI code, 0 when the descriptor was legal
    */
   execute(w0: number, w1: number, w2: number, w3: number, rest: number, wide: boolean): number {
@@ -98,12 +98,12 @@ export class DescriptorExecutor {
     switch (w0 & TYPE_BITS) {
       case TYPE.CC_INV:
         if ((w0 & 0xf1c0) !== 0 || (w1 & 0xfffc_0000) !== 0 || (w2 | w3 | rest) !== 0 || g === 0) return IQEI.RESERVED;
-        this.context(g, w0 >>> 16, w1 & 0xffff, (w1 >>> 16) & 3);
+        this.context(g, this.did(w0), w1 & 0xffff, (w1 >>> 16) & 3);
         return IQEI.NONE;
       case TYPE.IOTLB_INV:
         if ((w0 & 0xf100) !== 0 || w1 !== 0 || (w2 & 0xf80) !== 0 || rest !== 0 || g === 0) return IQEI.RESERVED;
-        if (g === 3 && f.psi && (w2 & 63) > f.mamv) return IQEI.RESERVED;
-        this.iotlb(g, w0 >>> 16, w3, w2);
+        if (g === 3 && (!f.psi || (w2 & 63) > f.mamv)) return IQEI.RESERVED;
+        this.iotlb(g, this.did(w0), w3, w2);
         return IQEI.NONE;
       case TYPE.DEV_TLB_INV:
         if (!f.dt) return IQEI.TYPE;
@@ -125,15 +125,15 @@ export class DescriptorExecutor {
         if ((w0 & 0xf1c0) !== 0 || (w1 & 0xfff0_0000) !== 0 || (w2 & 0xf80) !== 0 || rest !== 0 || g < 2)
           return IQEI.RESERVED;
         // CAP.MAMV binds the second stage only: every mask is legal here. Source: VT-d specification, 11.4.2 (MAMV).
-        if (g === 2) this.caches.pasidIotlb(w0 >>> 16, w1);
-        else if ((w2 & 63) >= ALL_PAGES) this.caches.pasidIotlbPages(w0 >>> 16, w1, 0, 0, ALL_PAGES, (w2 & 0x40) !== 0);
-        else this.caches.pasidIotlbPages(w0 >>> 16, w1, w3, w2 & -4096, w2 & 63, (w2 & 0x40) !== 0);
+        if (g === 2) this.caches.pasidIotlb(this.did(w0), w1);
+        else if ((w2 & 63) >= ALL_PAGES) this.caches.pasidIotlbPages(this.did(w0), w1, 0, 0, ALL_PAGES, (w2 & 0x40) !== 0);
+        else this.caches.pasidIotlbPages(this.did(w0), w1, w3, w2 & -4096, w2 & 63, (w2 & 0x40) !== 0);
         return IQEI.NONE;
       case TYPE.PC_INV:
         if (!wide || !f.smts) return IQEI.TYPE;
         if ((w0 & 0xf1c0) !== 0 || (w1 & 0xfff0_0000) !== 0 || (w2 | w3 | rest) !== 0 || g === 2) return IQEI.RESERVED;
-        if (g === 0) this.caches.pasidDomain(w0 >>> 16);
-        else if (g === 1) this.caches.pasidSelective(w0 >>> 16, w1);
+        if (g === 0) this.caches.pasidDomain(this.did(w0));
+        else if (g === 1) this.caches.pasidSelective(this.did(w0), w1);
         else this.caches.pasidGlobal();
         return IQEI.NONE;
       case TYPE.P_DEV_TLB_INV:
@@ -143,7 +143,7 @@ export class DescriptorExecutor {
         this.deviceTlb(w0, w1, w2, w3);
         return IQEI.NONE;
       case TYPE.PAGE_GRP_RESP:
-        if (!f.prs) return IQEI.TYPE;
+        if (!wide || !f.prs) return IQEI.TYPE;
         if ((w0 & 0x1e0) !== 0 || (w1 & 0xfff0_0000) !== 0 || ((w2 & 0xffff_f003) | w3) !== 0) return IQEI.RESERVED;
         this.pageResponse(w0, w1, w2);
         return IQEI.NONE;
@@ -152,11 +152,16 @@ export class DescriptorExecutor {
     }
   }
 
+  /** Bits of DID that the unit does not have are ignored. Source: VT-d specification, 6.5.2.2 to 6.5.2.4. */
+  private did(w0: number): number {
+    return (w0 >>> 16) & (2 ** this.features.didBits - 1);
+  }
+
   /** CC_INV and CCMD_REG. @param g 1 all, 2 of a domain, 3 of a device */
   context(g: number, did: number, sid: number, fm: number): void {
     if (g === 1) this.caches.contextGlobal();
     else if (g === 2) this.caches.contextDomain(did);
-    else this.caches.contextDevice(sid, fm);
+    else this.caches.contextDevice(did, sid, fm);
   }
 
   /**

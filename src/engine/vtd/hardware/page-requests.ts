@@ -75,7 +75,7 @@ export class PageRequestQueue extends PageRequestService {
       const { exec = false, priv = false } = access;
       const request = { rid: d.rid, pasid, address: page, reason, access: 'page request', exec, priv, at: 0 } as const;
       this.faults.record(faultWords(request), t.recorded);
-      return failure(`refused: ${faultName(reason)}`);
+      return answered('invalid request', `refused: ${faultName(reason)}`);
     }
     const status = regs.num('PRS_REG');
     const bytes = pageRequestQueueBytes(regs.get('PQA_REG'));
@@ -91,13 +91,30 @@ export class PageRequestQueue extends PageRequestService {
     }
     const at = Number(regs.get('PQA_REG') & ~0xfffn) + tail;
     if (!this.memory.contains(at, ENTRY)) return failure('nothing takes the write into the page request queue');
+    this.invalidate(page);
     for (let i = 0; i < 4; i++) this.memory.writeWord(at + 8 * i, words[i]!);
     regs.setNum('PQT_REG', after);
-    // Only the last of a group makes software look. Source: VT-d specification, 11.4.34 (PPR), 11.4.35 (IP).
-    if (last && (status & PRS.PPR) === 0) {
+    // Source: VT-d specification, 7.5, 11.4.11.4 (PPR), 11.4.11.5 (IP).
+    if ((status & PRS.PPR) === 0) {
       regs.setNum('PRS_REG', status | PRS.PPR);
       if (status === 0) this.interrupts.raise('prq');
     }
     return { recorded: true, code: null, pasid: -1, text: 'recorded in the page request queue' };
+  }
+
+  /**
+   * What is cached of a page that was asked for goes, since software need not invalidate what it gives more rights to.
+   * Source: VT-d specification, 6.5.3.1, table 27.
+   */
+  private invalidate(page: bigint): void {
+    const { caches, pasidEntry: e, usedPasid } = this.translator;
+    if (caches === null || e === null) return;
+    const hi = Number((page >> 32n) & 0xffffffffn) | 0;
+    const lo = Number(page & 0xfffff000n) | 0;
+    caches.by = 'page request';
+    if (e.pgtt === 1) caches.pasidIotlbPages(e.did, usedPasid, hi, lo, 0, false);
+    else if (e.pgtt === 3) caches.iotlbDomain(e.did);
+    else caches.iotlbPages(e.did, hi, lo, 0, false);
+    caches.by = '';
   }
 }

@@ -108,6 +108,8 @@ export class InvalidationQueue {
       }
       if (tail >= q.bytes || head >= q.bytes) return this.error(IQEI.TAIL, null);
       if ((r.rootAddress & TTM) === TTM_RESERVED) return this.error(IQEI.TTM, null);
+      // Only legacy mode has descriptors of 128 bits. Source: table 26, 11.4.9.9 (IQEI 5).
+      if (q.entry === 16 && (r.rootAddress & TTM) !== 0n) return this.error(IQEI.WIDTH, null);
       const at = q.base + head;
       if (!this.memory.contains(at, q.entry)) return this.error(IQEI.FETCH, null);
       const { words } = this.memory;
@@ -123,7 +125,7 @@ export class InvalidationQueue {
       yield FETCH;
       // Another actor's doorbell may have had it executed meanwhile, or the queue may be another one.
       if (r.num('IQH_REG') !== head || this.queue !== q || (r.num('GSTS_REG') & GCMD.QIE) === 0) continue;
-      const error = this.executor.execute(w0, w1, w2, w3, rest, wide);
+      const error = this.executor.execute(w0, w1, w2, w3, rest, wide && (r.rootAddress & TTM) !== 0n);
       if (error !== IQEI.NONE) return this.error(error, text);
       r.setNum('IQH_REG', (head + q.entry) % q.bytes);
       if ((w0 & 0xe0f) !== TYPE.INV_WAIT) continue;

@@ -24,16 +24,19 @@ const AT = { untranslated: 0, request: 1, translated: 2 } as const;
 
 /**
  * Conditions that a translation request is answered without permissions for, and of which nothing is recorded: the page or
- * the process is not there, or there is no right. The device then asks for the page.
- * Source: VT-d specification, 7.1.3 (last column of the tables).
+ * the process is not there, or there is no right, or the first stage is wrong, which a guest owns. The device then asks for
+ * the page. Source: VT-d specification, 7.1.3, table 30 (translation requests: success with R = W = U = S = 0).
  */
 const RECOVERABLE = new Set([
-  0x04, 0x05, 0x06, 0x51, 0x59, 0x71, 0x74, 0x75, 0x76, 0x77, 0x79, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
+  0x04, 0x05, 0x06, 0x51, 0x59, 0x5c, 0x5d, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x79, 0x80, 0x81, 0x82, 0x83,
+  0x84, 0x85, 0x86, 0x90,
 ]);
 
-/** Conditions found in root, context and PASID tables: ATS is not to be had, so that the request is unsupported. */
-const isConfiguration = (reason: number): boolean =>
-  reason < 0x70 && reason !== 0x07 && reason !== 0x0c && reason !== 0x0e;
+/**
+ * Conditions by which ATS is not to be had: the request is unsupported. All others that are not recoverable are errors, and
+ * end in a completer abort. Source: VT-d specification, 7.1.3, table 30.
+ */
+const UNSUPPORTED = new Set([0x01, 0x02, 0x0d, 0x31, 0x33, 0x39, 0x41, 0x44, 0x45, 0x46, 0x48, 0x89]);
 
 /**
  * What devices ask of a unit: untranslated accesses, translation requests (ATS), translated accesses. It emits the messages
@@ -52,7 +55,8 @@ export class DeviceRequests extends DeviceAccesses {
   protected override untranslated(q: DmaRequest, hi: number, lo: number): DmaOutcome {
     const t = this.translator;
     const d = q.device;
-    const need = q.write ? WRITE : q.exec ? EXEC : READ;
+    // Only a PASID prefix can ask for leave to execute.
+    const need = q.write ? WRITE : q.exec && q.pasid >= 0 ? EXEC : READ;
     switch (t.translate(d.rid, q.pasid, hi, lo, need, q.priv ?? false, UNTRANSLATED)) {
       case DONE:
         return this.arrived(d, this.output(), this.answeredBy, t.reads);
@@ -90,6 +94,7 @@ export class DeviceRequests extends DeviceAccesses {
     if (status === ABORTED) return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded');
     const { reads, leafShift: shift } = t;
     const hit = this.answeredBy;
+    if (status === DONE && t.untranslatedOnly) return { granted: 0, pa: -1, shift, hit, reads, why: '', untranslated: true };
     if (status === DONE) return { granted: t.granted & (READ | WRITE), pa: this.output(), shift, hit, reads, why: '' };
     if (RECOVERABLE.has(t.event)) return { granted: 0, pa: -1, shift, hit, reads, why: ` (${faultName(t.event)})` };
     return this.faulted({ device: d, pasid, iova: iova & ~0xfffn, write, translated: true }, AT.request);
@@ -121,7 +126,7 @@ export class DeviceRequests extends DeviceAccesses {
     const { reads, recorded } = t;
     const hit = this.answeredBy;
     this.faults.record(words, recorded);
-    const how = at === AT.request ? (isConfiguration(reason) ? 'unsupported request' : 'completer abort') : 'aborted';
+    const how = at === AT.request ? (UNSUPPORTED.has(reason) ? 'unsupported request' : 'completer abort') : 'aborted';
     this.tellAborted(d, `${how}: ${faultName(reason)}`);
     const fields = decodeFault(words);
     return {

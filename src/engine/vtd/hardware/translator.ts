@@ -22,6 +22,8 @@ import {
   SS_RESERVED,
   SS_ROOT_READ,
   SS_SHIFT,
+  SS_UNREADABLE,
+  SS_WRITE,
   WRITE,
 } from '../../pagetable/x86-64.ts';
 import type { ContextEntry, PasidEntry } from './config.ts';
@@ -53,6 +55,8 @@ export class Translator extends ConfigReader {
   private kind = UNTRANSLATED;
   /** FPD of context, directory or PASID entry. */
   private silent = false;
+  /** Of a translation request: the device may only come untranslated. */
+  untranslatedOnly = false;
 
   /**
    * One request.
@@ -97,11 +101,12 @@ export class Translator extends ConfigReader {
     this.clean = 0;
     this.snoop = false;
     this.silent = false;
+    this.untranslatedOnly = false;
   }
 
   private run(rid: number, pasid: number, hi: number, lo: number): number {
     const { kind, need } = this;
-    // Source: VT-d specification, 3.14: what may be an interrupt message is not translated.
+    // Source: VT-d specification, 3.15: what may be an interrupt message is not translated.
     const toInterrupts = hi === 0 && lo >>> 20 === INTERRUPT_MEGABYTE;
     if (toInterrupts && kind === UNTRANSLATED && pasid < 0 && (need & (READ | WRITE)) === WRITE) return INTERRUPT;
     if (!this.enabled) return kind !== UNTRANSLATED || beyond(hi, lo, this.features.haw) ? ABORTED : this.pass(hi, lo);
@@ -112,9 +117,12 @@ export class Translator extends ConfigReader {
     this.silent = c.fpd;
     if (kind !== UNTRANSLATED && !c.dte)
       return this.fault(c.scalable ? REASON.DTE_CLEAR : REASON.REQUEST_BLOCKED, c.fpd);
-    if (kind === TRANSLATED) return toInterrupts || beyond(hi, lo, this.features.haw) ? ABORTED : this.pass(hi, lo);
+    if (kind === TRANSLATED) {
+      if (toInterrupts) return this.toInterrupts();
+      return beyond(hi, lo, this.features.haw) ? this.beyondWidth() : this.pass(hi, lo);
+    }
     if (!c.scalable) {
-      if (toInterrupts) return this.fault(REASON.INTERRUPT_ADDRESS, c.fpd);
+      if (toInterrupts) return this.toInterrupts();
       return this.through(c.did, 0, c.ss === null ? PASS_THROUGH : 2, null, c.ss, false, hi, lo);
     }
     const p = this.selectPasid(c, pasid);
@@ -123,12 +131,27 @@ export class Translator extends ConfigReader {
     if (e === null) return FAULTED;
     this.pasidEntry = e;
     this.silent = c.fpd || e.fpd;
-    if (e.fs !== null) {
-      if ((need & EXEC) !== 0 && !e.ere) return this.fault(REASON.ERE_CLEAR, this.silent);
-      if (this.priv && !e.sre) return this.fault(REASON.SRE_CLEAR, this.silent);
-    }
-    if (toInterrupts) return this.fault(REASON.SM_INTERRUPT_ADDRESS, this.silent);
+    if ((need & EXEC) !== 0 && !e.ere) return this.fault(REASON.ERE_CLEAR, this.silent);
+    if (this.priv && !e.sre) return this.fault(REASON.SRE_CLEAR, this.silent);
+    if (toInterrupts && pasid < 0) return this.toInterrupts();
     return this.through(e.did, p, e.pgtt, e.fs, e.ss, e.pgsnp, hi, lo);
+  }
+
+  /**
+   * A request to the interrupt addresses that is no message: a translation request without PASID is told to come untranslated
+   * (S.1) or, when it will not write, gets nothing (S.2); other requests are blocked.
+   * Source: VT-d specification, 3.15, 7.1.3 (LGN.4, SGN.8, S.1, S.2).
+   */
+  private toInterrupts(): number {
+    if (this.kind !== ATS_REQUEST)
+      return this.fault(this.legacy ? REASON.INTERRUPT_ADDRESS : REASON.SM_INTERRUPT_ADDRESS, this.silent);
+    this.untranslatedOnly = (this.need & NO_WRITE) === 0;
+    return DONE;
+  }
+
+  /** An address that is a physical one is wider than there are. */
+  private beyondWidth(): number {
+    return this.fault(this.legacy ? REASON.ADDRESS_BEYOND : REASON.SM_ADDRESS_BEYOND, this.silent);
   }
 
   /**
@@ -138,7 +161,8 @@ export class Translator extends ConfigReader {
   private selectPasid(c: ContextEntry, pasid: number): number {
     if (pasid >= 0 && !c.paside) this.fault(REASON.PASIDE_CLEAR, c.fpd);
     else if (pasid >= c.pasidLimit) this.fault(REASON.PASID_TOO_LARGE, c.fpd);
-    else if (pasid < 0 && c.ridPasid >= c.pasidLimit) this.fault(REASON.RID_PASID_TOO_LARGE, c.fpd);
+    else if (pasid >= 0 && pasid === c.ridPasid) this.fault(REASON.PASID_IS_RID_PASID, c.fpd);
+    else if (pasid >= 2 ** this.features.pasidBits) this.fault(REASON.PASID_BEYOND_PSS, c.fpd);
     else {
       if (pasid < 0) this.priv = c.ridPriv;
       this.usedPasid = pasid < 0 ? c.ridPasid : pasid;
@@ -148,7 +172,8 @@ export class Translator extends ConfigReader {
   }
 
   /**
-   * Whether a page request may go into the queue. Source: VT-d specification, 7.4.1, 7.1.3 (RTA.3, SCT.8).
+   * Whether a page request may go into the queue: it must find its PASID entry, which is in `pasidEntry` then.
+   * Source: VT-d specification, 7.4.1, 6.5.3.1, 7.1.3 (last columns).
    * @returns 0, or the fault reason; `recorded` says whether FPD silences it
    */
   pageRequestFault(rid: number, pasid: number): number {
@@ -160,7 +185,10 @@ export class Translator extends ConfigReader {
       this.context = c;
       if (c !== null) {
         if (!c.pre) this.fault(REASON.PRE_CLEAR, c.fpd);
-        else this.selectPasid(c, pasid);
+        else {
+          const p = this.selectPasid(c, pasid);
+          if (p >= 0) this.pasidEntry = this.findPasid(c, p);
+        }
       }
     }
     return this.event;
@@ -205,8 +233,7 @@ export class Translator extends ConfigReader {
     }
     if (r !== OK) {
       // What the second stage alone does not map may be kept in caching mode. Source: VT-d specification, 6.1.
-      if (fs === null && r === SS_DENIED && this.features.cm && caches !== null && w.perms === 0)
-        caches.fillAbsent(hi, lo);
+      if (fs === null && r === SS_DENIED && this.features.cm && caches !== null) caches.fillAbsent(hi, lo);
       return this.secondFault(r);
     }
     return this.walked(hi, lo, w.perms | (pgsnp ? SNOOP : 0));
@@ -227,11 +254,11 @@ export class Translator extends ConfigReader {
 
   /** Source: VT-d specification, 3.9 (pass-through). */
   private passThrough(hi: number, lo: number, pgsnp: boolean): number {
-    if (beyond(hi, lo, this.features.haw))
-      return this.fault(this.legacy ? REASON.ADDRESS_BEYOND : REASON.SM_ADDRESS_BEYOND, this.silent);
+    if (beyond(hi, lo, this.features.haw)) return this.beyondWidth();
     const perms = ALL_FS | ALL_SS | (pgsnp ? SNOOP : 0);
-    if (this.caches !== null) this.caches.fillLeaf(hi, lo, 12, hi, lo, hi, lo, perms, 1);
-    return this.arrive(hi, lo, perms, 12);
+    const status = this.arrive(hi, lo, perms, 12);
+    if (status === DONE && this.caches !== null) this.caches.fillLeaf(hi, lo, 12, hi, lo, hi, lo, perms, 1);
+    return status;
   }
 
   /** Caching mode: the unit remembers that nothing is mapped. */
@@ -254,7 +281,7 @@ export class Translator extends ConfigReader {
     return this.arrive(c.e[i + OUT_HI]! | high, c.e[i + OUT_LO]! | low, c.e[i + ATTR]!, shift);
   }
 
-  /** The end of every translation. No table may lead to the interrupt addresses. Source: VT-d specification, 3.14. */
+  /** The end of every translation. No table may lead to the interrupt addresses. Source: VT-d specification, 3.15. */
   private arrive(hi: number, lo: number, perms: number, shift: number): number {
     this.outHi = hi;
     this.outLo = lo;
@@ -318,6 +345,10 @@ function legacyReason(reason: number, need: number): number {
   switch (reason) {
     case SS_DENIED:
       return (need & WRITE) !== 0 ? REASON.WRITE_DENIED : REASON.READ_DENIED;
+    case SS_WRITE:
+      return REASON.WRITE_DENIED;
+    case SS_UNREADABLE:
+      return REASON.READ_DENIED;
     case SS_ROOT_READ:
       return REASON.CONTEXT_INVALID;
     case SS_READ:

@@ -185,6 +185,8 @@ export class VtdUnit extends DevicePort {
       }
     }
     r.setNum('GSTS_REG', status);
+    // Source: VT-d specification, 7.2.1.
+    if ((status & (GCMD.TE | GCMD.IRE)) === 0) this.faults.next = 0;
     this.translator.registersChanged();
     this.audit.registersChanged();
   }

@@ -5,7 +5,7 @@
  */
 
 import type { Field, Layout } from '../../bits/index.ts';
-import { addrBits, decBits, encode, enumBits, flag, getField, hexBits, hexPlain } from '../../bits/index.ts';
+import { addrBits, decBits, encode, enumBits, fieldsOf, flag, hexBits, hexPlain } from '../../bits/index.ts';
 import type { CommandText } from '../../trace/index.ts';
 
 type Get = (name: string) => bigint;
@@ -241,10 +241,7 @@ export function deviceTlbRange(words: ArrayLike<bigint>): { readonly address: bi
 export function descriptorText(words: readonly bigint[]): CommandText {
   const l = descriptorLayout(words);
   const name = descriptorName(words);
-  const get = (f: string): bigint => {
-    const field = l.fields.find((x) => x.name === f);
-    return field ? getField(field, words) : 0n;
-  };
+  const get = fieldsOf(l, words);
   const parts = l === unknownDescriptorLayout ? ['reserved type', name] : [name, ...argumentTexts(name, get, words)];
   return { words, layout: l.id, name, text: parts.join(' ') };
 }

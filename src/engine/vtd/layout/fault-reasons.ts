@@ -27,7 +27,7 @@ const table: readonly (readonly [number, string, string, 'n'?])[] = [
   [0x08, 'LRT.1', 'Root table address invalid', 'n'],
   [0x09, 'LCT.1', 'Context table ptr is invalid', 'n'],
   [0x0a, 'LRT.3', 'non-zero reserved fields in RTP', 'n'],
-  [0x0b, 'LCT.3', 'non-zero reserved fields in CTP', 'n'],
+  [0x0b, 'LCT.3', 'non-zero reserved fields in CTP'],
   [0x0c, 'LSS.2', 'non-zero reserved fields in PTE'],
   [0x0d, 'LCT.5', 'PCE for translation request specifies blocking'],
   [0x0e, 'LGN.4', 'Unknown'],

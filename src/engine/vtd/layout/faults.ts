@@ -5,7 +5,7 @@
  */
 
 import type { Layout } from '../../bits/index.ts';
-import { addrBits, decBits, decode, encode, enumBits, flag, getField, hexBits, hexPlain } from '../../bits/index.ts';
+import { addrBits, decBits, decode, encode, enumBits, fieldsOf, flag, hexBits, hexPlain } from '../../bits/index.ts';
 import { faultName, faultReason, faultReasonByName } from './fault-reasons.ts';
 
 type Get = (name: string) => bigint;
@@ -166,10 +166,7 @@ export const decodePageRequest = (words: ArrayLike<bigint>): Record<string, bigi
 
 /** One line: `page request rid 0x3b00 pasid 0x1234 rw- last group 5 0x7f0012345000`. */
 export function pageRequestText(words: readonly bigint[]): string {
-  const get = (name: string): bigint => {
-    const field = prqLayout.fields.find((x) => x.name === name);
-    return field ? getField(field, words) : 0n;
-  };
+  const get = fieldsOf(prqLayout, words);
   const letter = (name: string, c: string): string => (get(name) === 1n ? c : '-');
   const out = ['page request', `rid ${hexPlain(get('RID'))}`];
   if (get('PP') === 1n) out.push(`pasid ${hexPlain(get('PASID'))}`);

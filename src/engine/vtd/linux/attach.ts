@@ -38,16 +38,15 @@ export function* attachDevice(k: Kernel, d: DeviceInfo, domain: Domain): Op<Errn
 
 /** The same at the end of a reset. */
 export function* attachNow(k: Kernel, d: DeviceInfo, domain: Domain): Op<Errno> {
-  const old = domainNow(k, d);
   if (domain.kind === 'sva') return 'EINVAL';
   if (domain.kind === 'blocked') {
     // The fault handler goes first, so that with the last one nothing is drained (blocking_domain_attach_dev).
-    yield* disableFaults(k, d, old);
+    yield* disableFaults(k, d, domainNow(k, d));
     yield* blockTranslation(k, d);
     return '0';
   }
+  // Nobody takes the old domain's part in page faults back here: with a new one on top the count only grows.
   yield* blockTranslation(k, d);
-  yield* disableFaults(k, d, old);
   const errno = domain.kind === 'identity' ? '0' : pagingCompatible(k, domain, d);
   if (errno !== '0') {
     if (domain.kind === 'nested') say(k, d, 's2 domain is not compatible');

@@ -100,6 +100,7 @@ function story(deviation: string | null, actor: 'driver' | 'guest', words: { cap
     for (const [j, w] of encode(prqLayout, r).entries()) b.memory.writeWord(prq + i * 32 + j * 8, w);
   b.unit.registers.set('PQT_REG', 96n);
   b.run(handlePageRequests(b.k, 0));
+  b.run(attachDevice(b.k, a, domainOf(b.k, BLOCKED)));
   note(b.run(attachDevice(b.k, a, other)));
   note(b.run(resetPrepare(b.k, a)));
   touch(other);

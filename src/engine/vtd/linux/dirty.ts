@@ -2,6 +2,7 @@ import type { Errno } from '../../iommufd/index.ts';
 import type { Op } from '../../machine/index.ts';
 import type { DeviceInfo } from './device-info.ts';
 import type { Domain } from './domain.ts';
+import { deviceOf } from './domains.ts';
 import { capsOf, type Kernel } from './kernel.ts';
 import { setDirtyEntry, setPageSnoop } from './pasid-entry.ts';
 
@@ -12,41 +13,42 @@ interface User {
   readonly pasid: number;
 }
 
-/** Devices and PASIDs that have the domain attached: first the RIDs, then PASIDs, each in order of the devices. */
+/** Devices and PASIDs that have the domain attached: first the RIDs, then PASIDs, of each the one that came last first. */
 export function usersOf(k: Kernel, domain: Domain): User[] {
-  const rids = k.state.devices.filter((d) => d.domain === domain.handle).map((device) => ({ device, pasid: 0 }));
-  const pasids = k.state.devices.flatMap((device) =>
-    [...device.pasids]
-      .filter(([, handle]) => handle === domain.handle)
-      .sort(([a], [b]) => a - b)
-      .map(([pasid]) => ({ device, pasid })),
-  );
-  return [...rids, ...pasids];
+  const users = domain.users.map((u) => ({ device: deviceOf(k, u.device), pasid: u.pasid }));
+  return [...users.filter((u) => u.pasid === 0), ...users.filter((u) => u.pasid !== 0)];
 }
 
-/** Nested domains of a parent, oldest first. */
+/** Nested domains of a parent, the youngest first (list_add in intel_iommu_domain_alloc_nested). */
 export const childrenOf = (k: Kernel, parent: Domain): Domain[] =>
-  [...k.state.domains.values()].filter((d) => d.kind === 'nested' && d.parent === parent.handle);
+  [...k.state.domains.values()].filter((d) => d.kind === 'nested' && d.parent === parent.handle).reverse();
 
 /**
  * intel_iommu_set_dirty_tracking: SSADE in the entries of the domain's own users, then of its children's. An error undoes
- * what was done.
+ * what was done, the children first; in each domain up to the entry that refuses.
  */
 export function* setDirtyTracking(k: Kernel, domain: Domain, on: boolean): Op<Errno> {
-  if (domain.dirtyTracking === on) return '0';
-  const own = usersOf(k, domain);
-  const children = k.rules.dirtyReachesChildren() ? childrenOf(k, domain).flatMap((c) => usersOf(k, c)) : [];
-  const done: User[] = [];
-  for (const user of [...own, ...children]) {
-    const errno = yield* toggle(k, user, on);
-    if (errno === '0') {
-      done.push(user);
-      continue;
-    }
-    for (const u of done) yield* toggle(k, u, domain.dirtyTracking);
-    return errno;
+  const before = domain.dirtyTracking;
+  if (before === on) return '0';
+  const children = k.rules.dirtyReachesChildren() ? childrenOf(k, domain) : [];
+  let errno = yield* toggleAll(k, domain, on);
+  for (const c of errno === '0' ? children : []) {
+    errno = yield* toggleAll(k, c, on);
+    if (errno === '0') continue;
+    for (const back of children) yield* toggleAll(k, back, before);
+    break;
   }
-  domain.dirtyTracking = on;
+  if (errno === '0') domain.dirtyTracking = on;
+  else yield* toggleAll(k, domain, before);
+  return errno;
+}
+
+/** domain_set_dirty_tracking */
+function* toggleAll(k: Kernel, domain: Domain, on: boolean): Op<Errno> {
+  for (const user of usersOf(k, domain)) {
+    const errno = yield* toggle(k, user, on);
+    if (errno !== '0') return errno;
+  }
   return '0';
 }
 

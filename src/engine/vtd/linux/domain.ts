@@ -48,6 +48,8 @@ export interface Domain {
   dirtyTracking: boolean;
   /** DID in each unit that it is attached behind (iommu_array). */
   dids: { readonly unit: number; readonly did: number; users: number }[];
+  /** Devices and PASIDs that have it, the one that came last first (list_add of devices and dev_pasids). */
+  users: { readonly device: string; readonly pasid: number }[];
   tags: CacheTag[];
 }
 
@@ -58,7 +60,7 @@ export const IDENTITY = -1;
 export const DEFAULT_DID = 1;
 export const FIRST_DID = 2;
 
-export type DomainOptions = Partial<Omit<Domain, 'handle' | 'dids' | 'tags'>> & Pick<Domain, 'kind'>;
+export type DomainOptions = Partial<Omit<Domain, 'handle' | 'dids' | 'users' | 'tags'>> & Pick<Domain, 'kind'>;
 
 /** A domain with no attachment; what is left out is off, `levels` 4. */
 export const makeDomain = (handle: number, o: DomainOptions): Domain => ({
@@ -79,6 +81,7 @@ export const makeDomain = (handle: number, o: DomainOptions): Domain => ({
   ...o,
   handle,
   dids: [],
+  users: [],
   tags: [],
 });
 

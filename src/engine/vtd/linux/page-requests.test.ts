@@ -226,6 +226,19 @@ describe('9.10: drain', () => {
     ).toEqual([]);
   });
 
+  it('replacing the RID’s domain keeps the old one’s count, as attach_dev does: the device is drained for ever', () => {
+    const b = bench({ devices: DEVICES });
+    const d = deviceOf(b.k, A.name);
+    b.run(attachDevice(b.k, d, b.domain({ kind: 'fs', root: 0x1000n, faults: true })));
+    b.run(attachDevice(b.k, d, b.domain({ kind: 'fs', root: 0x2000n, faults: true })));
+    expect(d.iopf!.users).toBe(2);
+    b.unit.clear();
+    b.run(attachDevice(b.k, d, domainOf(b.k, BLOCKED)));
+    expect(d.iopf!.users).toBe(1);
+    // Three flushes, and the drain that would not be there if the count had been right.
+    expect(b.unit.sent().length).toBe(4);
+  });
+
   it('blocking the RID drops the handler first, so nothing is drained', () => {
     const b = bench({ devices: DEVICES });
     const d = deviceOf(b.k, A.name);

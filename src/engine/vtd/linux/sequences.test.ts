@@ -312,14 +312,52 @@ describe('section 6: tear-down, change, dirty tracking', () => {
       ['0x0000000000030017 0x0000000000000000'],
       ['0x00000000000300e2 0x0000000000000000'],
       ['0x00005e1000000003 0x7ffffffffffff001'],
-      ['0x0000000000020017 0x0000000000000000'],
-      ['0x00000000000200e2 0x0000000000000000'],
-      ['0x00003b0000000003 0x7ffffffffffff001'],
+      // list_add puts the youngest child in front.
       ['0x0000123400040017 0x0000000000000000'],
       ['0x00000000000400e2 0x0000000000000000'],
       ['0x000012345e100008 0x7ffffffffffff800'],
+      ['0x0000000000020017 0x0000000000000000'],
+      ['0x00000000000200e2 0x0000000000000000'],
+      ['0x00003b0000000003 0x7ffffffffffff001'],
     ]);
     expect(during(b, () => b.run(setDirtyTracking(b.k, parent, true))).sent).toEqual([]);
+  });
+
+  it('dirty tracking: the device and the PASID that came last first, PASIDs after RIDs', () => {
+    const { b, parent } = twoChildren();
+    const child = b.domain({ kind: 'nested', parent: parent.handle, root: 0x7000n });
+    for (const pasid of [2, 1]) b.run(attachPasid(b.k, b.device(A.name), pasid, child));
+    for (const device of [B, A]) b.run(attachDevice(b.k, b.device(device.name), child));
+    const { sent } = during(b, () => b.run(setDirtyTracking(b.k, parent, true)));
+    const tlbs = sent.flat().filter((s) => / 0x7f/.test(s));
+    expect(tlbs.slice(0, 4).map((s) => s.slice(0, 18))).toEqual([
+      '0x00003b0000000003',
+      '0x00005e1000000003',
+      '0x000000013b000008',
+      '0x000000023b000008',
+    ]);
+  });
+
+  it('dirty tracking that one entry refuses is undone, the children’s first', () => {
+    const { b, parent } = twoChildren();
+    const a = b.device(A.name);
+    const child = b.domain({ kind: 'nested', parent: parent.handle, root: 0x7000n });
+    b.run(attachPasid(b.k, a, 1, child));
+    const wrong = b.domain({ kind: 'nested', parent: parent.handle, root: 0x7000n, s1Width: 39 });
+    // The entry is gone, the kernel's list still has it.
+    expect(b.run(attachPasid(b.k, a, 1, wrong))).toBe('EINVAL');
+    b.run(attachPasid(b.k, a, 2, child));
+    const { result, sent } = during(b, () => b.run(setDirtyTracking(b.k, parent, true)));
+    expect(result).toBe('EOPNOTSUPP');
+    expect(parent.dirtyTracking).toBe(false);
+    // PASID 2 came last: on and off again, PASID 1 refuses both times; then the parent's own device.
+    expect(sent.flat().filter((s) => / 0x7f/.test(s))).toEqual([
+      '0x00005e1000000003 0x7ffffffffffff001',
+      '0x000000023b000008 0x7ffffffffffff800',
+      '0x000000023b000008 0x7ffffffffffff800',
+      '0x00005e1000000003 0x7ffffffffffff001',
+    ]);
+    expect(b.k.state.log.filter((l) => l.includes('translation type 0')).length).toBe(2);
   });
 
   it('dirty tracking of a first-stage entry: EOPNOTSUPP', () => {

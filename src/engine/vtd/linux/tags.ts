@@ -86,6 +86,7 @@ function unassignTag(k: Kernel, domain: Domain, d: DeviceInfo, did: number, pasi
 
 /** cache_tag_assign_domain: the domain's own tags, and for a nested one those in its parent, with the nested one's DID. */
 export function assignTags(k: Kernel, domain: Domain, d: DeviceInfo, pasid: number): void {
+  domain.users.unshift({ device: d.name, pasid });
   const did = didOf(domain, d.unit);
   for (const type of k.rules.ownTags(domain.kind, d.atsEnabled)) assignTag(k, domain, d, did, pasid, type);
   if (domain.kind !== 'nested') return;
@@ -95,6 +96,7 @@ export function assignTags(k: Kernel, domain: Domain, d: DeviceInfo, pasid: numb
 
 /** cache_tag_unassign_domain. ATS as it is now decides whether device TLB tags are looked for. */
 export function unassignTags(k: Kernel, domain: Domain, d: DeviceInfo, pasid: number): void {
+  domain.users = domain.users.filter((x) => x.device !== d.name || x.pasid !== pasid);
   const did = didOf(domain, d.unit);
   const types = (iotlb: CacheTagType, devtlb: CacheTagType): CacheTagType[] =>
     d.atsEnabled ? [iotlb, devtlb] : [iotlb];

@@ -3,13 +3,10 @@ import { B, inputOf, SHIFT, SID } from '../../cache/index.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import {
   type Action,
-  addMemory,
+  actionsOf,
   attachActions,
   commandOperation,
-  deviceActions,
-  objectActions,
   type Place,
-  placeOf,
   type Queue,
   queueOf,
   tableActions,
@@ -28,25 +25,13 @@ const descriptor = (title: string, queue: Queue, name: string, fields: Fields): 
 });
 
 /** What a person may want to do with an object, with all fields filled in. */
-export function actionsFor(p: Parts, id: string, part?: { row?: number }): Action[] {
-  const place = placeOf(p, id, 'fs');
-  switch (place?.band) {
-    case 'device':
-      return [...atcRow(p, place.device, part), ...deviceActions(p, place.device, wholePasids(p, place.device))];
-    case 'guest':
-      return guestActions(p, place);
-    case 'vmm':
-      return place.what === 'devices' ? [addMemory(p, place.guest)] : [];
-    case 'driver':
-      return p.guests.map((g) => addMemory(p, g));
-    case 'object':
-      return objectActions(p, id);
-    case 'hardware':
-      return place.what === 'iotlb' ? iotlbActions(p, place.unit, part) : [];
-    default:
-      return [];
-  }
-}
+export const actionsFor = (p: Parts, id: string, part?: { row?: number }): Action[] =>
+  actionsOf<Unit, Guest>(p, id, 'fs', {
+    entry: (d) => atcRow(p, d, part),
+    flush: (d) => wholePasids(p, d),
+    guest: (place) => guestActions(p, place),
+    iotlb: (u) => iotlbActions(p, u, part),
+  });
 
 const flushPasid = (queue: Queue, did: number, pasid: number): Action =>
   descriptor(`Send P_IOTLB_INV for PASID ${hexPlain(pasid)}`, queue, 'P_IOTLB_INV', { G: 2, DID: did, PASID: pasid });

@@ -1,5 +1,5 @@
 import { hex, hexPlain } from '../../bits/index.ts';
-import { A, ATTR, B, inputOf, outputOf, SHIFT, SID, type TranslationCache } from '../../cache/index.ts';
+import { A, ATTR, B, inputOf, outputOf, SHIFT, SID, type TranslationCache, type Verdict } from '../../cache/index.ts';
 import type { Hazard, Operation } from '../../machine/index.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
 import {
@@ -10,8 +10,8 @@ import {
   ofUnit,
   queueOf,
   recordOf,
+  staleBehind,
   staleRecords,
-  staleTranslations,
 } from '../../platform/index.ts';
 import {
   type ContextEntry,
@@ -20,12 +20,11 @@ import {
   type PasidEntry,
   sceneOf,
   translationCells,
-  type Verdict,
 } from '../hardware/index.ts';
 import { PGTT_SHIFT } from '../hardware/iotlb-tags.ts';
 import { descriptorText, encodeDescriptor } from '../layout/index.ts';
 import { deviceOf as infoOf, pasidEntry as pasidAddress } from '../linux/index.ts';
-import { pasidEntry, type VmmDevice, type VVtd } from '../vmm/index.ts';
+import { pasidEntryInTables, type VmmDevice, type VVtd } from '../vmm/index.ts';
 import { type Bound, bindingOf } from './bindings.ts';
 import { contextOf } from './entries.ts';
 import { pasidText } from './entry-text.ts';
@@ -59,19 +58,11 @@ function unitHazards(p: Parts, u: Unit): Hazard[] {
       (e) => audit.config('PASID', e),
       (e, v) => pasidHazard(p, u, e, v),
     ),
-    ...caches.translation().flatMap((c) =>
-      staleTranslations(
-        c,
-        (i) => audit.verdict(c, i),
-        (i, v) => translationHazard(p, u, c, i, v),
-      ),
-    ),
-    ...u.devices.flatMap((d) =>
-      staleTranslations(
-        d.atc,
-        (i) => audit.atc(d, i),
-        (i, v) => atcHazard(p, d, i, v),
-      ),
+    ...staleBehind(
+      u.iommu,
+      u.devices,
+      (c, i, v) => translationHazard(p, u, c, i, v),
+      (d, i, v) => atcHazard(p, d, i, v),
     ),
   ];
 }
@@ -185,7 +176,8 @@ function bindingHazards(p: Parts, d: PciDevice): Hazard[] {
     ...byGuest(p, d, 'PC_INV', { G: 1, DID: did, PASID: pasid }),
   });
   const changed = device.bindings.flatMap(({ pasid, entry }): Hazard[] => {
-    const now = pasidEntry(unit, device.vrid, pasid);
+    // Without a PASID 0 entry QEMU would find none; the table still has it.
+    const now = pasidEntryInTables(unit, device.vrid, pasid);
     if (typeof now !== 'number' && same(entry, now)) return [];
     const was = pasidText(entry);
     const becomes = typeof now === 'number' ? 'no PASID entry' : pasidText(now).text;
@@ -205,7 +197,7 @@ function unseen(
   of: (pasid: number) => string,
 ): Hazard[] {
   if (device.bindings.some((b) => b.pasid === 0)) return [];
-  const now = pasidEntry(unit, device.vrid, 0);
+  const now = pasidEntryInTables(unit, device.vrid, 0);
   if (typeof now === 'number') return [];
   const is = pasidText(now);
   return [hazard(0, is.did, 'not bound', is.text, `The VMM has not seen that ${of(0)} is there: ${is.text}.`)];

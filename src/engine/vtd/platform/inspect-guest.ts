@@ -1,5 +1,4 @@
 import { hex, hexPlain } from '../../bits/index.ts';
-import { sizeText } from '../../cache/index.ts';
 import type { InspectedRecord, Inspection } from '../../machine/index.ts';
 import type { PciDevice } from '../../pci/index.ts';
 import {
@@ -7,6 +6,7 @@ import {
   fact,
   guestDeviceFacts,
   guestOfDevice,
+  mapFacts,
   type Part,
   type Place,
   queueEntry,
@@ -65,11 +65,7 @@ function table(g: Guest, name: string, base: Base): Inspection {
     subtitle: `${users}, root ${hex(root)}${s?.pasid ? `, PASID ${hexPlain(s.pasid)}` : ''}`,
     records: d?.stage === 'second' ? [] : maps.slice(-4).flatMap((m) => leafRecord(g, root, levels, m.iova)),
     facts: [
-      ...maps.map((m) => {
-        const shift = Math.log2(m.size);
-        const size = Number.isInteger(shift) ? `${sizeText(shift)} ` : '';
-        return fact(hex(m.iova), hex(m.gpa), `${size}${m.perm}`);
-      }),
+      ...mapFacts(maps),
       ...(d?.tags ?? s!.tags).map((t) =>
         fact('cache tag', `${t.type} DID ${t.did} PASID ${hexPlain(t.pasid)}`, t.device),
       ),

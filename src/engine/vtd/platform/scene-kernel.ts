@@ -1,7 +1,12 @@
 import { hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
 import { ridText } from '../../pci/index.ts';
-import { kernelObjects as allKernelObjects, count, withItsUser } from '../../platform/index.ts';
+import {
+  kernelObjects as allKernelObjects,
+  vmmObjects as allVmmObjects,
+  count,
+  withItsUser,
+} from '../../platform/index.ts';
 import { type Domain, domainOf } from '../linux/index.ts';
 import type { Guest, Parts, Unit } from './parts.ts';
 
@@ -13,21 +18,15 @@ export const slotText = (rid: number): string => ridText(rid).replace(/^0000:/, 
 /** What is to be seen of one VMM: nothing before it has started. */
 export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
   if (!g.vmm.state.started) return [];
-  const section = p.guests.length > 1 ? { section: g.name } : {};
-  const several = g.vmm.units.length > 1;
   const object = g.vmm.ids.kernelObject;
-  const units = g.vmm.units.map((u): SceneObject => {
+  const unit = (index: number): Pick<SceneObject, 'lines' | 'refs'> => {
+    const u = g.vmm.units[index]!;
     const bound = u.state.devices.flatMap((d) => d.bindings.filter((b) => b.hwpt !== 0));
     return {
-      id: u.ids.viommu,
-      band: 'vmm',
-      type: 'vIOMMU',
-      title: several ? `vIOMMU ${u.name}` : 'vIOMMU',
       lines: [u.readVirtual('GSTS_REG') & TES ? 'enabled' : 'disabled', 'traps IQT_REG'],
       refs: bound.map((b) => ({ to: object(b.hwpt), label: `PASID ${hexPlain(b.pasid)}` })),
-      ...section,
     };
-  });
+  };
   // One nested HWPT for each pair that the guest has a first-stage table for.
   const lines = g.vmm.units.flatMap((u) =>
     u.state.devices.flatMap((d) => {
@@ -37,19 +36,7 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
       return bindings.map((b) => `${slotText(d.vrid)} ${hexPlain(b.pasid)} → HWPT ${b.hwpt || d.parent}`);
     }),
   );
-  return [
-    ...units,
-    {
-      id: g.vmm.ids.devices,
-      band: 'vmm',
-      type: 'PASID map',
-      title: 'vRID, PASID → HWPT',
-      lines,
-      listed: true,
-      refs: [],
-      ...section,
-    },
-  ];
+  return allVmmObjects(p, g, 'vIOMMU', unit, { type: 'PASID map', title: 'vRID, PASID → HWPT', lines });
 }
 
 /** A nested page table stands with the device that uses it, or for which it was made while nobody does. */

@@ -7,7 +7,15 @@ describe('every operation ends', () => {
     const p = new Played({ devices: [nic0], deviations: ['guest.page-response-success'] });
     p.do({ do: 'guest.bind', device: 'nic0', process: 'app0' });
     p.do({ do: 'guest.map', domain: 'app0', iova: '0x10000', gpa: '0x40200000', present: false });
-    const r = p.do({ do: 'device.pri', device: 'nic0', pasid: 1, iova: '0x10000', access: 'write', group: 1, last: true });
+    const r = p.do({
+      do: 'device.pri',
+      device: 'nic0',
+      pasid: 1,
+      iova: '0x10000',
+      access: 'write',
+      group: 1,
+      last: true,
+    });
     expect(r.eventCount).toBeLessThan(10_000);
     expect(p.do({ do: 'device.dma', device: 'nic0', iova: '0x40200000' }).events.length).toBeGreaterThan(0);
   });

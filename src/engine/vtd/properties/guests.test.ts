@@ -38,7 +38,12 @@ const command = fc
         return [selective | (did << 16n) | (rid << 32n), 0n, 0n, 0n];
       case 2n:
       case 6n:
-        return [selective | (did << 16n) | (type === 6n ? pasid << 32n : 0n), g === 3n ? range & 0xfffff07fn : 0n, 0n, 0n];
+        return [
+          selective | (did << 16n) | (type === 6n ? pasid << 32n : 0n),
+          g === 3n ? range & 0xfffff07fn : 0n,
+          0n,
+          0n,
+        ];
       case 3n:
         return [type | (rid << 32n), range & ~0xffen, 0n, 0n];
       case 7n:

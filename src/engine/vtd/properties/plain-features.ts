@@ -20,6 +20,8 @@ export interface PlainFeatures {
   readonly srs: boolean;
   readonly eafs: boolean;
   readonly pasid: boolean;
+  /** PASID bits. */
+  readonly pasidBits: number;
   readonly smts: boolean;
   readonly ssads: boolean;
   readonly ssts: boolean;
@@ -48,6 +50,7 @@ export const plainFeatures = (cap: bigint, ecap: bigint, haw: number): PlainFeat
   srs: flag(ecap, 31),
   eafs: flag(ecap, 34),
   pasid: flag(ecap, 40),
+  pasidBits: flag(ecap, 40) ? num(ecap, 39, 35) + 1 : 0,
   smts: flag(ecap, 43),
   ssads: flag(ecap, 45),
   ssts: flag(ecap, 46),

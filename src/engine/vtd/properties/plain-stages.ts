@@ -76,6 +76,7 @@ export interface SecondResult extends Reached {
 /**
  * Translates a guest address.
  * @param a rights that the access needs
+ * @param forTable it is the address of a first-stage entry
  * @param mayWrite false: the first stage lets a translation request do nothing but read
  * @throws number: the reason
  */
@@ -86,6 +87,7 @@ export function second(
   gpa: bigint,
   a: PlainAccess,
   mayWrite = true,
+  forTable = false,
 ): SecondResult {
   if (gpa >> BigInt(Math.min(f.mgaw, 12 + 9 * s.levels)) !== 0n) throw 0x84;
   let table = s.root;
@@ -101,14 +103,20 @@ export function second(
     write &&= flag(w, 1);
     execute &&= !s.execute || flag(w, 2);
     const absent = !flag(w, 0) && !flag(w, 1) && !(s.execute && flag(w, 2));
-    const allowed = a.ats ? read || write : a.write ? write : a.exec ? read && execute : read;
-    if (absent || !allowed) throw 0x79;
+    if (absent) throw 0x79;
     const leaf = level === 1 || flag(w, 7);
     if (bits(w, 51, 12) >> BigInt(f.haw - 12) !== 0n || flag(w, 62)) throw 0x7a;
     if (flag(w, 11) && (!leaf || !f.sc)) throw 0x7a;
     if (leaf && level > 1) {
       const there = level === 2 ? f.ss2m : level === 3 ? f.ss1g : false;
       if (!there || bits(w, lowest(level) - 1, 12) !== 0n) throw 0x7a;
+    }
+    if (leaf) {
+      if (!read && !write) throw 0x79;
+      if ((a.read || a.exec) && !read) throw 0x86;
+      // Tables must be writable where hardware marks entries of the second stage.
+      if ((a.write || (s.ad && forTable)) && !write) throw 0x85;
+      if (a.exec && !execute) throw 0x82;
     }
     const mark = (bit: number): void => {
       if (flag(w!, bit)) return;
@@ -163,10 +171,10 @@ export function first(
     let under: SecondResult | null = null;
     if (below)
       try {
-        under = second(m, f, below, at, reading);
+        under = second(m, f, below, at, reading, true, true);
       } catch (reason) {
         if (reason === 0x84) throw 0x74;
-        if (reason === 0x79) throw level === s.levels ? 0x75 : 0x76;
+        if (reason === 0x85 || reason === 0x86) throw level === s.levels ? 0x75 : 0x76;
         throw reason;
       }
     const pa = under ? under.address : at;
@@ -206,7 +214,13 @@ export function first(
       continue;
     }
     const gpa = ((pointer(w) >> BigInt(size)) << BigInt(size)) | bits(iova, size - 1, 0);
-    const end = below ? second(m, f, below, gpa, a, mayWrite) : { address: gpa, size, read: true, write: true };
+    let end: Reached = { address: gpa, size, read: true, write: true };
+    try {
+      if (below) end = second(m, f, below, gpa, a, mayWrite);
+    } catch (reason) {
+      // An entry of the first stage leads beyond.
+      throw reason === 0x84 ? 0x74 : reason;
+    }
     const write = mayWrite && end.write;
     // A page that a device may write is dirty from the time it gets the translation.
     if (a.ats && write) mark(BIT(6));

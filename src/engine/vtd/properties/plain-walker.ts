@@ -42,11 +42,13 @@ export type PlainAnswer =
 
 const toInterrupts = (a: bigint): boolean => a >> 20n === 0xfeen;
 const refused = { kind: 'refused', record: null } as const;
+const nothing = { kind: 'nothing' } as const;
 
 /** Reasons for which a translation request gets a completion without rights: a page, a PASID or a right is not there. */
 const missing = [
   [0x04, 0x05, 0x06],
-  [0x51, 0x59, 0x71],
+  [0x51, 0x59, 0x5c, 0x5d],
+  [0x70, 0x71, 0x72, 0x73, 0x90],
   [0x74, 0x75, 0x76, 0x77],
   [0x79, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86],
 ].flat();
@@ -138,14 +140,20 @@ class Walk {
     if (!flag(w0, 0)) throw this.fault(0x02);
     const tt = num(w0, 3, 2);
     const did = num(w1, 23, 8);
-    if (bits(w0, 11, 4) !== 0n || (tt !== 2 && this.tooHigh(w0))) throw new PlainFault(0x0b, false);
-    if (flag(w1, 7) || bits(w1, 63, 24) !== 0n || did >> f.didBits !== 0) throw new PlainFault(0x0b, false);
+    if (bits(w0, 11, 4) !== 0n || (tt !== 2 && this.tooHigh(w0))) throw this.fault(0x0b);
+    if (flag(w1, 7) || bits(w1, 63, 24) !== 0n || did >> f.didBits !== 0) throw this.fault(0x0b);
     const aw = num(w1, 2, 0);
     if (![1, 2, 3].includes(aw) || !flag(BigInt(f.sagaw), aw)) throw this.fault(0x03);
     if (tt === 3 || (tt === 1 && !f.dt) || (tt === 2 && !f.pt)) throw this.fault(0x03);
     if (q.type !== 'untranslated' && tt !== 1) throw this.fault(0x0d);
-    if (q.type === 'translated') return toInterrupts(q.address) ? refused : this.passes();
-    if (toInterrupts(q.address)) throw this.fault(0x0e);
+    if (toInterrupts(q.address)) {
+      if (q.type === 'request') return nothing;
+      throw this.fault(0x0e);
+    }
+    if (q.type === 'translated') {
+      if (this.tooHigh(q.address)) throw this.fault(0x04);
+      return this.passes();
+    }
     if (tt === 2) {
       if (this.tooHigh(q.address)) throw this.fault(0x04);
       return this.passes();
@@ -169,14 +177,21 @@ class Walk {
     if (bits(w0, 8, 5) !== 0n || this.tooHigh(w0)) throw this.fault(0x42);
     if (bits(w1, 63, 21) !== 0n || c[2] !== 0n || c[3] !== 0n) throw this.fault(0x42);
     if ((dte && !f.dt) || (paside && !f.pasid) || (pre && !f.prs) || (ridPriv && !f.rprivs)) throw this.fault(0x42);
-    if (pre && !dte) throw this.fault(0x43);
-    if (q.type !== 'untranslated' && !dte) throw this.fault(0x44);
-    if (q.type === 'translated') return toInterrupts(q.address) ? refused : this.passes();
-    if (q.pasid >= 0 && !paside) throw this.fault(0x45);
+    const ridPasid = num(w1, 19, 0);
+    if (ridPasid !== 0 && !f.rps) throw this.fault(0x42);
     const limit = 2 ** (num(w0, 11, 9) + 13);
-    const pasid = q.pasid >= 0 ? q.pasid : f.rps ? num(w1, 19, 0) : 0;
-    if (pasid >= limit) throw this.fault(q.pasid >= 0 ? 0x46 : 0x48);
-    return this.pasid(w0 & ~0xfffn, pasid, q.pasid >= 0 ? q.priv : ridPriv);
+    if ((pre && !dte) || ridPasid >= limit) throw this.fault(0x43);
+    if (q.type !== 'untranslated' && !dte) throw this.fault(0x44);
+    if (q.type === 'translated') {
+      if (toInterrupts(q.address)) throw this.fault(0x87);
+      if (this.tooHigh(q.address)) throw this.fault(0x83);
+      return this.passes();
+    }
+    if (q.pasid >= 0 && !paside) throw this.fault(0x45);
+    if (q.pasid >= limit) throw this.fault(0x46);
+    if (q.pasid === ridPasid) throw this.fault(0x48);
+    if (q.pasid >= 2 ** f.pasidBits) throw this.fault(0x89);
+    return this.pasid(w0 & ~0xfffn, q.pasid >= 0 ? q.pasid : ridPasid, q.pasid >= 0 ? q.priv : ridPriv);
   }
 
   private pasid(directory: bigint, pasid: number, priv: boolean): PlainAnswer {
@@ -193,6 +208,9 @@ class Walk {
     const hasFirst = type === 1 || type === 3;
     const hasSecond = type === 2 || type === 3;
     if (bits(w0, 11, 10) !== 0n || bits(w1, 22, 16) !== 0n || bits(w2, 11, 8) !== 0n) throw this.fault(0x5a);
+    if (bits(w1, 31, 27) !== 0n || this.tooHigh(w0) || this.tooHigh(w2)) throw this.fault(0x5a);
+    if (!f.ssts && (num(w0, 4, 2) !== 0 || bits(w0, 63, 12) !== 0n)) throw this.fault(0x5a);
+    if (!f.fsts && (num(w2, 4, 2) !== 0 || bits(w2, 63, 12) !== 0n)) throw this.fault(0x5a);
     if (e.slice(3).some((w) => w !== 0n)) throw this.fault(0x5a);
     if (num(w1, 15, 0) >> f.didBits !== 0) throw this.fault(0x5a);
     const missing =
@@ -200,17 +218,22 @@ class Walk {
       (flag(w1, 23) && !f.smpwcs) ||
       (flag(w1, 24) && !f.sc) ||
       (flag(w2, 0) && !f.srs) ||
-      (flag(w2, 1) && !f.ers) ||
+      ((flag(w2, 1) || flag(w0, 5)) && !f.ers) ||
       (flag(w2, 7) && !f.eafs);
-    if (missing || (hasSecond && this.tooHigh(w0)) || (type === 1 && this.tooHigh(w2))) throw this.fault(0x5a);
+    if (missing) throw this.fault(0x5a);
     if (![f.fsts, f.ssts, f.nest, f.pt][type - 1]) throw this.fault(0x5b);
     const aw = num(w0, 4, 2);
     if (hasSecond && (![1, 2, 3].includes(aw) || !flag(BigInt(f.sagaw), aw))) throw this.fault(0x5b);
     const fspm = num(w2, 3, 2);
     if (hasFirst && (fspm > 1 || (fspm === 1 && !f.fs5lp))) throw this.fault(0x5b);
-    if (hasFirst && q.exec && !q.write && q.pasid >= 0 && !flag(w2, 1)) throw this.fault(0x5c);
-    if (hasFirst && priv && !flag(w2, 0)) throw this.fault(0x5d);
-    if (toInterrupts(q.address)) throw this.fault(0x87);
+    if (type === 3 && (w2 & ~0xfffn) >> BigInt(Math.min(f.mgaw, 12 + 9 * (aw + 2))) !== 0n) throw this.fault(0x5b);
+    if (q.type === 'untranslated' && q.exec && !q.write && q.pasid >= 0 && !flag(w2, 1)) throw this.fault(0x5c);
+    if (priv && !flag(w2, 0)) throw this.fault(0x5d);
+    // Without PASID nothing is translated there; with one it is an address like any other.
+    if (toInterrupts(q.address) && (q.pasid < 0 || (type === 4))) {
+      if (q.type === 'request' && q.pasid < 0) return nothing;
+      throw this.fault(0x87);
+    }
     if (type === 4) {
       if (this.tooHigh(q.address)) throw this.fault(0x83);
       return this.passes();
@@ -260,6 +283,6 @@ class Walk {
 
   private legacyReason(reason: number): number {
     if (reason === 0x79) return this.q.write && this.q.type === 'untranslated' ? 0x05 : 0x06;
-    return { 132: 0x04, 123: 0x03, 120: 0x07, 122: 0x0c }[reason]!;
+    return { 132: 0x04, 133: 0x05, 134: 0x06, 123: 0x03, 120: 0x07, 122: 0x0c }[reason]!;
   }
 }

@@ -70,6 +70,13 @@ export function pasidEntry(u: UnitContext, rid: number, pasid: number): bigint[]
   return typeof context === 'number' ? context : pasidEntryAt(u, context, pasid);
 }
 
+/** The same without QEMU's demand for a valid PASID 0 entry: what the guest's tables say. */
+export function pasidEntryInTables(u: UnitContext, rid: number, pasid: number): bigint[] | number {
+  if (!u.state.rootScalable) return TTM;
+  const context = bareContextEntry(u, rid);
+  return typeof context === 'number' ? context : pasidEntryAt(u, context, pasid);
+}
+
 /** vtd_ce_get_pasid_entry */
 function pasidEntryAt(u: UnitContext, context: readonly bigint[], pasid: number): bigint[] | number {
   const dir = directoryEntry(u, context, pasid);

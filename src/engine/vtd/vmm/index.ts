@@ -1,5 +1,5 @@
 export { vmmDeviations } from './deviations.ts';
-export { pasidEntry } from './guest-tables.ts';
+export { pasidEntryInTables } from './guest-tables.ts';
 export { didOf } from './pasid-entry.ts';
 export type { Binding, VmmDevice } from './state.ts';
 export { Vmm } from './vmm.ts';
