@@ -1,14 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
+/** Enough for a machine with other work to do. */
+const testTimeout = 30_000;
+
 export default defineConfig({
   test: {
     passWithNoTests: false,
-    testTimeout: 20_000,
     projects: [
       {
         test: {
           name: 'unit',
           environment: 'node',
+          testTimeout,
           include: ['src/**/*.test.{ts,tsx}', 'scripts/*.test.mjs'],
           exclude: ['src/**/*.dom.test.{ts,tsx}'],
         },
@@ -17,6 +20,7 @@ export default defineConfig({
         test: {
           name: 'dom',
           environment: 'jsdom',
+          testTimeout,
           include: ['src/**/*.dom.test.{ts,tsx}'],
         },
       },

@@ -102,6 +102,14 @@ export const vtdTerms: Glossary = {
     text: 'The VT-d unit that the VMM shows to the guest: its registers and its invalidation queue are emulated.',
     source: 'QEMU hw/i386/intel_iommu.c',
   },
+  'PASID map': {
+    text: 'What the VMM has bound for the guest: for each virtual requester id and PASID one page table of the kernel. It changes when a PASID-cache invalidation traps.',
+    source: 'QEMU hw/i386/intel_iommu_accel.c',
+  },
+  driver: {
+    text: "The host's driver of the remapping units: it gives out domain ids, writes the host's PASID entries and sends what its cache tags ask for.",
+    source: linux('iommu.c, cache.c'),
+  },
   HWPT_NESTED: {
     text: 'One first-stage table of the guest on top of the nesting parent: the page table of one (RID, PASID). It has a domain id of its own.',
     source: uapi('struct iommu_hwpt_vtd_s1'),

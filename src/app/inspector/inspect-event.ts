@@ -85,10 +85,11 @@ export function inspectEvent(e: TraceEvent, find: FindLayout): EventInspection {
       break;
     case 'register.write':
     case 'register.read':
-      fact('SMMU', e.iommu);
+      fact('IOMMU', e.iommu);
       fact('register', e.reg);
       fact('value', e.value);
-      record(e.reg, `smmuv3.reg.${e.reg.toLowerCase()}`, [e.value]);
+      // The layouts of one vendor are there at a time.
+      for (const vendor of ['smmuv3', 'vtd']) record(e.reg, `${vendor}.reg.${e.reg.toLowerCase()}`, [e.value]);
       break;
     case 'ioctl.enter':
       fact('file', e.fd);
@@ -165,7 +166,7 @@ export function inspectEvent(e: TraceEvent, find: FindLayout): EventInspection {
       fact('device', e.device);
       fact('group', e.group);
       fact('response', e.code);
-      fact('by', e.auto ? 'the SMMU itself' : 'CMD_PRI_RESP');
+      fact('by', e.auto ? 'the IOMMU itself' : 'a command of software');
       break;
     case 'stall':
     case 'resume':

@@ -29,7 +29,11 @@ const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 recei
 [ 6542.670633] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef040
 [ 6542.670634] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef000`;
 
-const factText = (v: unknown): string => (v === null ? 'none' : typeof v === 'object' ? JSON.stringify(v) : String(v));
+function factText(v: unknown): string {
+  if (v === null) return 'none';
+  if (Array.isArray(v)) return v.length ? v.map(factText).join(', ') : 'none';
+  return typeof v === 'object' ? JSON.stringify(v) : String(v);
+}
 
 /** The layout of a record's raw words. */
 const layoutOf = (r: LogRecord): Layout | undefined =>

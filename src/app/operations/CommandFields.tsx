@@ -1,7 +1,7 @@
 import { useId } from 'react';
 import type { Field, Layout } from '../../engine/bits/index.ts';
 import { bitsText } from '../bits.ts';
-import { commandName } from './form-values.ts';
+import { commandName, isNamed } from './form-values.ts';
 
 interface Props {
   readonly layouts: readonly Layout[];
@@ -100,7 +100,7 @@ export function CommandFields({ layouts, layout, values, errors, onLayout, onVal
       </select>
       <p className="text-2xs text-ink-3">{layout.title}</p>
       {layout.fields
-        .filter((f) => f.name !== 'Opcode')
+        .filter((f) => !isNamed(f))
         .map((f) => (
           <CommandField
             key={f.name}

@@ -5,7 +5,7 @@ import { checkStep } from '../../store/checks.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { stepTitle } from '../describe.ts';
 import { CommandFields } from './CommandFields.tsx';
-import { commandName, commandOf, initialValues, shownFields, stepOfForm } from './form-values.ts';
+import { commandName, commandOf, firstFields, initialValues, shownFields, stepOfForm } from './form-values.ts';
 import { OperationField } from './OperationFields.tsx';
 
 interface Props {
@@ -45,7 +45,9 @@ export function OperationForm({ form, values: given, onRun }: Props) {
   const layouts = app.simulation()?.vendor.commands ?? [];
   const givenCommand = given?.['command'] as Command | undefined;
   const [layout, setLayout] = useState(() => (hasCommand ? startLayout(layouts, givenCommand) : null));
-  const [command, setCommand] = useState<Readonly<Record<string, string>>>(() => startFields(givenCommand));
+  const [command, setCommand] = useState<Readonly<Record<string, string>>>(() =>
+    givenCommand ? startFields(givenCommand) : firstFields(layout),
+  );
   const [pressed, setPressed] = useState(false);
   if (!doc) return null;
 
@@ -84,7 +86,10 @@ export function OperationForm({ form, values: given, onRun }: Props) {
               layout={layout}
               values={command}
               errors={built?.errors ?? noErrors}
-              onLayout={setLayout}
+              onLayout={(l) => {
+                setLayout(l);
+                setCommand({ ...firstFields(l), ...command });
+              }}
               onValue={(name, v) => setCommand({ ...command, [name]: v })}
             />
           )

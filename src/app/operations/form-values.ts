@@ -1,4 +1,4 @@
-import type { Layout } from '../../engine/bits/index.ts';
+import type { Field, Layout } from '../../engine/bits/index.ts';
 import {
   deviceSpecs,
   type FieldForm,
@@ -157,6 +157,19 @@ export function stepOfForm(
 /** Name of a command without the architecture's prefix, as a document has it. */
 export const commandName = (l: Layout): string => l.name.replace(/^CMD_/, '');
 
+/** Does the command's name say what this field is? */
+export const isNamed = (f: Field): boolean => f.name === 'Opcode' || f.name === 'Type';
+
+/** What a new command's fields begin with: nothing, but the first legal choice where 0 is none. */
+export const firstFields = (l: Layout | null): Record<string, string> =>
+  Object.fromEntries(
+    (l?.fields ?? []).flatMap((f) => {
+      const choices = Object.entries(f.values ?? {});
+      const legal = f.values?.[0] === 'illegal' && choices.find(([, text]) => text !== 'illegal');
+      return legal ? [[f.name, legal[0]]] : [];
+    }),
+  );
+
 /** A command in the document's form: fields that are zero are left out. */
 export function commandOf(
   layout: Layout,
@@ -166,7 +179,7 @@ export function commandOf(
   const errors = new Map<string, string>();
   for (const f of layout.fields) {
     const text = (values[f.name] ?? '').trim();
-    if (f.name === 'Opcode' || text === '') continue;
+    if (isNamed(f) || text === '') continue;
     const n = toBigint(text);
     const width = BigInt(f.hi - f.lo + 1);
     const low = (1n << BigInt(f.lo)) - 1n;

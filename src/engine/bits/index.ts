@@ -1,3 +1,4 @@
 export * from './fields.ts';
+export * from './halves.ts';
 export * from './layout.ts';
 export * from './registers.ts';

@@ -2,6 +2,7 @@ export * from './attachments.ts';
 export * from './cpu-table.ts';
 export * from './mappings.ts';
 export * from './memory-operations.ts';
+export * from './parts.ts';
 export * from './process.ts';
 export * from './results.ts';
 export * from './table-write.ts';

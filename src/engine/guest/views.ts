@@ -27,6 +27,15 @@ export interface ProcessMemoryView {
   readonly areas: readonly Mapping[];
 }
 
+/** A guest's kernel. */
+export interface KernelViews<UnitView, DeviceView, DomainView, ProcessView> {
+  readonly booted: boolean;
+  readonly units: readonly UnitView[];
+  readonly devices: readonly DeviceView[];
+  readonly domains: readonly DomainView[];
+  readonly processes: readonly ProcessView[];
+}
+
 export const pageTableView = (
   d: { readonly name: string; readonly root: number; readonly mappings: readonly Mapping[]; readonly queued: number },
   id: string,

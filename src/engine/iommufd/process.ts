@@ -19,7 +19,7 @@ import {
   type Veventq,
 } from './objects.ts';
 import { copyStruct, type IoctlArgs, ioctlStruct, toBigInt } from './structs.ts';
-import { ioctlText, primaryObject } from './text.ts';
+import { ioctlText, numberText, primaryObject } from './text.ts';
 import { vdeviceAlloc } from './vdevice.ts';
 import { type ReadRecord, readVeventq, veventqAlloc } from './veventq.ts';
 import { type VfioFile, vfioAttach, vfioBind, vfioClose, vfioDetach } from './vfio.ts';
@@ -162,7 +162,7 @@ export class KernelProcess {
     const r = yield* this.dispatch(c, file, ctx);
     if (trace.listener) {
       const outs = Object.entries(r.out).map(
-        ([k, v]) => `${k} ${typeof v === 'object' ? JSON.stringify(v, hexBig) : v}`,
+        ([k, v]) => `${k} ${typeof v === 'object' ? JSON.stringify(v, hexBig) : numberText(k, v)}`,
       );
       const text =
         r.errno === '0' ? `${c.call} ok${outs.length ? `: ${outs.join(', ')}` : ''}` : `${c.call} ${r.errno}`;

@@ -17,7 +17,7 @@ export const primaryObject: Readonly<Record<string, string>> = {
   IOMMU_VEVENTQ_ALLOC: 'viommu_id',
 };
 
-const hex = new Set(['user_va', 'length', 'iova', 'virt_id', 'flags', 'ste', 'page_size']);
+const hex = new Set(['user_va', 'length', 'iova', 'virt_id', 'flags', 'ste', 'page_size', 'pgtbl_addr', 'addr']);
 const hidden = new Set(['data_len', 'entry_len', 'data_type', 'argsz', 'size']);
 
 const ids = new Set(['id', 'ioas_id', 'pt_id', 'hwpt_id', 'viommu_id', 'dev_id', 'fault_id']);
@@ -54,7 +54,8 @@ function dataParts(data: object): string[] {
   );
 }
 
-function numberText(name: string, v: unknown): string {
+/** An input or output field's number as it is written in a line: addresses, lengths and flags in hex, counts in decimal. */
+export function numberText(name: string, v: unknown): string {
   if (typeof v !== 'number' && typeof v !== 'bigint') return String(v);
   return hex.has(name) ? `0x${v.toString(16)}` : v.toString();
 }

@@ -1,8 +1,7 @@
 import type { Bus } from '../memory/index.ts';
 import type { GenericTable } from './generic-table.ts';
 import { layoutOf } from './generic-table-format.ts';
-import { sizeText } from './page-sizes.ts';
-import type { TableWrite } from './table-steps.ts';
+import { leafCleaned, type TableWrite } from './table-steps.ts';
 
 interface DirtyLeaves {
   /** ERANGE: the range is beyond the table. */
@@ -38,18 +37,7 @@ export function* readAndClearDirty(
       if (clear) {
         const word = leaf.entry & ~BigInt(table.format.dirty);
         bus.writeWord(leaf.address, word);
-        yield {
-          kind: 'write',
-          address: leaf.address,
-          words: [word],
-          count: 1,
-          level: leaf.level,
-          leaf: true,
-          size: leaf.size,
-          iova: start,
-          layout: layoutOf(table.format, leaf.level, true),
-          text: `page of ${sizeText(leaf.size)} at 0x${start.toString(16)} made clean`,
-        };
+        yield leafCleaned(leaf, start, word, layoutOf(table.format, leaf.level, true), 'page');
       }
     }
     at = start + leaf.size;

@@ -9,6 +9,7 @@ import {
   type Unmapped,
 } from './generic-table-format.ts';
 import { bestPageSize, pageCount, sizeText } from './page-sizes.ts';
+import { allocTable, unlessFull } from './table-pages.ts';
 import { FIRST_WORDS, RunOfWrites, type TableWrite } from './table-steps.ts';
 
 /**
@@ -44,7 +45,7 @@ export class GenericTable {
     this.format = format;
     this.cfg = cfg;
     this.sizes = cfg.pageSizes.reduce((mask, s) => mask | BigInt(s), 0n);
-    this.rootAddress = root ?? this.allocTable();
+    this.rootAddress = root ?? allocTable(bus, pages, TABLE_BYTES);
   }
 
   /** Physical address of the top table. */
@@ -157,7 +158,7 @@ export class GenericTable {
         table = this.address(lo);
         continue;
       }
-      const made = this.tryAllocTable();
+      const made = unlessFull(() => allocTable(this.bus, this.pages, TABLE_BYTES));
       if (made === null) return { errno: 'ENOMEM', mapped: 0 };
       const entry = this.format.table(made);
       this.write(slot, entry.lo, entry.hi);
@@ -322,21 +323,6 @@ export class GenericTable {
       out.push(next);
     }
     return true;
-  }
-
-  private allocTable(): number {
-    const at = this.pages.alloc(TABLE_BYTES);
-    for (let a = at; a < at + TABLE_BYTES; a += 4) if (this.bus.read32(a) !== 0) this.bus.write32(a, 0);
-    return at;
-  }
-
-  private tryAllocTable(): number | null {
-    try {
-      return this.allocTable();
-    } catch (e) {
-      if (e instanceof RangeError) return null;
-      throw e;
-    }
   }
 
   /** Bytes that one entry of the level covers. */

@@ -22,6 +22,26 @@ export interface TableWrite {
   readonly text: string;
 }
 
+/** One leaf was made clean. */
+export const leafCleaned = (
+  leaf: { readonly address: number; readonly level: number; readonly size: number },
+  iova: number,
+  word: bigint,
+  layout: string,
+  what: string,
+): TableWrite => ({
+  kind: 'write',
+  address: leaf.address,
+  words: [word],
+  count: 1,
+  level: leaf.level,
+  leaf: true,
+  size: leaf.size,
+  iova,
+  layout,
+  text: `${what} of ${sizeText(leaf.size)} at 0x${iova.toString(16)} made clean`,
+});
+
 /** How a format calls its entries. */
 export interface EntryNames {
   layout(level: number, leaf: boolean): string;

@@ -1,7 +1,7 @@
 import type { Bus } from '../memory/index.ts';
+import { leafCleaned, type TableWrite } from './table-steps.ts';
 import type { Vmsav8Table } from './vmsav8-table.ts';
-import { layoutId, sizeText } from './vmsav8-table-format.ts';
-import type { TableWrite } from './vmsav8-table-steps.ts';
+import { layoutId } from './vmsav8-table-format.ts';
 
 /** Bits of a leaf: AP[2] and DBM together tell clean from dirty. */
 const AP_READ_ONLY = 1n << 7n;
@@ -38,18 +38,7 @@ export function* readAndClearDirty(
         const word = leaf.descriptor | AP_READ_ONLY;
         bus.writeWord(leaf.address, word);
         const what = leaf.level === 3 ? 'page' : 'block';
-        yield {
-          kind: 'write',
-          address: leaf.address,
-          words: [word],
-          count: 1,
-          level: leaf.level,
-          leaf: true,
-          size: leaf.size,
-          iova: at,
-          layout: layoutId(table.cfg, leaf.level, true),
-          text: `${what} of ${sizeText(leaf.size)} at 0x${at.toString(16)} made clean`,
-        };
+        yield leafCleaned(leaf, at, word, layoutId(table.cfg, leaf.level, true), what);
       }
     }
     at += leaf.size;

@@ -1,4 +1,5 @@
 import type { Bus, PageAllocator } from '../memory/index.ts';
+import { allocTable, unlessFull } from './table-pages.ts';
 import {
   choosePages,
   entryNames,
@@ -65,7 +66,7 @@ export class Vmsav8Table {
     this.cfg = cfg;
     this.geometry = tableGeometry(cfg);
     this.walk = walkParameters(cfg);
-    this.rootAddress = root ?? this.allocTable(this.rootBytes);
+    this.rootAddress = root ?? allocTable(bus, pages, this.rootBytes);
   }
 
   /** Physical address of the start table: TTB0 or S2TTB. */
@@ -113,7 +114,7 @@ export class Vmsav8Table {
             const slot = table + this.index(at, l) * 8;
             const lo = this.read(slot);
             if (!(lo & 1)) {
-              const made = this.tryAllocTable();
+              const made = unlessFull(() => allocTable(this.bus, this.pages, this.geometry.granule));
               if (made === null) {
                 errno = 'ENOMEM';
                 break outer;
@@ -267,21 +268,6 @@ export class Vmsav8Table {
       }
     this.pages.release(table, level === this.geometry.startLevel ? this.rootBytes : this.geometry.granule);
     for (const next of below) this.freeTable(next, level + 1);
-  }
-
-  private allocTable(bytes: number): number {
-    const at = this.pages.alloc(bytes);
-    for (let a = at; a < at + bytes; a += 4) if (this.bus.read32(a) !== 0) this.bus.write32(a, 0);
-    return at;
-  }
-
-  private tryAllocTable(): number | null {
-    try {
-      return this.allocTable(this.geometry.granule);
-    } catch (e) {
-      if (e instanceof RangeError) return null;
-      throw e;
-    }
   }
 
   private shift(level: number): number {

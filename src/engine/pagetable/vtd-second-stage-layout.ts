@@ -6,6 +6,7 @@
 
 import type { Field, Layout } from '../bits/index.ts';
 import { addrBits, decBits, enumBits, flag, hexBits } from '../bits/index.ts';
+import { presentLayout, psOfTable } from './vtd-entry-layout.ts';
 
 const SOURCE = 'Intel VT-d, 9.9';
 
@@ -46,10 +47,7 @@ const table: Layout = {
   fields: [
     ...rights,
     hexBits('Ignored', 0, 6, 3, 'Ignored: only an entry that maps a page has a memory type.'),
-    flag('PS', 0, 7, '0 in an entry that points to a table; reserved at levels 4 and 5.', undefined, {
-      0: 'table',
-      1: 'page',
-    }),
+    psOfTable,
     accessed,
     hexBits('SW9', 0, 9, 9, 'Left to software.'),
     software10,
@@ -97,6 +95,8 @@ const absent: Layout = {
 
 export const secondStageLayouts: readonly Layout[] = [table, page, page2m, page1g, absent];
 
+const presentLayouts = { table, page, page2m, page1g };
+
 /**
  * The layout of one second-stage entry.
  * @param level 5 to 1 @param low the entry or its low 32 bits: bits 2:0 (R, W, X) and 7 (PS) decide
@@ -105,8 +105,5 @@ export const secondStageLayouts: readonly Layout[] = [table, page, page2m, page1
 export function secondStageEntryLayout(level: number, low: number | bigint, execute = false): Layout {
   const bits = Number(BigInt.asUintN(8, BigInt(low)));
   if ((bits & (execute ? 7 : 3)) === 0) return absent;
-  if (level === 1) return page;
-  if ((bits & 0x80) !== 0 && level === 2) return page2m;
-  if ((bits & 0x80) !== 0 && level === 3) return page1g;
-  return table;
+  return presentLayout(presentLayouts, level, bits);
 }

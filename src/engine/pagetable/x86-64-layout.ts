@@ -6,6 +6,7 @@
 
 import type { Field, Layout } from '../bits/index.ts';
 import { addrBits, decBits, flag, hexBits } from '../bits/index.ts';
+import { presentLayout, psOfTable } from './vtd-entry-layout.ts';
 
 const SOURCE = 'Intel VT-d, 9.8';
 
@@ -55,10 +56,7 @@ const table: Layout = {
   fields: [
     ...low,
     decBits('Ignored6', 0, 6, 6, 'Ignored: only an entry that maps a page has a dirty bit.'),
-    flag('PS', 0, 7, '0 in an entry that points to a table; reserved at levels 4 and 5.', undefined, {
-      0: 'table',
-      1: 'page',
-    }),
+    psOfTable,
     decBits('Ignored8', 0, 8, 8, 'Ignored: only an entry that maps a page can be global.'),
     software9,
     extended,
@@ -112,6 +110,8 @@ const absent: Layout = {
 
 export const x86Layouts: readonly Layout[] = [table, page, page2m, page1g, absent];
 
+const presentLayouts = { table, page, page2m, page1g };
+
 /** log2 of the bytes that one entry of a level (1 to 5) covers; the same for both stages. */
 export const vtdLevelShift = (level: number): number => 12 + 9 * (level - 1);
 
@@ -122,8 +122,5 @@ export const vtdLevelShift = (level: number): number => 12 + 9 * (level - 1);
 export function x86EntryLayout(level: number, low: number | bigint): Layout {
   const bits = Number(BigInt.asUintN(8, BigInt(low)));
   if ((bits & 1) === 0) return absent;
-  if (level === 1) return page;
-  if ((bits & 0x80) !== 0 && level === 2) return page2m;
-  if ((bits & 0x80) !== 0 && level === 3) return page1g;
-  return table;
+  return presentLayout(presentLayouts, level, bits);
 }

@@ -112,7 +112,7 @@ export class PlainWalker {
     return { out: t.out, gpa: a, shift: t.shift, user: 'rwx', priv: 'rwx', ss, snp: t.snp, clean: t.clean };
   }
 
-  private second(s: PlainSecond, a: bigint, ask: Ask): SecondFound {
+  private second(s: PlainSecond, a: bigint, ask: Ask, forTable = false): SecondFound {
     if (a >> BigInt(Math.min(s.mgaw, 12 + 9 * s.levels)) !== 0n) throw new Fault(0x84);
     let table = s.root;
     let [r, w, x] = [true, true, true];
@@ -124,8 +124,7 @@ export class PlainWalker {
       w &&= bit(e, 1);
       if (s.ssee) x &&= bit(e, 2);
       const present = bit(e, 0) || bit(e, 1) || (s.ssee && bit(e, 2));
-      const lacks = (ask.r && !r) || (ask.w && !w) || (ask.x && !(r && x)) || (ask.any && !r && !w);
-      if (!present || lacks) throw new Fault(0x79);
+      if (!present) throw new Fault(0x79);
       const leaf = level === 1 || bit(e, 7);
       let reserved = any(e, 51, this.m.haw) || bit(e, 62);
       if (!leaf) reserved ||= bit(e, 11);
@@ -136,6 +135,12 @@ export class PlainWalker {
         if (level > 3) reserved = true;
       }
       if (reserved) throw new Fault(0x7a);
+      if (leaf) {
+        if (!r && !w) throw new Fault(0x79);
+        if ((ask.r || ask.x) && !r) throw new Fault(0x86);
+        if ((ask.w || (forTable && s.ssade)) && !w) throw new Fault(0x85);
+        if (ask.x && !x) throw new Fault(0x82);
+      }
       const writes = leaf && (ask.w || (ask.any && !ask.nw && w));
       if (s.ssade) this.set(at, (1n << 8n) | (writes ? 1n << 9n : 0n), 0x7c);
       if (!leaf) {
@@ -201,7 +206,7 @@ export class PlainWalker {
           return this.firstOf(f, s, a, { ...nothing, w: true, priv: ask.priv });
         return { out: output, gpa: output, shift, user, priv, ss: 'rwx', snp: false, clean };
       }
-      const t = this.second(s, output, { ...ask, nw: ask.nw || !mine.includes('w') });
+      const t = this.lastAccess(s, output, { ...ask, nw: ask.nw || !mine.includes('w') });
       const clean = (writable && !dirty) || t.clean;
       if (ask.any && !ask.nw && mine.includes('w') && t.w && clean)
         return this.firstOf(f, s, a, { ...nothing, w: true, priv: ask.priv });
@@ -210,13 +215,22 @@ export class PlainWalker {
     }
   }
 
+  /** The second stage of the output: where it lies is the fault of a first-stage entry. */
+  private lastAccess(s: PlainSecond, gpa: bigint, ask: Ask): SecondFound {
+    try {
+      return this.second(s, gpa, ask);
+    } catch (e) {
+      throw e instanceof Fault && e.code === 0x84 ? new Fault(0x74) : e;
+    }
+  }
+
   /** The second stage of an entry's address: reading a table. */
   private tableAccess(s: PlainSecond, gpa: bigint, top: boolean): SecondFound {
     try {
-      return this.second(s, gpa, { ...nothing, r: true });
+      return this.second(s, gpa, { ...nothing, r: true }, true);
     } catch (e) {
       if (e instanceof Fault && e.code === 0x84) throw new Fault(0x74);
-      if (e instanceof Fault && e.code === 0x79) throw new Fault(top ? 0x75 : 0x76);
+      if (e instanceof Fault && (e.code === 0x85 || e.code === 0x86)) throw new Fault(top ? 0x75 : 0x76);
       throw e;
     }
   }

@@ -1,3 +1,4 @@
+import { highHalf, lowHalf } from '../bits/index.ts';
 import { ATTR, alignHi, alignLo, OUT_HI, OUT_LO, SHIFT, type TranslationCache, UID } from '../cache/index.ts';
 import { deviceId, type Op, pause } from '../machine/index.ts';
 import type { Memory } from '../memory/index.ts';
@@ -101,8 +102,8 @@ export abstract class DeviceAccesses {
   *dma(q: DmaRequest): Op<DmaOutcome> {
     const { device: d } = q;
     const at = deviceId(d);
-    const hi = Number((q.iova >> 32n) & 0xffffffffn) | 0;
-    const lo = Number(q.iova & 0xffffffffn) | 0;
+    const hi = highHalf(q.iova);
+    const lo = lowHalf(q.iova);
     const access = q.write ? 'write' : 'read';
     this.trace.listener?.({
       kind: 'dma',
@@ -152,8 +153,8 @@ export abstract class DeviceAccesses {
   /** A translation request; on success the completion fills the device's ATC. */
   *ats(d: PciDevice, pasid: number, iova: bigint, write: boolean): Op<DmaOutcome> {
     const at = deviceId(d);
-    const hi = Number((iova >> 32n) & 0xffffffffn) | 0;
-    const lo = Number(iova & 0xfffff000n) | 0;
+    const hi = highHalf(iova);
+    const lo = lowHalf(iova & ~0xfffn);
     this.trace.listener?.({
       kind: 'ats',
       actor: 'device',
@@ -182,7 +183,14 @@ export abstract class DeviceAccesses {
           : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
     });
     if (c.untranslated)
-      return { ok: false, pa, hit, reads, why: 'the completion lets it come only untranslated', untranslatedOnly: true };
+      return {
+        ok: false,
+        pa,
+        hit,
+        reads,
+        why: 'the completion lets it come only untranslated',
+        untranslatedOnly: true,
+      };
     if (granted === 0) return { ok: false, pa, hit, reads, why: `the completion grants nothing${c.why}` };
     this.fillAtc(d, pasid, hi, lo, c);
     return { ok: true, pa, hit, reads };

@@ -2,7 +2,7 @@ import { type TranslationCache, UID } from '../cache/index.ts';
 import { deviceId, type Op } from '../machine/index.ts';
 import type { Trace } from '../trace/index.ts';
 import type { DeviceAccesses, DmaOutcome, DmaRequest } from './accesses.ts';
-import type { PciDevice } from './device.ts';
+import type { DeviceSnapshot, PciDevice } from './device.ts';
 import type { PageAccess, PageRequestOutcome } from './messages.ts';
 import type { PageRequestService } from './page-request-service.ts';
 
@@ -10,6 +10,11 @@ import type { PageRequestService } from './page-request-service.ts';
 export abstract class DevicePort {
   protected abstract readonly requests: DeviceAccesses;
   protected abstract readonly pageRequests: PageRequestService;
+  private readonly devices: readonly PciDevice[];
+
+  constructor(devices: readonly PciDevice[]) {
+    this.devices = devices;
+  }
 
   /** A device's access; see `DeviceAccesses`. */
   dma(q: DmaRequest): Op<DmaOutcome> {
@@ -39,7 +44,6 @@ export abstract class DevicePort {
 
   /** Has the removals from the devices' ATCs traced. */
   protected watch(
-    devices: readonly PciDevice[],
     trace: Trace,
     o: {
       /** A fresh request would still give the entry. */
@@ -49,7 +53,7 @@ export abstract class DevicePort {
       readonly cells: (cache: TranslationCache, index: number) => readonly string[];
     },
   ): void {
-    for (const d of devices)
+    for (const d of this.devices)
       d.atc.onRemove = (i) => {
         trace.listener?.({
           kind: 'cache.remove',
@@ -60,5 +64,13 @@ export abstract class DevicePort {
           entry: { cache: 'ATC', id: d.atc.e[i + UID]!, cells: o.cells(d.atc, i) },
         });
       };
+  }
+
+  protected saveDevices(): DeviceSnapshot[] {
+    return this.devices.map((d) => d.save());
+  }
+
+  protected loadDevices(saved: readonly DeviceSnapshot[]): void {
+    for (const [i, d] of this.devices.entries()) d.load(saved[i]!);
   }
 }

@@ -15,7 +15,7 @@ export interface PciDeviceSpec {
   readonly stall?: boolean;
 }
 
-interface DeviceSnapshot {
+export interface DeviceSnapshot {
   readonly atsEnabled: boolean;
   readonly atc: CacheSnapshot;
   readonly pasidEnabled: boolean;

@@ -12,6 +12,15 @@ export interface PageAccess {
   readonly priv?: boolean;
 }
 
+/** Which page, and what for. */
+export interface RequestedPage extends PageAccess {
+  /** Address with its low twelve bits clear, 64 bits. */
+  readonly page: bigint;
+  readonly group: number;
+  /** The last request of its group. */
+  readonly last: boolean;
+}
+
 export interface PageRequestOutcome {
   /** The device sent the message. */
   readonly sent: boolean;

@@ -4,15 +4,13 @@ export { inspectDriver, inspectObject } from './inspect-kernel.ts';
 export {
   type Guest,
   guestOfDevice,
-  isProbed,
   type Machine,
   type Unit,
   unitOfDevice,
-  type VirtualEnd,
 } from './machine.ts';
 export { handlersFor } from './operations.ts';
 export { type Place, placeOf } from './place.ts';
-export { MachinePlatform, type Room } from './platform.ts';
+export { MachinePlatform } from './platform.ts';
 export { commandOperation, type Queue, queueOf, whose } from './remedy.ts';
 export { sceneFrom } from './scene.ts';
 export { cacheOf, count, type Draft, deviceObject, entries, staleIn } from './scene-hardware.ts';
@@ -24,10 +22,9 @@ export {
   type Part,
   queueEntry,
   queueView,
-  type RingAt,
   type RingKind,
   readWords,
   registerRecordOf,
 } from './scene-queue.ts';
 export { deviceOfRid, entryOf, ofUnit, recordOf, staleBehind, staleRecords } from './stale.ts';
-export { type GuestMaterial, guestParts, type UnitMaterial, vmmParts, wireMachine } from './wire.ts';
+export { type GuestMaterial, guestParts, vmmParts, wireMachine } from './wire.ts';

@@ -1,12 +1,17 @@
 import { bytesToWords, hexPlain } from '../bits/index.ts';
 import { type Op, type OpResult, pause } from '../machine/index.ts';
 import { PAGE_SIZE } from '../memory/index.ts';
-import { guestNamed, type Machine, unitNamed } from './machine.ts';
+import { type Guest, guestNamed, type Machine, unitNamed } from './machine.ts';
 import { done, type Fields, refused } from './operation.ts';
 
 /** What a document does to memory and registers by itself. */
 
-export function* memoryWrite(p: Machine, op: Fields): Op<OpResult> {
+/** @param placeOf scene id of a guest's table that holds the address; null: none is known */
+export function* memoryWrite(
+  p: Machine,
+  op: Fields,
+  placeOf: (g: Guest, address: number) => string | null = () => null,
+): Op<OpResult> {
   const { space, at, bytes } = op as unknown as { space: 'host' | 'guest'; at: number; bytes: Uint8Array };
   const g = guestNamed(p, op.guest);
   const bus = space === 'host' ? p.memory : g.memory;
@@ -21,7 +26,7 @@ export function* memoryWrite(p: Machine, op: Fields): Op<OpResult> {
     p.trace.listener?.({
       kind: 'table.write',
       actor: space === 'host' ? 'driver' : 'guest',
-      at: space === 'host' ? p.drivers.sceneId() : g.ends[0]!.queue,
+      at: space === 'host' ? p.drivers.sceneId() : (placeOf(g, first) ?? g.ends[0]!.queue),
       space,
       address: first,
       words: bytesToWords(bus.readBytes(first, Math.ceil((last - first) / 8) * 8)),

@@ -44,11 +44,13 @@ export interface Dialect {
   readonly encode: (name: string, fields: Readonly<Record<string, bigint>>) => bigint[];
   /** The unit's own trace says nothing about a write to it. */
   readonly isDoorbell: (reg: string) => boolean;
+  /** Scene id of the table in a guest's memory that holds this address, for a picture of a write to it. */
+  readonly placeOf?: (g: Guest, address: number) => string | null;
 }
 
 /** Every operation of the format but `inject`, which is the machine's own. */
 export const handlersFor = (dialect: Dialect): Readonly<Record<string, Handler>> => ({
-  'memory.write': memoryWrite,
+  'memory.write': (p, op) => memoryWrite(p, op, dialect.placeOf),
   'memory.read': memoryRead,
   'register.write': (p, op) => registerWrite(p, op, dialect.isDoorbell),
   'register.read': registerRead,

@@ -28,7 +28,9 @@ export function obeys(k: Kind, m: MachineForm): void {
         }
         const last = s.steps.length - 1;
         expect(s.steps[last]!.hazards.map((h) => h.text)).toEqual([]);
-        expect(k.differences(s.platformAt(last), addressesOf(m))).toEqual([]);
+        const platform = s.platformAt(last);
+        expect(k.differences(platform, addressesOf(m))).toEqual([]);
+        expect(k.againstGuest?.(platform, addressesOf(m)) ?? []).toEqual([]);
       }
     }),
     { numRuns: runs, seed, examples: [[tour(k, m)], ...k.regressions.obeys] as never },

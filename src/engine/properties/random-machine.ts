@@ -14,6 +14,8 @@ export interface Kind {
   readonly widest: object;
   /** Accesses that the caches answer otherwise than memory does, by a walker of the vendor's own. */
   readonly differences: (platform: Platform, addresses: Addresses) => Difference[];
+  /** Accesses that end elsewhere than the guests' own tables say. */
+  readonly againstGuest?: (platform: Platform, addresses: Addresses) => Difference[];
   /** Inputs that once failed, by property. */
   readonly regressions: Readonly<Record<Property, readonly (readonly unknown[])[]>>;
 }

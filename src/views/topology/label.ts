@@ -1,10 +1,12 @@
-import { fitText, textWidth } from './measure.ts';
+import { fitLine, fitText, textWidth } from './measure.ts';
 import type { Point, Rect } from './types.ts';
 
 /** A piece of a message's text; what was rewritten is `changed`. */
 export interface Run {
   readonly text: string;
   readonly tone: 'plain' | 'changed' | 'faint';
+  /** Cut at its end, not in its middle: what it is and whom it is for come first. */
+  readonly fromEnd?: true;
 }
 
 export interface PlacedRun extends Run, Point {
@@ -33,7 +35,7 @@ export function cutRuns(runs: readonly Run[], width: number, scale: number): Run
   let left = width - 2 * padX;
   const out: Run[] = [];
   for (const r of runs) {
-    const text = fitText(r.text, 'mono', size, left);
+    const text = (r.fromEnd ? fitLine : fitText)(r.text, 'mono', size, left);
     if (text === '') break;
     out.push({ ...r, text });
     left -= textWidth(text, 'mono', size);

@@ -74,11 +74,12 @@ export function toneOf(e: TraceEvent): Tone {
 /** Text on the message; shorter than the trace's line, since place and actor can be seen. */
 export function messageRuns(e: TraceEvent): Run[][] {
   const plain = (text: string): Run[][] => [[{ text, tone: 'plain' }]];
+  const command = (text: string): Run[][] => [[{ text, tone: 'plain', fromEnd: true }]];
   switch (e.kind) {
     case 'command.post':
-      return plain(e.command.text);
+      return command(e.command.text);
     case 'command.fetch':
-      return plain(`fetch ${e.command.text}`);
+      return command(`fetch ${e.command.text}`);
     case 'command.rewrite':
     case 'record.rewrite':
       return rewriteRuns(e);
@@ -128,7 +129,12 @@ function rewriteRuns(e: TraceEvent & { readonly kind: 'command.rewrite' | 'recor
   const first: Run[] = [{ text: name, tone: 'plain' }];
   if (e.changes.length === 0) first.push({ text: ' unchanged', tone: 'faint' });
   for (const c of e.changes) {
-    first.push({ text: ` ${c.field} `, tone: 'plain' }, { text: `${c.from} → ${c.to}`, tone: 'changed' });
+    // The new command's name stands there already.
+    if (c.field === 'opcode' && c.to === name) continue;
+    first.push(
+      { text: ` ${c.field} `, tone: 'plain' },
+      { text: c.from === '-' ? c.to : `${c.from} → ${c.to}`, tone: 'changed' },
+    );
   }
   let rest = e.kind === 'command.rewrite' ? e.command.text : e.text;
   if (rest.startsWith(name)) rest = rest.slice(name.length);

@@ -1,3 +1,4 @@
+import { succeeded } from '../../machine/fixtures/succeeded.ts';
 import { Injector, type Op, type OpResult, runToEnd } from '../../machine/index.ts';
 import { Memory, PageAllocator } from '../../memory/index.ts';
 import { PciDevice } from '../../pci/index.ts';
@@ -75,11 +76,7 @@ export function bareMachine(o: BareOptions = {}) {
     settle(k);
     return r;
   };
-  const ok = (op: Op<OpResult>, k = driver): OpResult => {
-    const r = run(op, k);
-    if (!r.ok) throw new Error(r.text);
-    return r;
-  };
+  const ok = (op: Op<OpResult>, k = driver): OpResult => succeeded(run(op, k));
   const settle = (k = driver): void => {
     runToEnd(k.interrupt());
     for (const v of k.views().devices) devices.find((d) => d.name === v.name)!.atsEnabled = v.atsEnabled;

@@ -2,6 +2,7 @@ import {
   type Address,
   type FlushMode,
   flushDomains,
+  type GuestKernelParts,
   mapMemory,
   type Perm,
   refused,
@@ -45,22 +46,10 @@ export interface GuestUnit {
   readonly devices: readonly string[];
 }
 
-export interface GuestParts {
-  /** Guest physical memory. */
-  readonly memory: Bus;
-  /** Pages for the guest kernel's tables and queues, in guest physical space. */
-  readonly pages: PageAllocator;
+export interface GuestParts extends GuestKernelParts<GuestDevice> {
   /** The only vSMMU, when there are no `units`. */
   readonly smmu?: VirtualSmmu;
   readonly units?: readonly GuestUnit[];
-  readonly devices: readonly GuestDevice[];
-  /** Whether the VMM has put the device into the guest; without it all are there. */
-  readonly present?: (name: string) => boolean;
-  readonly trace: Trace;
-  readonly injector: Injector;
-  readonly deviations?: readonly string[];
-  /** Scope of the guest's scene ids: its name when there are several guests. */
-  readonly scope?: string;
   /** PAGE_SIZE of the guest's kernel, 4 KiB without it. */
   readonly page?: Granule;
   /** The guest's CPUs, as wide as its SMMUs without it. */

@@ -1,5 +1,7 @@
+import { succeeded } from '../../machine/fixtures/succeeded.ts';
 import { Injector, type Op, type OpResult, pause, runToEnd } from '../../machine/index.ts';
-import { type Bus, GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
+import { guestRam } from '../../memory/fixtures/guest-ram.ts';
+import { type Bus, PageAllocator } from '../../memory/index.ts';
 import { Trace, type TraceEvent } from '../../trace/index.ts';
 import { commandText } from '../layout/index.ts';
 import { GuestDriver } from './driver.ts';
@@ -71,8 +73,6 @@ export class RecordingSmmu implements VirtualSmmu {
   }
 }
 
-const GUEST_BASE = 0x40000000;
-
 /** What the vSMMU of a test has; without options that of QEMU with range invalidation. */
 export interface RecorderOptions {
   devices?: GuestDevice[];
@@ -117,11 +117,7 @@ function identification(o: RecorderOptions): Record<string, bigint> {
 
 /** For tests: a guest of 256 MiB at 0x4000_0000 on a recording vSMMU. */
 export function guestOnRecorder(o: RecorderOptions = {}) {
-  const host = new Memory(2 ** 32);
-  const process = new ProcessMemory();
-  process.add({ uva: 0x7f0000000000, size: 2 ** 28, base: 0x80000000, chunk: 4096 });
-  const memory = new GuestMemory(host, process);
-  memory.addSlot({ gpa: GUEST_BASE, size: 2 ** 28, uva: 0x7f0000000000 });
+  const { memory } = guestRam(2 ** 32);
   const smmu = new RecordingSmmu(memory, identification(o));
   const smmu1 = new RecordingSmmu(memory, identification(o));
   const trace = new Trace();
@@ -146,11 +142,7 @@ export function guestOnRecorder(o: RecorderOptions = {}) {
   });
   const run = <T>(op: Op<T>): T => runToEnd(op);
   /** Runs an operation that must succeed. */
-  const ok = (op: Op<OpResult>): OpResult => {
-    const r = runToEnd(op);
-    if (!r.ok) throw new Error(r.text);
-    return r;
-  };
+  const ok = (op: Op<OpResult>): OpResult => succeeded(runToEnd(op));
   /** The same; the commands it sent, without CMD_SYNC when `all` is false. */
   const sent = (op: Op<OpResult>, all = true): string[] => {
     smmu.take();

@@ -1,4 +1,4 @@
-import type { Mapping, PasidAttachment, ProcessMemory } from '../../guest/index.ts';
+import type { GuestPciDevice, Mapping, PasidAttachment, ProcessMemory } from '../../guest/index.ts';
 import type { Injector, Op } from '../../machine/index.ts';
 import type { Bus, PageAllocator } from '../../memory/index.ts';
 import type { Granule } from '../../pagetable/vmsav8-table.ts';
@@ -17,12 +17,7 @@ export interface VirtualSmmu {
 }
 
 /** What a guest knows of a PCI device from its config space and from the IORT table. */
-export interface GuestDevice {
-  readonly name: string;
-  /** Bus, device and function: the vSID. */
-  readonly vrid: number;
-  readonly pasidBits: number;
-  readonly atsCapable: boolean;
+export interface GuestDevice extends GuestPciDevice {
   /** Firmware says `dma-can-stall`. */
   readonly canStall?: boolean;
 }

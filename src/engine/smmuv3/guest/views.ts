@@ -1,4 +1,5 @@
 import {
+  type KernelViews,
   type PageTableView,
   type PasidAttachment,
   type ProcessMemoryView,
@@ -60,12 +61,7 @@ export interface UnitView {
   readonly priq: RingView | null;
 }
 
-export interface GuestViews {
-  readonly booted: boolean;
-  readonly units: readonly UnitView[];
-  readonly devices: readonly DeviceView[];
-  readonly domains: readonly DomainView[];
-  readonly processes: readonly ProcessView[];
+export interface GuestViews extends KernelViews<UnitView, DeviceView, DomainView, ProcessView> {
   /** Those of the first vSMMU. */
   readonly strtab: UnitView['strtab'];
   readonly cmdq: RingView | null;

@@ -50,8 +50,6 @@ import { FreshConfig } from './fresh-config.ts';
 import type { RegisterFile } from './registers.ts';
 import { ATS_REQUEST, DONE, Translator } from './translator.ts';
 
-export type { Verdict } from '../../cache/index.ts';
-
 const STAGE2_PERMS = ALL_S2 | S2_DEVICE;
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no stream has this tag', depends: [] };
 

@@ -1,3 +1,4 @@
+import { highHalf, lowHalf, twoWords } from '../../bits/index.ts';
 import { ANY, type TranslationCache } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import { invalidateAtc, type PageResponseCode, type PciDevice } from '../../pci/index.ts';
@@ -45,12 +46,6 @@ export const CERROR_ILL = 1;
 export const CERROR_ABT = 2;
 export const CERROR_ATC_INV_SYNC = 3;
 export const cerrorNames = ['CERROR_NONE', 'CERROR_ILL', 'CERROR_ABT', 'CERROR_ATC_INV_SYNC'] as const;
-
-/** A command's halves as words, for a message that may be held back. */
-function words(w0: number, w1: number, w2: number, w3: number): bigint[] {
-  const word = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-  return [word(w0, w1), word(w2, w3)];
-}
 
 /** By CMD_PRI_RESP.Resp; 3 is illegal. */
 const pageResponseCodes: readonly (PageResponseCode | undefined)[] = [
@@ -299,7 +294,7 @@ export class CommandExecutor {
       this.deliverAtc(d, w0, w2, w3);
       return;
     }
-    const delivered = answers ? this.injector.pass('atc.invalidation', words(w0, sid, w2, w3), at) : [];
+    const delivered = answers ? this.injector.pass('atc.invalidation', twoWords(w0, sid, w2, w3), at) : [];
     if (d === undefined || delivered.length === 0) {
       this.atcTimeout = true;
       this.trace.listener?.({
@@ -318,9 +313,9 @@ export class CommandExecutor {
 
   /** An invalidation request that was held back, or changed on its way, arrives at the device that it names. */
   deliverAtcWords(w: readonly bigint[]): void {
-    const half = (x: bigint | undefined, s: bigint): number => Number(((x ?? 0n) >> s) & 0xffffffffn) | 0;
-    const d = this.device(half(w[0], 32n) >>> 0);
-    if (d?.atsCapable) this.deliverAtc(d, half(w[0], 0n), half(w[1], 0n), half(w[1], 32n));
+    const [a = 0n, b = 0n] = w;
+    const d = this.device(highHalf(a) >>> 0);
+    if (d?.atsCapable) this.deliverAtc(d, lowHalf(a), lowHalf(b), highHalf(b));
   }
 
   private deliverAtc(d: PciDevice, w0: number, w2: number, w3: number): void {

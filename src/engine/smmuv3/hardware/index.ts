@@ -1,4 +1,4 @@
-export { Audit, type Verdict } from './audit.ts';
+export { Audit } from './audit.ts';
 export { cacheColumns, configCells, inputOf, outputOf, sizeText, translationCells } from './cache-text.ts';
 export { EL2, type L1Entry, SmmuCaches, sceneOf } from './caches.ts';
 export { cerrorNames } from './commands.ts';

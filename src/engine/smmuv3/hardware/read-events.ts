@@ -1,3 +1,4 @@
+import { wordOf } from '../../bits/index.ts';
 import { FOR_CD, FOR_TABLE } from '../../pagetable/vmsav8.ts';
 import { descriptorLayout, type Granule } from '../../pagetable/vmsav8-layout.ts';
 import type { ReadStep, TraceEvent } from '../../trace/index.ts';
@@ -20,7 +21,6 @@ export interface DescriptorAt {
   readonly wide: boolean;
 }
 
-const whole = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 const address = (d: DescriptorAt): number => (d.hi >>> 0) * 4294967296 + (d.lo >>> 0);
 const layoutOf = (d: DescriptorAt): string =>
   descriptorLayout(d.stage, d.level, d.valueLo >>> 0, d.granule as Granule, d.wide).id;
@@ -36,7 +36,7 @@ export function recordEvent(
   const words =
     typeof content === 'bigint'
       ? [content]
-      : Array.from({ length: 8 }, (_, i) => whole(content[2 * i + 1]!, content[2 * i]!));
+      : Array.from({ length: 8 }, (_, i) => wordOf(content[2 * i + 1]!, content[2 * i]!));
   const layout = `smmuv3.${what.toLowerCase()}`;
   const step: ReadStep = { what, level: -1, s1Level: -1 };
   return { kind: 'memory.read', actor: 'iommu', at, address: where, words, layout, step, text };
@@ -56,7 +56,7 @@ export function readEvent(at: string, d: DescriptorAt, purpose: number, s1Level:
     actor: 'iommu',
     at,
     address: address(d),
-    words: [whole(d.valueHi, d.valueLo)],
+    words: [wordOf(d.valueHi, d.valueLo)],
     layout,
     step,
     text: `stage ${stage} level ${level}: ${form}`,
@@ -72,7 +72,7 @@ export function updateEvent(at: string, d: DescriptorAt, changed: number): Trace
     at,
     space: 'host',
     address: address(d),
-    words: [whole(d.valueHi, d.valueLo)],
+    words: [wordOf(d.valueHi, d.valueLo)],
     layout: layoutOf(d),
     text: `hardware sets ${what.filter((x) => x !== '').join(' and ')}, stage ${d.stage} level ${d.level}`,
   };

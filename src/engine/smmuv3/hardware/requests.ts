@@ -1,3 +1,4 @@
+import { highHalf, lowHalf, wordOf } from '../../bits/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import { ANY_DATA, EXEC, READ, WRITE } from '../../pagetable/vmsav8.ts';
 import { type Completion, DeviceAccesses, type DmaOutcome, type DmaRequest, type PciDevice } from '../../pci/index.ts';
@@ -80,11 +81,11 @@ export class DeviceRequests extends DeviceAccesses {
     const status = t.translate(d.rid, -1, hi, lo, need, false, TRANSLATED);
     if (status === DONE) return this.reached(d, hit);
     if (status === FAULTED && (t.event === EVENT.F_TRANSL_FORBIDDEN || t.event >= EVENT.F_WALK_EABT))
-      return this.faulted(d, -1, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
+      return this.faulted(d, -1, wordOf(hi, lo));
     // What went wrong with the configuration is recorded on request, bad StreamIDs without a further one.
     if (status === FAULTED && this.recordsAts) {
       t.recorded = true;
-      return this.faulted(d, -1, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0), { always: true });
+      return this.faulted(d, -1, wordOf(hi, lo), { always: true });
     }
     return this.aborted(d, 'none', t.reads, `no event${why(t)}`);
   }
@@ -182,8 +183,8 @@ export class DeviceRequests extends DeviceAccesses {
 
   private retry(device: PciDevice, s: Stall): DmaOutcome {
     const { pasid, iova, write, exec, priv } = s;
-    const hi = Number((iova >> 32n) & 0xffffffffn) | 0;
-    const lo = Number(iova & 0xffffffffn) | 0;
+    const hi = highHalf(iova);
+    const lo = lowHalf(iova);
     return this.attempt({ device, pasid, iova, write, exec, priv, translated: false }, hi, lo, s.stag);
   }
 

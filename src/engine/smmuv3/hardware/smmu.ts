@@ -1,7 +1,8 @@
+import { highHalf, lowHalf } from '../../bits/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
-import { DevicePort, type DmaOutcome, type PciDevice } from '../../pci/index.ts';
+import { DevicePort, type DeviceSnapshot, type DmaOutcome, type PciDevice } from '../../pci/index.ts';
 import type { CommandText, Trace } from '../../trace/index.ts';
 import { commandText } from '../layout/index.ts';
 import { Audit } from './audit.ts';
@@ -39,7 +40,6 @@ export class Smmu extends DevicePort {
   private readonly stalls: Stalls;
   private readonly executor: CommandExecutor;
   private readonly interrupts: Interrupts;
-  private readonly devices: readonly PciDevice[];
   /** The command queue as CMDQ_BASE describes it. */
   private queue: { base: number; log2: number };
 
@@ -52,12 +52,11 @@ export class Smmu extends DevicePort {
     iotlbEntries = 0,
     scope = '',
   ) {
-    super();
+    super(devices);
     const ids = hardwareIds(scope);
     this.ids = ids;
     this.memory = memory;
     this.features = features;
-    this.devices = devices;
     this.trace = trace;
     this.regs = new RegisterFile(features);
     this.caches = new SmmuCaches(trace, iotlbEntries, ids);
@@ -89,7 +88,7 @@ export class Smmu extends DevicePort {
     this.audit = new Audit(memory, this.regs, features, devices, this.caches);
     this.caches.stillValid = (c, i) => this.audit.same(c, i);
     this.caches.configStillValid = (name, e) => this.audit.sameConfig(name, e);
-    this.watch(devices, trace, {
+    this.watch(trace, {
       valid: (d, i) => this.audit.sameAtc(d, i),
       by: () => this.caches.by,
       cells: translationCells,
@@ -233,9 +232,9 @@ export class Smmu extends DevicePort {
 
   /** Executes one command that an injected fault held back, as if it came late. */
   executeLate(words: readonly bigint[]): void {
-    const half = (w: bigint, s: bigint): number => Number((w >> s) & 0xffffffffn) | 0;
     this.caches.by = commandText(words as bigint[]).text;
-    this.execute(half(words[0]!, 0n), half(words[0]!, 32n), half(words[1]!, 0n), half(words[1]!, 32n));
+    const [a = 0n, b = 0n] = words;
+    this.execute(lowHalf(a), highHalf(a), lowHalf(b), highHalf(b));
   }
 
   /** Transactions that wait for CMD_RESUME or CMD_STALL_TERM, oldest first. */
@@ -255,7 +254,7 @@ export class Smmu extends DevicePort {
       irq: { ...this.interrupts.pending },
       atcTimeout: this.executor.atcTimeout,
       stalls: this.stalls.save(),
-      devices: this.devices.map((d) => d.save()),
+      devices: this.saveDevices(),
     };
   }
 
@@ -266,7 +265,7 @@ export class Smmu extends DevicePort {
       irq: { evtq: boolean; gerror: boolean; priq: boolean };
       atcTimeout: boolean;
       stalls: StallsSnapshot;
-      devices: ReturnType<PciDevice['save']>[];
+      devices: DeviceSnapshot[];
     };
     this.regs.load(s.regs);
     this.caches.load(s.caches);
@@ -274,9 +273,7 @@ export class Smmu extends DevicePort {
     this.executor.atcTimeout = s.atcTimeout;
     this.stalls.load(s.stalls);
     this.queue = this.commandQueue();
-    this.devices.forEach((d, i) => {
-      d.load(s.devices[i]!);
-    });
+    this.loadDevices(s.devices);
     this.translator.registersChanged();
     this.audit.registersChanged();
   }

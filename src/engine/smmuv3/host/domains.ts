@@ -10,6 +10,7 @@ import {
   type UserData,
 } from '../../iommufd/index.ts';
 import { type Op, pause } from '../../machine/index.ts';
+import { unlessFull } from '../../pagetable/table-pages.ts';
 import {
   linuxTable,
   readAndClearDirty,
@@ -45,7 +46,7 @@ export function allocPaging(h: Host, flags: number, data: UserData | null): Resu
   const tags = stage === 1 ? h.state.asids : h.state.vmids;
   const tag = allocateTag(tags, stage === 1 ? f.asidBits : f.vmidBits);
   if (tag === null) return fail('ENOSPC');
-  const table = makeTable(h, cfg);
+  const table = unlessFull(() => new Vmsav8Table(h.memory, h.pages, cfg));
   if (!table) {
     tags.splice(tags.indexOf(tag), 1);
     return fail('ENOMEM');
@@ -137,13 +138,4 @@ export function* readDirty(
 export function restoreTables(h: Host): void {
   h.tables.clear();
   for (const d of h.state.paging.values()) h.tables.set(d.handle, new Vmsav8Table(h.memory, h.pages, d.table, d.root));
-}
-
-function makeTable(h: Host, cfg: TableConfig): Vmsav8Table | null {
-  try {
-    return new Vmsav8Table(h.memory, h.pages, cfg);
-  } catch (e) {
-    if (e instanceof RangeError) return null;
-    throw e;
-  }
 }

@@ -1,3 +1,4 @@
+import { type Ioctls, ioctlsOn } from '../../iommufd/fixtures/ioctls.ts';
 import { Iommufd } from '../../iommufd/index.ts';
 import { Injector, runToEnd, scopeOf } from '../../machine/index.ts';
 import { Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
@@ -17,7 +18,7 @@ export const MiB = 2 ** 20;
 export const UVA = 0x7f0000000000;
 export const RAM = 0x880800000000;
 
-export interface Bed {
+export interface Bed extends Ioctls {
   readonly memory: Memory;
   readonly smmu: Smmu;
   /** All SMMUs; `smmu` is the first. */
@@ -29,22 +30,8 @@ export interface Bed {
   readonly events: TraceEvent[];
   readonly injector: Injector;
   readonly pages: PageAllocator;
-  ioctl(
-    call: string,
-    input?: Record<string, unknown> | null,
-    fd?: number,
-    more?: { size?: number; tail?: string },
-  ): Answer;
-  /** As `ioctl`, but it must succeed. Returns the main output. */
-  make(call: string, input?: Record<string, unknown>, fd?: number): number;
   /** Commands posted since the last call, as `CFGI_STE sid 0x108 leaf` or `SYNC`. */
   posted(): string[];
-}
-
-export interface Answer {
-  readonly errno: string;
-  readonly out: Record<string, unknown>;
-  readonly main?: number;
 }
 
 export function bed(
@@ -112,12 +99,7 @@ export function bed(
     events,
     injector,
     pages,
-    ioctl: (call, input = {}, fd = 0, more = {}) => runToEnd(iommufd.ioctl({ call, fd, input, ...more })),
-    make: (call, input = {}, fd = 0) => {
-      const r = b.ioctl(call, input, fd);
-      if (r.errno !== '0') throw new Error(`${call}: ${r.errno}`);
-      return r.main ?? 0;
-    },
+    ...ioctlsOn(iommufd),
     posted: () => {
       const posts = events.slice(seen).flatMap((e) => (e.kind === 'command.post' ? [e.command] : []));
       seen = events.length;

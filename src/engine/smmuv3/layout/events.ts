@@ -5,6 +5,7 @@
 
 import type { Field, Layout } from '../../bits/index.ts';
 import { addrBits, decBits, decode, encode, enumBits, fieldsOf, flag, hexBits, hexPlain } from '../../bits/index.ts';
+import type { RequestedPage } from '../../pci/index.ts';
 
 type Get = (name: string) => bigint;
 
@@ -179,17 +180,7 @@ export const priLayout: Layout = {
 };
 
 /** Two 64-bit words of a PRI queue record; `ssid` -1: none, `page` with its low twelve bits clear. */
-export function encodePageRequest(r: {
-  readonly sid: number;
-  readonly ssid: number;
-  readonly page: bigint;
-  readonly group: number;
-  readonly last: boolean;
-  readonly read: boolean;
-  readonly write: boolean;
-  readonly exec?: boolean;
-  readonly priv?: boolean;
-}): bigint[] {
+export function encodePageRequest(r: RequestedPage & { readonly sid: number; readonly ssid: number }): bigint[] {
   // Without a SubstreamID execution and privilege are zero. Source: Arm IHI 0070, 8.
   const substream: Record<string, number> =
     r.ssid < 0 ? {} : { SSV: 1, SSID: r.ssid, PermExec: r.exec ? 1 : 0, PermPriv: r.priv ? 1 : 0 };

@@ -1,5 +1,5 @@
-import { flip } from '../../properties/damage.ts';
 import type { Property } from '../../properties/random-machine.ts';
+import { everyBit } from '../../properties/two-walkers.ts';
 import { BIT } from '../../properties/words.ts';
 import type { Form } from './random-tables.ts';
 
@@ -68,10 +68,6 @@ const nested: Form = {
 const stage1: Form = { ...nested, config: 5 };
 const features = { HTTU: 0, STALL_MODEL: 1, TERM_MODEL: true };
 const access = { write: false, exec: false, priv: false, e2h: false };
-/** Every bit of every word of a form, one after the other. */
-const everyBit = (form: Form, words: number): Form[] =>
-  Array.from({ length: words * 64 }, (_, i) => ({ ...form, damage: [flip(Math.floor(i / 64), i % 64)] }));
-
 /** Tables on which the two walkers have differed, and each single flipped bit of small ones of each kind. */
 export const walkerCases: readonly {
   readonly form: Form;
@@ -84,20 +80,21 @@ export const walkerCases: readonly {
   // The reserved CD table format counts as linear, also without two-level tables.
   { form: { ...nested, cdMax: 1, cdFmt: 3 }, features: { ...features, CD2L: false } },
   // EL2 without E2H has no ASID that could be too large.
-  ...everyBit({ ...stage1, strw: 2 }, 4).map((form) => ({ form, features: { ...features, ASID16: false } })),
+  ...everyBit<Form>({ ...stage1, strw: 2 }, 4).map((form) => ({ form, features: { ...features, ASID16: false } })),
   // Both halves off: the endianness of the tables does not count.
-  ...everyBit({ ...stage1, upper: true }, 14).map((form) => ({
+  ...everyBit<Form>({ ...stage1, upper: true }, 14).map((form) => ({
     form: { ...form, damage: [...form.damage, { ...form.damage[0]!, how: 'flip' as const, a: 15 }] },
     features,
   })),
   // No substreams at all: S1CDMax is ignored.
   { form: { ...nested, cdMax: 16, cdFmt: 0 }, features: { ...features, SSIDSIZE: 0 } },
-  ...everyBit(nested, 30).map((form) => ({ form, features })),
-  ...everyBit({ ...stage1, cdMax: 12, cdFmt: 1, ssid: 70 }, 18).map((form) => ({ form, features })),
-  ...everyBit({ ...nested, config: 6, oas: 44, memoryBits: 33, granule2: 16, bits2: 43, start2: 1, ps: 4 }, 10).map(
-    (form) => ({ form, features }),
-  ),
-  ...everyBit({ ...nested, splitLog2: 8, granule1: 14, granule2: 14, start2: 2 }, 24).map((form) => ({
+  ...everyBit<Form>(nested, 30).map((form) => ({ form, features })),
+  ...everyBit<Form>({ ...stage1, cdMax: 12, cdFmt: 1, ssid: 70 }, 18).map((form) => ({ form, features })),
+  ...everyBit<Form>(
+    { ...nested, config: 6, oas: 44, memoryBits: 33, granule2: 16, bits2: 43, start2: 1, ps: 4 },
+    10,
+  ).map((form) => ({ form, features })),
+  ...everyBit<Form>({ ...nested, splitLog2: 8, granule1: 14, granule2: 14, start2: 2 }, 24).map((form) => ({
     form,
     features,
   })),

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { Injector, runToEnd } from '../../machine/index.ts';
 import { PciDevice } from '../../pci/index.ts';
 import { emptyMemory } from '../../properties/empty-memory.ts';
+import { type Compared, changedWords, TwoWalkers } from '../../properties/two-walkers.ts';
 import { Trace } from '../../trace/index.ts';
 import { physicalFeatures, Smmu } from '../hardware/index.ts';
 import { answerText, engineAnswer, plainAnswer } from './engine-answer.ts';
@@ -23,12 +24,7 @@ interface Case {
   readonly e2h: boolean;
 }
 
-interface Seen {
-  readonly answer: string;
-  readonly updates: string;
-}
-
-function compared(c: Case): { engine: Seen; plain: Seen; kind: string } {
+function compared(c: Case): Compared {
   const memory = emptyMemory(c.form.memoryBits);
   const w = new TableWriter(memory, c.form);
   const trace = new Trace();
@@ -66,17 +62,11 @@ function compared(c: Case): { engine: Seen; plain: Seen; kind: string } {
     priv: c.priv,
   };
 
-  const updates = (m: ReadonlyMap<number, bigint>): string =>
-    [...m]
-      .filter(([at, word]) => before.get(at) !== word)
-      .sort((x, y) => x[0] - y[0])
-      .map(([at, word]) => `${at.toString(16)}=${word.toString(16)}`)
-      .join(' ');
+  const updates = (now: ReadonlyMap<number, bigint>): string => changedWords(before, now);
   const written = new Map<number, bigint>();
-  const plain: Seen = { answer: answerText(plainAnswer(smmu, memory, q, written)), updates: updates(written) };
+  const plain = { answer: answerText(plainAnswer(smmu, memory, q, written)), updates: updates(written) };
   const a = engineAnswer(smmu, memory, device, q);
   const after = new Map(w.words.map((at) => [at, memory.readWord(at)]));
-  if (updates(after) !== '') kinds.set('updates', (kinds.get('updates') ?? 0) + 1);
   const event = a.kind === 'reaches' || !a.record ? 'silent' : Number(a.record[0]! & 0xffn).toString(16);
   const kind = a.kind === 'reaches' ? a.kind : `${a.kind} ${event}`;
   return { engine: { answer: answerText(a), updates: updates(after) }, plain, kind };
@@ -92,24 +82,7 @@ const cases = (l: Limits, features: fc.Arbitrary<Record<string, boolean | number
     e2h: fc.boolean(),
   });
 
-const runs = Number(process.env['IOMMUSCOPE_RUNS'] ?? 1500);
-
-/** How often each outcome came up: a run in which one never does proves nothing about it. */
-const kinds = new Map<string, number>();
-
-function agree(c: fc.Arbitrary<Case>, least: readonly string[]): void {
-  kinds.clear();
-  fc.assert(
-    fc.property(c, (x) => {
-      const { plain, kind, engine } = compared(x);
-      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-      expect(engine).toEqual(plain);
-    }),
-    { numRuns: runs, seed: process.env['IOMMUSCOPE_SEED'] ? Number(process.env['IOMMUSCOPE_SEED']) : 1 },
-  );
-  if (process.env['IOMMUSCOPE_KINDS']) console.log([...kinds].map(([k, n]) => `${k}: ${n}`).join(', '));
-  for (const k of least) expect([...kinds.keys()]).toContain(k);
-}
+const walkers = new TwoWalkers(compared, 1500);
 
 const features = (f: Record<string, fc.Arbitrary<boolean | number>>): fc.Arbitrary<Record<string, boolean | number>> =>
   fc.record(f) as never;
@@ -141,24 +114,17 @@ const usual = [
 
 describe('the engine and a plain walker agree', () => {
   it('where they once differed, and on every flipped bit of small tables', () => {
-    kinds.clear();
-    for (const c of walkerCases) {
-      const { plain, kind, engine } = compared(c);
-      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-      expect({ ...engine, form: c.form }).toEqual({ ...plain, form: c.form });
-    }
-    if (process.env['IOMMUSCOPE_KINDS']) console.log([...kinds].map(([k, n]) => `${k}: ${n}`).join(', '));
-    for (const k of [...usual, 'abort b']) expect([...kinds.keys()]).toContain(k);
+    walkers.on(walkerCases, [...usual, 'abort b']);
   }, 600_000);
 
   const narrow = { oas: [32, 36, 40, 42, 44, 48], vax: false, httu: false, stall: false };
 
   it('4 KiB, 48 bits', () => {
-    agree(cases({ ...narrow, granules: [12] }, features(varied)), [...usual, 'abort b']);
+    walkers.agree(cases({ ...narrow, granules: [12] }, features(varied)), [...usual, 'abort b']);
   }, 600_000);
 
   it('all granules', () => {
-    agree(cases({ ...narrow, granules: [12, 14, 16] }, features(varied)), usual);
+    walkers.agree(cases({ ...narrow, granules: [12, 14, 16] }, features(varied)), usual);
   }, 600_000);
 
   it('a granule that is not there, and stages that are not', () => {
@@ -173,11 +139,11 @@ describe('the engine and a plain walker agree', () => {
       SSIDSIZE: fc.constantFrom(0, 4, 16, 20),
       SIDSIZE: fc.constantFrom(8, 16),
     };
-    agree(cases({ ...narrow, granules: [12, 14, 16] }, features({ ...varied, ...less })), usual);
+    walkers.agree(cases({ ...narrow, granules: [12, 14, 16] }, features({ ...varied, ...less })), usual);
   }, 600_000);
 
   it('52 bits', () => {
-    agree(
+    walkers.agree(
       cases(
         { ...narrow, oas: [52, 52, 48], granules: [16, 16, 12, 14], vax: true },
         features({ ...varied, VAX: fc.constant(true) }),
@@ -188,7 +154,7 @@ describe('the engine and a plain walker agree', () => {
 
   it('faults that stall, faults that read zero', () => {
     const models = { STALL_MODEL: fc.constantFrom(0, 0, 0, 2), TERM_MODEL: fc.constantFrom(false, false, true) };
-    agree(cases({ ...narrow, granules: [12], stall: true }, features({ ...varied, ...models })), [
+    walkers.agree(cases({ ...narrow, granules: [12], stall: true }, features({ ...varied, ...models })), [
       'reaches',
       'stall 10',
       'stall 13',
@@ -198,7 +164,7 @@ describe('the engine and a plain walker agree', () => {
   }, 600_000);
 
   it('descriptors that hardware updates', () => {
-    agree(
+    walkers.agree(
       cases(
         { ...narrow, granules: [12, 16], httu: true },
         features({ ...varied, HTTU: fc.constantFrom(0, 1, 2, 2, 2) }),

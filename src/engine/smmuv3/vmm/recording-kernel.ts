@@ -1,5 +1,6 @@
 import { Injector, type Op, runToEnd } from '../../machine/index.ts';
-import { GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
+import { guestRam } from '../../memory/fixtures/guest-ram.ts';
+import { PageAllocator } from '../../memory/index.ts';
 import { Trace } from '../../trace/index.ts';
 import { hexBytes, RecordingKernel } from '../../vmm/fixtures/recording-kernel.ts';
 import { physicalFeatures } from '../hardware/features.ts';
@@ -51,11 +52,7 @@ export function translating(o: RecorderOptions = {}) {
 export function vmmOnRecorder(
   o: Partial<Pick<VmmParts, 'deviations' | 'batch' | 'devices' | 'units' | 'properties' | 'pageFaults' | 'scope'>> = {},
 ) {
-  const host = new Memory(2 ** 34);
-  const process = new ProcessMemory();
-  process.add({ uva: 0x7f0000000000, size: 2 ** 28, base: 0x80000000, chunk: 4096 });
-  const memory = new GuestMemory(host, process);
-  memory.addSlot({ gpa: 0x40000000, size: 2 ** 28, uva: 0x7f0000000000 });
+  const { memory, process } = guestRam(2 ** 34);
   const kernel = new ArmKernel();
   const trace = new Trace();
   const injector = new Injector(trace);

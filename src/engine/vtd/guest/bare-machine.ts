@@ -1,3 +1,4 @@
+import { succeeded } from '../../machine/fixtures/succeeded.ts';
 import { Injector, type Op, type OpResult, runToEnd } from '../../machine/index.ts';
 import { Memory, PageAllocator } from '../../memory/index.ts';
 import { PciDevice } from '../../pci/index.ts';
@@ -63,11 +64,7 @@ export function bareMachine(o: BareOptions = {}) {
     settle();
     return r;
   };
-  const ok = (op: Op<OpResult>): OpResult => {
-    const r = run(op);
-    if (!r.ok) throw new Error(r.text);
-    return r;
-  };
+  const ok = (op: Op<OpResult>): OpResult => succeeded(run(op));
   const settle = (): void => {
     runToEnd(driver.interrupt());
     for (const [i, p] of driver.pci.entries()) {

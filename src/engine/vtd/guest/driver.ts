@@ -3,6 +3,7 @@ import {
   type Cpu,
   type FlushMode,
   flushDomains,
+  type GuestKernelParts,
   mapMemory,
   type Perm,
   refused,
@@ -10,9 +11,7 @@ import {
   withMemory,
   x86CpuFormat,
 } from '../../guest/index.ts';
-import type { Injector, Op, OpResult } from '../../machine/index.ts';
-import type { Bus, PageAllocator } from '../../memory/index.ts';
-import type { Trace } from '../../trace/index.ts';
+import type { Op, OpResult } from '../../machine/index.ts';
 import {
   createKernel,
   deliver,
@@ -54,20 +53,8 @@ export interface GuestUnit {
   readonly devices: readonly string[];
 }
 
-export interface GuestParts {
-  /** Guest physical memory. */
-  readonly memory: Bus;
-  /** Pages for the guest kernel's tables and queues, in guest physical space. */
-  readonly pages: PageAllocator;
+export interface GuestParts extends GuestKernelParts<GuestDevice> {
   readonly units: readonly GuestUnit[];
-  readonly devices: readonly GuestDevice[];
-  /** Whether the VMM has put the device into the guest; without it all are there. */
-  readonly present?: (name: string) => boolean;
-  readonly trace: Trace;
-  readonly injector: Injector;
-  readonly deviations?: readonly string[];
-  /** Scope of the guest's scene ids: its name when there are several guests. */
-  readonly scope?: string;
 }
 
 /** What of the PCI capabilities this guest's kernel has switched on: its own view of config space. */

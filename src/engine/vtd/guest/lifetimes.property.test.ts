@@ -79,9 +79,9 @@ describe('the driver’s invalidations are enough', () => {
         const m = bareMachine({ devices: devices(true) });
         m.ok(m.driver.boot());
         m.ok(m.driver.bind({ device: 'nic0', process: 'app' }));
-        // Only into processes: what a DMA domain maps is kept for ever.
+        // Only into processes: the tables of a DMA domain are kept for ever.
         const isProcess = (name: string): boolean => m.driver.views().processes.some((p) => p.name === name);
-        for (const a of list) if (a.kind !== 'map' || isProcess(a.space)) play(m, a, false);
+        for (const a of list) if (a.kind !== 'use' && (a.kind !== 'map' || isProcess(a.space))) play(m, a, false);
         for (const device of deviceNames) m.run(m.driver.remove({ device }));
         for (const p of m.driver.views().processes) m.run(m.driver.exit({ process: p.name }));
         expect(m.driver.views()).toMatchObject({ processes: [], devices: [] });

@@ -1,5 +1,7 @@
+import { succeeded } from '../../machine/fixtures/succeeded.ts';
 import { Injector, type Op, type OpResult, pause, runToEnd } from '../../machine/index.ts';
-import { type Bus, GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
+import { guestRam } from '../../memory/fixtures/guest-ram.ts';
+import { type Bus, PageAllocator } from '../../memory/index.ts';
 import { Trace, type TraceEvent } from '../../trace/index.ts';
 import { descriptorText, encodeFault, encodePageRequest } from '../layout/index.ts';
 import { GuestDriver } from './driver.ts';
@@ -113,7 +115,6 @@ export class RecordingUnit implements VirtualUnit {
   }
 }
 
-const GUEST_BASE = 0x40000000;
 /** QEMU's vIOMMU with caching mode and FS1GP; with device TLBs, 20-bit PASIDs and page requests. */
 export const QEMU_CAP = 0x81d2008c222f0686n;
 export const QEMU_ECAP = 0x00008d9a20000f46n;
@@ -132,11 +133,7 @@ export const nic: GuestDevice = { name: 'nic0', vrid: 0x18, pasidBits: 20, atsCa
 
 /** For tests: a guest of 256 MiB at 0x4000_0000 on a recording unit. */
 export function guestOnRecorder(o: RecorderOptions = {}) {
-  const host = new Memory(2 ** 32);
-  const process = new ProcessMemory();
-  process.add({ uva: 0x7f0000000000, size: 2 ** 28, base: 0x80000000, chunk: 4096 });
-  const memory = new GuestMemory(host, process);
-  memory.addSlot({ gpa: GUEST_BASE, size: 2 ** 28, uva: 0x7f0000000000 });
+  const { memory } = guestRam(2 ** 32);
   const make = (): RecordingUnit => new RecordingUnit(memory, o.cap ?? QEMU_CAP, o.ecap ?? QEMU_ECAP);
   const [unit, unit1] = [make(), make()];
   const trace = new Trace();
@@ -160,11 +157,7 @@ export function guestOnRecorder(o: RecorderOptions = {}) {
   });
   const run = <T>(op: Op<T>): T => runToEnd(op);
   /** Runs an operation that must succeed. */
-  const ok = (op: Op<OpResult>): OpResult => {
-    const r = runToEnd(op);
-    if (!r.ok) throw new Error(r.text);
-    return r;
-  };
+  const ok = (op: Op<OpResult>): OpResult => succeeded(runToEnd(op));
   /** The same; the descriptors it sent as raw words, waits of the driver left out. */
   const sent = (op: Op<OpResult>): string[] => {
     unit.takeWords();

@@ -1,4 +1,4 @@
-import type { Cpu, Mapping, PasidAttachment, ProcessMemory } from '../../guest/index.ts';
+import type { Cpu, GuestPciDevice, Mapping, PasidAttachment, ProcessMemory } from '../../guest/index.ts';
 import type { Op } from '../../machine/index.ts';
 import type { DeviceInfo, Kernel as Linux, LinuxPciDevice } from '../linux/index.ts';
 import type { UnitIds } from './ids.ts';
@@ -13,12 +13,7 @@ export interface VirtualUnit {
 }
 
 /** What a guest knows of a PCI device from its config space and from the DMAR table. */
-export interface GuestDevice {
-  readonly name: string;
-  /** Bus, device and function in the guest. */
-  readonly vrid: number;
-  readonly pasidBits: number;
-  readonly atsCapable: boolean;
+export interface GuestDevice extends GuestPciDevice {
   readonly priCapable?: boolean;
 }
 

@@ -1,4 +1,5 @@
 import {
+  type KernelViews,
   type PageTableView,
   type PasidAttachment,
   type ProcessMemoryView,
@@ -90,12 +91,7 @@ export interface UnitView {
   readonly stuck: boolean;
 }
 
-export interface GuestViews {
-  readonly booted: boolean;
-  readonly units: readonly UnitView[];
-  readonly devices: readonly DeviceView[];
-  readonly domains: readonly DomainView[];
-  readonly processes: readonly ProcessView[];
+export interface GuestViews extends KernelViews<UnitView, DeviceView, DomainView, ProcessView> {
   /** The kernel's log since the last operation began. */
   readonly log: readonly string[];
 }

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encode } from '../../bits/index.ts';
-import type { TranslationCache } from '../../cache/index.ts';
+import type { TranslationCache, Verdict } from '../../cache/index.ts';
 import { pasidLayout } from '../layout/index.ts';
-import type { Verdict } from './index.ts';
 import { DATA, DID, FS_ROOT, IOVA, OFFSET, type Shape, WalkMachine } from './walk-machine.ts';
 
 /** Verdicts on all entries of a cache, oldest first. */

@@ -45,8 +45,6 @@ import { FreshConfig } from './fresh-config.ts';
 import { ABSENT } from './iotlb-tags.ts';
 import { ATS_REQUEST, DONE, Translator } from './translator.ts';
 
-export type { Verdict } from '../../cache/index.ts';
-
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no request has this tag', depends: [] };
 
 /**

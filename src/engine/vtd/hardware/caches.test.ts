@@ -109,9 +109,9 @@ describe('2.5: what each descriptor removes from the translation caches', () => 
     });
   });
 
-  it('P_IOTLB PASID-selective: all kinds of domain and PASID', () => {
+  it('P_IOTLB PASID-selective: all kinds of domain and PASID, but second-stage tables', () => {
     const both = (e: Left) => e.did === 5 && e.pasid === 9;
-    removes((c) => c.pasidIotlb(5, 9), { iotlb: both, fswalk: both, sswalk: both });
+    removes((c) => c.pasidIotlb(5, 9), { iotlb: both, fswalk: both, sswalk: never });
   });
 
   it('P_IOTLB PSI: first-stage and nested entries of domain, PASID and range', () => {
@@ -154,7 +154,7 @@ describe('2.5: what each descriptor removes from the translation caches', () => 
       (c) => {
         c.contextGlobal();
         c.contextDomain(5);
-        c.contextDevice(8, 3);
+        c.contextDevice(5, 8, 3);
         c.pasidGlobal();
         c.pasidDomain(5);
         c.pasidSelective(5, 9);
@@ -194,16 +194,21 @@ describe('2.5: what each descriptor removes from the context and PASID caches', 
     ['CC domain: legacy entries of it, scalable ones all', (c: VtdCaches) => c.contextDomain(5), [0x301]],
     [
       'CC device, exact',
-      (c: VtdCaches) => c.contextDevice(0x104, 0),
+      (c: VtdCaches) => c.contextDevice(0, 0x104, 0),
       [0x100, 0x102, 0x106, 0x107, 0x200, 0x300, 0x301],
     ],
     [
       'CC device, without bit 2',
-      (c: VtdCaches) => c.contextDevice(0x104, 1),
+      (c: VtdCaches) => c.contextDevice(0, 0x104, 1),
       [0x102, 0x106, 0x107, 0x200, 0x300, 0x301],
     ],
-    ['CC device, without bits 2 and 1', (c: VtdCaches) => c.contextDevice(0x104, 2), [0x107, 0x200, 0x300, 0x301]],
-    ['CC device, all functions', (c: VtdCaches) => c.contextDevice(0x104, 3), [0x200, 0x300, 0x301]],
+    ['CC device, without bits 2 and 1', (c: VtdCaches) => c.contextDevice(0, 0x104, 2), [0x107, 0x200, 0x300, 0x301]],
+    ['CC device, all functions', (c: VtdCaches) => c.contextDevice(0, 0x104, 3), [0x200, 0x300, 0x301]],
+    [
+      'CC device, legacy: of its domain only',
+      (c: VtdCaches) => c.contextDevice(6, 0x300, 3),
+      [0x100, 0x102, 0x104, 0x106, 0x107, 0x200, 0x300],
+    ],
   ] as const)('%s', (_name, act, left) => {
     const c = config();
     act(c);

@@ -14,7 +14,7 @@ describe('caching mode', () => {
     expect(m.dma()).toMatchObject({ reads: 2, fault: { name: 'SCT.2' } });
     m.flip(m.contextEntry, 1n);
     expect(m.dma()).toMatchObject({ reads: 0, fault: { name: 'SCT.2' } });
-    m.unit.caches.contextDevice(m.device.rid, 0);
+    m.unit.caches.contextDevice(0, m.device.rid, 0);
     expect(m.dma()).toMatchObject({ ok: true });
   });
 
@@ -51,7 +51,7 @@ describe('caching mode', () => {
   it('does not keep what only lacks a right', () => {
     const m = machine({ pgtt: 2 });
     m.flip(m.ssEntry(IOVA), 2n);
-    expect(m.dma({ write: true })).toMatchObject({ fault: { name: 'SSS.2' } });
+    expect(m.dma({ write: true })).toMatchObject({ fault: { name: 'SGN.6' } });
     m.flip(m.ssEntry(IOVA), 2n);
     expect(m.dma({ write: true })).toMatchObject({ ok: true });
   });

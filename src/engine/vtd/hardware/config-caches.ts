@@ -59,8 +59,7 @@ export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ContextE
   /** A legacy entry of another domain stays. @param fm function mask: how many of the upper function bits, from bit 2 down, count as equal: 0 to 3 */
   contextDevice(did: number, rid: number, fm: number): void {
     const free = fm === 0 ? 0 : fm === 1 ? 4 : fm === 2 ? 6 : 7;
-    for (const e of this.context.values())
-      if (((e.rid ^ rid) & ~free) === 0 && hasDomain(e, did)) this.dropContext(e);
+    for (const e of this.context.values()) if (((e.rid ^ rid) & ~free) === 0 && hasDomain(e, did)) this.dropContext(e);
   }
 
   private dropContext(e: ContextEntry): void {

@@ -55,7 +55,7 @@ const scalable: readonly Row[] = [
   ['PRE without DTE', { context: { DTE: 0 } }, nothing, 'SCT.4', 2],
   ['PASID without PASIDE', { ...pasid, context: { PASIDE: 0 } }, nothing, 'SCT.6', 2],
   ['PASID beyond the directory', { pasid: 0x8000, context: { PDTS: 2 } }, nothing, 'SCT.7', 2],
-  ['RID_PASID beyond the directory', { context: { PDTS: 2, RID_PASID: 0x8000 } }, nothing, 'SCT.9', 2],
+  ['RID_PASID beyond the directory', { context: { PDTS: 2, RID_PASID: 0x8000 } }, nothing, 'SCT.4', 2],
   ['directory beyond memory', { context: { PASIDDIRPTR: BEYOND } }, nothing, 'SPD.1', 2],
   ['directory entry not present', {}, flip('directoryEntry', 0, 1n), 'SPD.2', 3],
   ['directory entry: bit 2', {}, flip('directoryEntry', 0, 4n), 'SPD.3', 3],
@@ -78,8 +78,21 @@ const scalable: readonly Row[] = [
   ['EAFE not there', { features: { EAFS: false }, entry: { EAFE: 1 } }, nothing, 'SPT.3', 4],
   ['PGTT 0', { entry: { PGTT: 0 } }, nothing, 'SPT.4', 4],
   ['PGTT 5', { entry: { PGTT: 5 } }, nothing, 'SPT.4', 4],
-  ['PGTT 1 not there', { pgtt: 1, features: { FSTS: false } }, nothing, 'SPT.4', 4],
-  ['PGTT 2 not there', { pgtt: 2, features: { SSTS: false } }, nothing, 'SPT.4', 4],
+  ['PGTT 1 not there', { pgtt: 1, features: { FSTS: false }, entry: { FSPTPTR: 0n } }, nothing, 'SPT.4', 4],
+  ['PGTT 2 not there', { pgtt: 2, features: { SSTS: false }, entry: { SSPTPTR: 0n, AW: 0 } }, nothing, 'SPT.4', 4],
+  ['FSPTPTR without a first stage', { pgtt: 2, features: { FSTS: false } }, nothing, 'SPT.3', 4],
+  ['AW without a second stage', { pgtt: 1, features: { SSTS: false } }, nothing, 'SPT.3', 4],
+  ['PASID entry: SSEE, which no revision with ERS = 0 has', { entry: { SSEE: 1 } }, nothing, 'SPT.3', 4],
+  ['PASID entry: bits 95:91', { entry: { PCD: 1 } }, nothing, 'SPT.3', 4],
+  ['unused SSPTPTR beyond the width', { pgtt: 1, features: { haw: 40 } }, flip('pasidEntry', 0, 1n << 40n), 'SPT.3', 4],
+  ['FSPTPTR beyond the second stage', { ss: 3, entry: { FSPTPTR: 1n << 39n } }, nothing, 'SPT.4', 4],
+  ['FSPTPTR beyond MGAW', { features: { MGAW: 40 }, entry: { FSPTPTR: 1n << 40n } }, nothing, 'SPT.4', 4],
+  ['PASID that is RID_PASID', { pasid: 3, context: { RID_PASID: 3 } }, nothing, 'SCT.9', 2],
+  ['PASID 0, which is RID_PASID', { pasid: 0 }, nothing, 'SCT.9', 2],
+  ['PASID beyond PSS', { pasid: 0x100, features: { PSS: 8 } }, nothing, 'SGN.10', 2],
+  ['RID_PASID without ECAP.RPS', { features: { RPS: false }, context: { RID_PASID: 3 } }, nothing, 'SCT.3', 2],
+  ['supervisor request without SRE, second stage', { ...pasid, pgtt: 2 }, nothing, 'SPT.6', 4, { priv: true }],
+  ['supervisor request without SRE, pass-through', { ...pasid, pgtt: 4 }, nothing, 'SPT.6', 4, { priv: true }],
   ['PGTT 3 not there', { features: { NEST: false } }, nothing, 'SPT.4', 4],
   ['PGTT 4 not there', { pgtt: 4, features: { PT: false } }, nothing, 'SPT.4', 4],
   ['AW 0', { entry: { AW: 0 } }, nothing, 'SPT.4', 4],
@@ -184,7 +197,7 @@ describe('3.2.6: FPD silences qualified faults', () => {
     ['not a directory beyond memory', { context: { FPD: 1, PASIDDIRPTR: BEYOND } }, nothing, true],
     ['legacy, walk', { pgtt: 0, context: { FPD: 1 } }, (m) => m.write(m.ssEntry(0x12345678), 0n), false],
     ['legacy, not present', { pgtt: 0, context: { P: 0, FPD: 1 } }, nothing, false],
-    ['legacy, not reserved bits', { pgtt: 0, context: { FPD: 1 } }, flip('contextEntry', 1, 1n << 63n), true],
+    ['legacy, reserved bits', { pgtt: 0, context: { FPD: 1 } }, flip('contextEntry', 1, 1n << 63n), false],
   ];
   it.each(rows)('%s', (_what, shape, spoil, expected) => {
     const m = new WalkMachine(shape);
@@ -203,7 +216,7 @@ describe('the PASID of requests without one', () => {
     );
     expect(m.dma()).toMatchObject({ ok: true });
     expect([...m.unit.caches.pasid.get(m.device.rid)!.keys()]).toEqual([3]);
-    expect(new WalkMachine({ features: { RPS: false }, context: { RID_PASID: 3 } }).dma()).toMatchObject({ ok: true });
+    expect(new WalkMachine({ features: { RPS: false } }).dma()).toMatchObject({ ok: true });
   });
 
   it('asks as a user unless RID_PRIV says otherwise', () => {
@@ -240,6 +253,10 @@ describe('page requests', () => {
     expect(reason({ context: { PRE: 0 } })).toBe(0x47);
     expect(reason({ context: { PASIDE: 0 } }, 1)).toBe(0x45);
     expect(reason({ context: { PDTS: 0 } }, 0x2000)).toBe(0x46);
-    expect(reason({}, 1)).toBe(0);
+    expect(reason({}, 0)).toBe(0x48);
+    expect(reason({}, 1, flip('directoryEntry', 0, 1n))).toBe(0x51);
+    expect(reason({}, 1)).toBe(0x59);
+    expect(reason({}, -1, flip('pasidEntry', 0, 0x400n))).toBe(0x5a);
+    expect(reason({})).toBe(0);
   });
 });

@@ -1,3 +1,4 @@
+import { twoWords } from '../../bits/index.ts';
 import { ANY } from '../../cache/index.ts';
 import type { Injector } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
@@ -126,7 +127,8 @@ export class DescriptorExecutor {
           return IQEI.RESERVED;
         // CAP.MAMV binds the second stage only: every mask is legal here. Source: VT-d specification, 11.4.2 (MAMV).
         if (g === 2) this.caches.pasidIotlb(this.did(w0), w1);
-        else if ((w2 & 63) >= ALL_PAGES) this.caches.pasidIotlbPages(this.did(w0), w1, 0, 0, ALL_PAGES, (w2 & 0x40) !== 0);
+        else if ((w2 & 63) >= ALL_PAGES)
+          this.caches.pasidIotlbPages(this.did(w0), w1, 0, 0, ALL_PAGES, (w2 & 0x40) !== 0);
         else this.caches.pasidIotlbPages(this.did(w0), w1, w3, w2 & -4096, w2 & 63, (w2 & 0x40) !== 0);
         return IQEI.NONE;
       case TYPE.PC_INV:
@@ -208,7 +210,7 @@ export class DescriptorExecutor {
       return;
     }
     const at = d ? deviceId(d) : this.ids.iq;
-    const delivered = answers ? this.injector.pass('atc.invalidation', words(w0, w1, w2, w3), at) : [];
+    const delivered = answers ? this.injector.pass('atc.invalidation', twoWords(w0, w1, w2, w3), at) : [];
     if (delivered.length === 0) {
       if (this.unanswered < 0) this.unanswered = rid;
       this.trace.listener?.({
@@ -282,8 +284,3 @@ function sizeShift(lo: number, hi: number): number {
 
 /** Index of the lowest set bit of a number that has one. */
 const trailing = (n: number): number => 31 - Math.clz32(n & -n);
-
-function words(w0: number, w1: number, w2: number, w3: number): bigint[] {
-  const word = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-  return [word(w0, w1), word(w2, w3)];
-}

@@ -1,17 +1,10 @@
-export { Audit, type Verdict } from './audit.ts';
-export { cacheColumns, configCells, pgttNames, translationCells } from './cache-text.ts';
-export { sceneOf, VtdCaches } from './caches.ts';
+export { cacheColumns, configCells, translationCells } from './cache-text.ts';
+export { sceneOf } from './caches.ts';
 export type { ContextEntry, PasidEntry } from './config.ts';
-export { decodeFeatures, featureProblem, physicalFeatures, type VtdFeatures, vtdFeatureNames } from './features.ts';
-export { deviceId, type HardwareIds, hardwareIds } from './ids.ts';
-export { RegisterFile } from './registers.ts';
+export { featureProblem, physicalFeatures, vtdFeatureNames } from './features.ts';
+export { deviceId } from './ids.ts';
 export {
-  ABORTED,
-  ATS_REQUEST,
   DONE,
-  FAULTED,
-  INTERRUPT,
-  TRANSLATED,
   Translator,
   UNTRANSLATED,
 } from './translator.ts';

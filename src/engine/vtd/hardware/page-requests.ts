@@ -1,3 +1,4 @@
+import { highHalf, lowHalf } from '../../bits/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import {
   type PageRequestMessage,
@@ -109,8 +110,8 @@ export class PageRequestQueue extends PageRequestService {
   private invalidate(page: bigint): void {
     const { caches, pasidEntry: e, usedPasid } = this.translator;
     if (caches === null || e === null) return;
-    const hi = Number((page >> 32n) & 0xffffffffn) | 0;
-    const lo = Number(page & 0xfffff000n) | 0;
+    const hi = highHalf(page);
+    const lo = lowHalf(page & ~0xfffn);
     caches.by = 'page request';
     if (e.pgtt === 1) caches.pasidIotlbPages(e.did, usedPasid, hi, lo, 0, false);
     else if (e.pgtt === 3) caches.iotlbDomain(e.did);

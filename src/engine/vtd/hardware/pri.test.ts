@@ -8,6 +8,13 @@ import { IOVA, REQUESTS, RID_A, TestUnit, wait } from './test-unit.ts';
 const PASID = 0x1234;
 const RW = { read: true, write: true };
 
+/** A unit whose device has entries for requests without PASID and with it. */
+function unit(o: ConstructorParameters<typeof TestUnit>[0] = {}): TestUnit {
+  const t = new TestUnit(o);
+  for (const pasid of [0, PASID]) t.pasid(pasid, { PGTT: 4, DID: 1 });
+  return t;
+}
+
 function ask(
   t: TestUnit,
   o: { pasid?: number; iova?: bigint; access?: PageAccess; group?: number; last?: boolean; b?: boolean } = {},
@@ -20,7 +27,7 @@ const entry = (t: TestUnit, n: number): bigint[] => [0, 8, 16, 24].map((o) => t.
 
 describe('the page request queue, VT-d 7.4', () => {
   it('9.8: a request, and its answers', () => {
-    const t = new TestUnit();
+    const t = unit();
     expect(ask(t)).toMatchObject({ sent: true, recorded: true, response: null });
     expect(entry(t, 0)).toEqual([0x000012343b000101n, (0x00007f001234502fn & ~8n) | 0x28n | 7n, 0n, 0n]);
     expect([t.num('PQT_REG'), t.num('PRS_REG'), t.unit.irq.prq]).toEqual([32, PRS.PPR, true]);
@@ -36,11 +43,11 @@ describe('the page request queue, VT-d 7.4', () => {
   });
 
   it('without PASID, with every right, not the last', () => {
-    const t = new TestUnit();
+    const t = unit();
     ask(t, { pasid: -1, access: { read: true, write: false }, group: 511, last: false });
     expect(entry(t, 0)).toEqual([0x3b000001n, 0x00007f0012345001n | (511n << 3n), 0n, 0n]);
-    // Nobody need look before the last of the group is there.
-    expect([t.num('PRS_REG'), t.unit.irq.prq]).toEqual([0, false]);
+    // VT-d 11.4.11.4: each request sets PPR, the last of its group or not.
+    expect([t.num('PRS_REG'), t.unit.irq.prq]).toEqual([PRS.PPR, true]);
     ask(t, { access: { read: true, write: true, exec: true, priv: true }, group: 1 });
     expect(entry(t, 1)[0]).toBe(0x003012343b000101n);
     t.post(encodeDescriptor('PAGE_GRP_RESP', { RID: RID_A, PRGI: 511 }), wait());
@@ -48,7 +55,7 @@ describe('the page request queue, VT-d 7.4', () => {
   });
 
   it('interrupts once until software has taken the requests', () => {
-    const t = new TestUnit();
+    const t = unit();
     ask(t, { group: 1 });
     t.unit.irq.prq = false;
     ask(t, { group: 2 });
@@ -67,7 +74,7 @@ describe('the page request queue, VT-d 7.4', () => {
   });
 
   it('holds one request less than it has places, then overflows and answers by itself', () => {
-    const t = new TestUnit();
+    const t = unit();
     t.a.pri.allocation = 1000;
     for (let n = 0; n < 127; n++) expect(ask(t, { group: n }).recorded).toBe(true);
     t.set('PRS_REG', PRS.PPR);
@@ -84,7 +91,7 @@ describe('the page request queue, VT-d 7.4', () => {
   });
 
   it('goes round', () => {
-    const t = new TestUnit();
+    const t = unit();
     for (let n = 0; n < 300; n++) {
       expect(ask(t, { group: n % 512, iova: BigInt(n) << 12n }).recorded).toBe(true);
       expect(t.num('PQT_REG')).toBe((32 * (n + 1)) % 4096);
@@ -96,12 +103,12 @@ describe('the page request queue, VT-d 7.4', () => {
   });
 
   it('takes a stop marker, and never answers it', () => {
-    const t = new TestUnit();
+    const t = unit();
     const marker = { access: { read: false, write: false } };
     expect(ask(t, marker)).toMatchObject({ sent: true, recorded: true, response: null });
     expect([entry(t, 0)[1]! & 7n, t.a.pri.outstanding]).toEqual([4n, 0]);
     t.set('PRS_REG', 0);
-    const refused = new TestUnit({ context: { PRE: 0 } });
+    const refused = unit({ context: { PRE: 0 } });
     expect(ask(refused, marker)).toMatchObject({ sent: true, recorded: false, response: null });
   });
 });
@@ -133,38 +140,48 @@ describe('a page request that is refused', () => {
     ],
   ];
 
-  it.each(cases)('for %s is recorded as one, and the device told of a failure', (name, reason, options, prepare) => {
-    const t = new TestUnit(options);
-    prepare(t);
-    const pasid = reason === 0x46 ? 0x3000 : PASID;
-    const r = ask(t, { pasid, iova: IOVA + 0x321n });
-    expect(r).toMatchObject({ recorded: false, text: `refused: ${name}`, response: { code: 'failure' } });
-    const hi = t.reg('FRCD_REG0_HI');
-    // T2 and not T1; the reason; the address.
-    expect([(hi >> 62n) & 1n, (hi >> 28n) & 1n, Number((hi >> 32n) & 0xffn)]).toEqual([0n, 1n, reason]);
-    expect([t.reg('FRCD_REG0_LO'), t.num('PQT_REG'), t.a.pri.enabled]).toEqual([IOVA, 0, false]);
+  it.each(cases)(
+    'for %s is recorded as one, and the device told that it is invalid',
+    (name, reason, options, prepare) => {
+      const t = unit(options);
+      prepare(t);
+      const pasid = reason === 0x46 ? 0x3000 : PASID;
+      const r = ask(t, { pasid, iova: IOVA + 0x321n });
+      expect(r).toMatchObject({ recorded: false, text: `refused: ${name}`, response: { code: 'invalid request' } });
+      const hi = t.reg('FRCD_REG0_HI');
+      // T2 and not T1; the reason; the address.
+      expect([(hi >> 62n) & 1n, (hi >> 28n) & 1n, Number((hi >> 32n) & 0xffn)]).toEqual([0n, 1n, reason]);
+      expect([t.reg('FRCD_REG0_LO'), t.num('PQT_REG'), t.a.pri.enabled]).toEqual([IOVA, 0, true]);
+    },
+  );
+
+  it('needs the PASID entry to be there, table 30 SPD and SPT', () => {
+    const t = unit();
+    t.write(t.pasidAddress(PASID), 0n);
+    expect(ask(t)).toMatchObject({ recorded: false, text: 'refused: SPT.2', response: { code: 'invalid request' } });
+    expect(ask(t, { pasid: 0x20000 })).toMatchObject({ text: 'refused: SPD.2' });
   });
 
   it('is answered only when it is the last of its group', () => {
-    const t = new TestUnit({ context: { PRE: 0 } });
+    const t = unit({ context: { PRE: 0 } });
     expect(ask(t, { last: false }).response).toBeNull();
-    expect(ask(t).response?.code).toBe('failure');
+    expect(ask(t).response?.code).toBe('invalid request');
   });
 
   it('while remapping is off, or without a queue, is answered and not recorded', () => {
-    const off = new TestUnit();
+    const off = unit();
     off.set('GCMD_REG', 0x0400_0000);
     expect(ask(off)).toMatchObject({ recorded: false, response: { code: 'failure' }, text: 'DMA remapping is off' });
     expect(off.num('FSTS_REG')).toBe(0);
-    const none = new TestUnit({ features: { PRS: false }, context: { PRE: 0 } });
+    const none = unit({ features: { PRS: false }, context: { PRE: 0 } });
     expect(ask(none)).toMatchObject({ recorded: false, response: { code: 'failure' } });
-    const outside = new TestUnit();
+    const outside = unit();
     outside.set('PQA_REG', 0xf_ffff_ffff_f000n);
     expect(ask(outside)).toMatchObject({ recorded: false, response: { code: 'failure' } });
   });
 
   it('by the device is not sent', () => {
-    const t = new TestUnit();
+    const t = unit();
     t.a.pri.enabled = false;
     expect(ask(t)).toMatchObject({ sent: false, text: 'PRI is not enabled in the device' });
     t.a.priEnabled = true;
@@ -174,9 +191,52 @@ describe('a page request that is refused', () => {
   });
 });
 
+describe('6.5.3.1: what a page request invalidates', () => {
+  const sizes = (t: TestUnit) => t.unit.caches.translation().map((c) => c.size);
+
+  it('first stage: its page of its PASID, and the tables that lead there', () => {
+    const t = unit();
+    t.firstStage(5, PASID, IOVA, 0x5000);
+    t.dma({ pasid: PASID });
+    expect(sizes(t)[0]).toBe(1);
+    ask(t, { iova: IOVA + 0x1000n, last: false });
+    expect(sizes(t)[0]).toBe(1);
+    ask(t);
+    expect(sizes(t)).toEqual([0, 0, 0]);
+  });
+
+  it('second stage: its page of the domain', () => {
+    const t = unit();
+    t.secondStage(5, PASID, IOVA & 0xffff_ffff_f000n, 0x5000);
+    t.dma({ pasid: PASID });
+    expect(sizes(t)[0]).toBe(1);
+    ask(t, { iova: IOVA + 0x1000n, last: false });
+    expect(sizes(t)[0]).toBe(1);
+    ask(t);
+    expect(sizes(t)[0]).toBe(0);
+  });
+
+  it('nested: the whole domain', () => {
+    const t = unit();
+    t.nested(5, PASID, IOVA, 0x5000);
+    t.dma({ pasid: PASID });
+    expect(sizes(t)[0]).toBe(1);
+    ask(t, { iova: IOVA + 0x1000n });
+    expect(sizes(t)).toEqual([0, 0, 0]);
+  });
+
+  it('nothing when it is refused', () => {
+    const t = unit({ context: { PRE: 0 } });
+    t.firstStage(5, PASID, IOVA, 0x5000);
+    t.dma({ pasid: PASID });
+    ask(t);
+    expect(sizes(t)[0]).toBe(1);
+  });
+});
+
 describe('answers', () => {
   it('to another PASID or group are unexpected', () => {
-    const t = new TestUnit();
+    const t = unit();
     ask(t);
     t.post(encodeDescriptor('PAGE_GRP_RESP', { RID: RID_A, PP: 1, PASID: 7, PRGI: 5 }), wait());
     expect([t.a.pri.answerOf(5), t.a.pri.unexpected]).toEqual([null, true]);
@@ -185,7 +245,7 @@ describe('answers', () => {
   });
 
   it('9.10: the drain of a PASID is legal and completes', () => {
-    const t = new TestUnit();
+    const t = unit();
     t.post(
       [0x0000000200000045n, 0n, 0n, 0n],
       [0x0000123400020026n, 0n, 0n, 0n],

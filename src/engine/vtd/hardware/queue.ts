@@ -108,8 +108,6 @@ export class InvalidationQueue {
       }
       if (tail >= q.bytes || head >= q.bytes) return this.error(IQEI.TAIL, null);
       if ((r.rootAddress & TTM) === TTM_RESERVED) return this.error(IQEI.TTM, null);
-      // Only legacy mode has descriptors of 128 bits. Source: table 26, 11.4.9.9 (IQEI 5).
-      if (q.entry === 16 && (r.rootAddress & TTM) !== 0n) return this.error(IQEI.WIDTH, null);
       const at = q.base + head;
       if (!this.memory.contains(at, q.entry)) return this.error(IQEI.FETCH, null);
       const { words } = this.memory;

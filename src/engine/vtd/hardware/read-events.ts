@@ -1,3 +1,4 @@
+import { wordOf } from '../../bits/index.ts';
 import { FOR_TABLE } from '../../pagetable/access.ts';
 import { secondStageEntryLayout } from '../../pagetable/vtd-second-stage-layout.ts';
 import { x86EntryLayout } from '../../pagetable/x86-64-layout.ts';
@@ -17,11 +18,9 @@ export interface EntryAt {
   readonly valueLo: number;
 }
 
-const whole = (hi: number, lo: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-
 /** Address, value and layout of a paging entry, as an event has them. */
 function described(e: EntryAt): { address: number; words: readonly bigint[]; layout: string } {
-  const word = whole(e.valueHi, e.valueLo);
+  const word = wordOf(e.valueHi, e.valueLo);
   const layout = e.stage === 1 ? x86EntryLayout(e.level, word) : secondStageEntryLayout(e.level, word);
   return { address: (e.hi >>> 0) * 4294967296 + (e.lo >>> 0), words: [word], layout: layout.id };
 }
@@ -35,7 +34,7 @@ export function recordEvent(
   layout: string,
   text: string,
 ): TraceEvent {
-  const words = Array.from({ length: halves.length / 2 }, (_, i) => whole(halves[2 * i + 1]!, halves[2 * i]!));
+  const words = Array.from({ length: halves.length / 2 }, (_, i) => wordOf(halves[2 * i + 1]!, halves[2 * i]!));
   const step: ReadStep = { what, level: -1, s1Level: -1 };
   return { kind: 'memory.read', actor: 'iommu', at, address, words, layout, step, text };
 }

@@ -26,7 +26,7 @@ describe('writable bits, VT-d 11.4', () => {
     ['CCMD_REG', 0xe000_0003_ffff_ffffn],
     ['FSTS_REG', 0n],
     ['FECTL_REG', 0x8000_0000n],
-    ['FEDATA_REG', 0xffff_ffffn],
+    ['FEDATA_REG', 0xffffn],
     ['FEADDR_REG', 0xffff_fffcn],
     ['FEUADDR_REG', 0xffff_ffffn],
     ['IQH_REG', 0n],

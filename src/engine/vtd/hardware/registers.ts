@@ -76,7 +76,7 @@ function accesses(f: VtdFeatures): ReadonlyMap<string, Access> {
   const message = rw(0xffff_ffffn);
   const interrupt = (prefix: string): [string, Access][] => [
     [`${prefix}CTL_REG`, control],
-    [`${prefix}DATA_REG`, message],
+    [`${prefix}DATA_REG`, rw(0xffffn)],
     [`${prefix}ADDR_REG`, rw(0xffff_fffcn)],
     [`${prefix}UADDR_REG`, eim ? message : NONE],
   ];

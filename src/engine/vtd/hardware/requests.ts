@@ -1,3 +1,4 @@
+import { wordOf } from '../../bits/index.ts';
 import type { Memory } from '../../memory/index.ts';
 import { ANY_DATA, EXEC, READ, WRITE } from '../../pagetable/access.ts';
 import { type Completion, DeviceAccesses, type DmaOutcome, type DmaRequest, type PciDevice } from '../../pci/index.ts';
@@ -28,8 +29,8 @@ const AT = { untranslated: 0, request: 1, translated: 2 } as const;
  * the page. Source: VT-d specification, 7.1.3, table 30 (translation requests: success with R = W = U = S = 0).
  */
 const RECOVERABLE = new Set([
-  0x04, 0x05, 0x06, 0x51, 0x59, 0x5c, 0x5d, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x79, 0x80, 0x81, 0x82, 0x83,
-  0x84, 0x85, 0x86, 0x90,
+  0x04, 0x05, 0x06, 0x51, 0x59, 0x5c, 0x5d, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x79, 0x80, 0x81, 0x82,
+  0x83, 0x84, 0x85, 0x86, 0x90,
 ]);
 
 /**
@@ -77,7 +78,7 @@ export class DeviceRequests extends DeviceAccesses {
     const status = t.translate(d.rid, -1, hi, lo, need, false, TRANSLATED);
     if (status === DONE) return this.arrived(d, this.output(), hit, t.reads);
     if (status === ABORTED) return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded');
-    const iova = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
+    const iova = wordOf(hi, lo);
     return this.faulted({ device: d, pasid: -1, iova, write: need === WRITE, translated: true }, AT.translated);
   }
 
@@ -94,7 +95,8 @@ export class DeviceRequests extends DeviceAccesses {
     if (status === ABORTED) return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded');
     const { reads, leafShift: shift } = t;
     const hit = this.answeredBy;
-    if (status === DONE && t.untranslatedOnly) return { granted: 0, pa: -1, shift, hit, reads, why: '', untranslated: true };
+    if (status === DONE && t.untranslatedOnly)
+      return { granted: 0, pa: -1, shift, hit, reads, why: '', untranslated: true };
     if (status === DONE) return { granted: t.granted & (READ | WRITE), pa: this.output(), shift, hit, reads, why: '' };
     if (RECOVERABLE.has(t.event)) return { granted: 0, pa: -1, shift, hit, reads, why: ` (${faultName(t.event)})` };
     return this.faulted({ device: d, pasid, iova: iova & ~0xfffn, write, translated: true }, AT.request);

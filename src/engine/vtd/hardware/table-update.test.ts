@@ -126,7 +126,7 @@ describe('second stage with SSADE', () => {
   it('changes nothing at an entry that refuses', () => {
     const m = new WalkMachine({ pgtt: 2, ...ADE });
     m.flip(m.ssEntry(IOVA), 2n);
-    expect(m.dma({ write: true })).toMatchObject({ fault: { name: 'SSS.2' } });
+    expect(m.dma({ write: true })).toMatchObject({ fault: { name: 'SGN.6' } });
     expect(m.word(m.ssEntry(IOVA)) & (SS_A | SS_D)).toBe(0n);
   });
 });

@@ -162,7 +162,7 @@ export class Translator extends ConfigReader {
     if (pasid >= 0 && !c.paside) this.fault(REASON.PASIDE_CLEAR, c.fpd);
     else if (pasid >= c.pasidLimit) this.fault(REASON.PASID_TOO_LARGE, c.fpd);
     else if (pasid >= 0 && pasid === c.ridPasid) this.fault(REASON.PASID_IS_RID_PASID, c.fpd);
-    else if (pasid >= 2 ** this.features.pasidBits) this.fault(REASON.PASID_BEYOND_PSS, c.fpd);
+    else if (pasid >> this.features.pasidBits > 0) this.fault(REASON.PASID_BEYOND_PSS, c.fpd);
     else {
       if (pasid < 0) this.priv = c.ridPriv;
       this.usedPasid = pasid < 0 ? c.ridPasid : pasid;

@@ -67,25 +67,58 @@ describe('GCMD_REG and GSTS_REG, VT-d 11.4.4', () => {
     expect(sizes(other)).toEqual([0, 0, 0, 0]);
   });
 
-  it('switching translation off and on keeps what is cached', () => {
+  it('switching translation off and on keeps what is cached where there is no scalable mode', () => {
+    const t = new TestUnit({ features: { SMTS: false }, narrow: true, off: true });
+    t.set('GCMD_REG', 0x8000_0000);
+    t.unit.caches.begin(5, 0, RID_A, 2);
+    t.unit.caches.fillLeaf(0, 0x5000, 12, 0, 0x5000, 0, 0x5000, 0x1ff, 1);
+    t.set('GCMD_REG', 0);
+    t.set('GCMD_REG', 0x8000_0000);
+    expect(t.unit.caches.iotlb.size).toBe(1);
+  });
+});
+
+describe('switching translation off, VT-d 11.4.4.1, 7.2.1', () => {
+  it('empties the caches of a unit that has scalable mode', () => {
     const t = warm();
-    const before = sizes(t);
+    t.set('GCMD_REG', 0x8400_0000);
+    expect(t.unit.caches.iotlb.size).toBe(1);
     t.set('GCMD_REG', 0x0400_0000);
+    expect(sizes(t).slice(0, 3)).toEqual([0, 0, 0]);
+    // What comes now is not translated.
     expect(t.dma()).toMatchObject({ ok: false, why: expect.stringContaining('nothing answers') });
     expect(t.dma({ iova: 0x5678n })).toMatchObject({ ok: true, pa: 0x5678, hit: 'none', reads: 0 });
+  });
+
+  it('lets faults be recorded from the first record on', () => {
+    const t = new TestUnit({ features: { NFR: 4 } });
+    t.dma({ write: true });
+    t.set('FRCD_REG0_HI', 1n << 63n);
+    t.set('GCMD_REG', 0x0400_0000);
     t.set('GCMD_REG', 0x8400_0000);
-    expect(sizes(t)).toEqual(before);
-    expect(t.dma()).toMatchObject({ pa: DATA, hit: 'IOTLB' });
+    t.dma({ write: true });
+    expect([t.reg('FRCD_REG0_HI') >> 63n, t.reg('FRCD_REG1_HI') >> 63n]).toEqual([1n, 0n]);
   });
 });
 
 describe('invalidation by register, VT-d 11.4.7, 11.4.8', () => {
-  /** The queue is off, so that the registers may be used. */
+  /** The queue is off and the tables are those of legacy mode, so that the registers may be used. */
   const registers = (features = {}): TestUnit => {
     const t = warm(features);
-    t.set('GCMD_REG', 0x8000_0000);
+    t.set('RTADDR_REG', t.reg('RTADDR_REG') & ~0xc00n);
+    t.set('GCMD_REG', 0xc000_0000);
     return t;
   };
+
+  it('is refused in scalable mode, 11.4.6.1, 11.4.6.3', () => {
+    const t = warm();
+    const before = sizes(t);
+    t.set('GCMD_REG', 0x8000_0000);
+    t.set('CCMD_REG', 0xa000_0000_0000_0000n);
+    t.set('IOTLB_REG', 0x9000_0000_0000_0000n);
+    expect(sizes(t)).toEqual(before);
+    expect([t.reg('CCMD_REG') >> 59n, t.reg('IOTLB_REG') >> 57n]).toEqual([4n, 8n]);
+  });
 
   it('CCMD_REG removes context entries and nothing else', () => {
     for (const [value, left] of [

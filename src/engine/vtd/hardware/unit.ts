@@ -1,6 +1,7 @@
+import { highHalf, lowHalf } from '../../bits/index.ts';
 import type { Injector, Op } from '../../machine/index.ts';
 import type { Memory } from '../../memory/index.ts';
-import { DevicePort, type PciDevice } from '../../pci/index.ts';
+import { DevicePort, type DeviceSnapshot, type PciDevice } from '../../pci/index.ts';
 import type { Trace } from '../../trace/index.ts';
 import { descriptorText } from '../layout/index.ts';
 import { Audit } from './audit.ts';
@@ -38,7 +39,6 @@ export class VtdUnit extends DevicePort {
   private readonly executor: DescriptorExecutor;
   private readonly queue: InvalidationQueue;
   private readonly interrupts: Interrupts;
-  private readonly devices: readonly PciDevice[];
 
   constructor(
     memory: Memory,
@@ -49,11 +49,10 @@ export class VtdUnit extends DevicePort {
     iotlbEntries = 0,
     scope = '',
   ) {
-    super();
+    super(devices);
     const ids = hardwareIds(scope);
     this.ids = ids;
     this.features = features;
-    this.devices = devices;
     this.trace = trace;
     const regs = new RegisterFile(features);
     this.regs = regs;
@@ -88,7 +87,7 @@ export class VtdUnit extends DevicePort {
     this.audit = new Audit(memory, regs, features, devices, caches);
     caches.stillValid = (c, i) => this.audit.same(c, i);
     caches.configStillValid = (name, e) => this.audit.sameConfig(name, e);
-    this.watch(devices, trace, {
+    this.watch(trace, {
       valid: (d, i) => this.audit.sameAtc(d, i),
       by: () => this.caches.by,
       cells: translationCells,
@@ -167,7 +166,8 @@ export class VtdUnit extends DevicePort {
   private command(value: number): void {
     const r = this.regs;
     const f = this.features;
-    let status = r.num('GSTS_REG');
+    const before = r.num('GSTS_REG');
+    let status = before;
     const exists = GCMD.TE | (f.qi ? GCMD.QIE : 0) | (f.ir ? GCMD.IRE | GCMD.CFI : 0);
     status = (status & ~(STICKY & exists)) | (value & STICKY & exists);
     if ((status & GCMD.QIE) === 0) r.setNum('IQH_REG', 0);
@@ -178,22 +178,30 @@ export class VtdUnit extends DevicePort {
     if ((value & GCMD.SRTP) !== 0) {
       r.rootAddress = r.get('RTADDR_REG');
       status |= GCMD.SRTP;
-      if (f.esrtps) {
-        this.caches.by = 'SRTP';
-        this.caches.everything();
-        this.caches.by = '';
-      }
+      if (f.esrtps) this.emptied('SRTP');
     }
     r.setNum('GSTS_REG', status);
+    // With scalable mode, switching translation off empties the caches. Source: VT-d specification, 11.4.4.1 (TE).
+    if (f.smts && (before & ~status & GCMD.TE) !== 0) this.emptied('TE');
     // Source: VT-d specification, 7.2.1.
     if ((status & (GCMD.TE | GCMD.IRE)) === 0) this.faults.next = 0;
     this.translator.registersChanged();
     this.audit.registersChanged();
   }
 
-  /** Invalidation by register is not to be had while the queue is on: the command is taken and nothing is done. */
+  /** Empties all caches. @param by what does */
+  private emptied(by: string): void {
+    this.caches.by = by;
+    this.caches.everything();
+    this.caches.by = '';
+  }
+
+  /**
+   * Invalidation by register is to be had in legacy mode only, and not while the queue is on: the command is taken and nothing
+   * is done. Source: VT-d specification, 11.4.6.1, 11.4.6.3.
+   */
   private get byRegister(): boolean {
-    return (this.regs.num('GSTS_REG') & GCMD.QIE) === 0;
+    return (this.regs.num('GSTS_REG') & GCMD.QIE) === 0 && (this.regs.rootAddress & 0xc00n) === 0n;
   }
 
   /** CCMD_REG. Source: VT-d specification, 11.4.7. */
@@ -224,7 +232,7 @@ export class VtdUnit extends DevicePort {
     if (!refused) {
       this.caches.by = 'IOTLB_REG';
       const did = Number((v >> 32n) & 0xffffn);
-      this.executor.iotlb(g, did, Number((iva >> 32n) & 0xffffffffn) | 0, Number(iva & 0xffffffffn) | 0);
+      this.executor.iotlb(g, did, highHalf(iva), lowHalf(iva));
       this.caches.by = '';
     }
     const done = refused ? 0 : g === 3 && !this.features.psi ? 2 : g;
@@ -238,11 +246,10 @@ export class VtdUnit extends DevicePort {
 
   /** Executes one descriptor that an injected fault held back, as if it came late. */
   executeLate(words: readonly bigint[]): void {
-    const half = (w: bigint | undefined, s: bigint): number => Number(((w ?? 0n) >> s) & 0xffffffffn) | 0;
     this.caches.by = descriptorText(words as bigint[]).text;
     const rest = (words[2] ?? 0n) === 0n && (words[3] ?? 0n) === 0n ? 0 : 1;
-    const [a, b] = words;
-    this.execute(half(a, 0n), half(a, 32n), half(b, 0n), half(b, 32n), rest, this.queue.wide);
+    const [a = 0n, b = 0n] = words;
+    this.execute(lowHalf(a), highHalf(a), lowHalf(b), highHalf(b), rest, this.queue.wide);
     this.caches.by = '';
   }
 
@@ -265,7 +272,7 @@ export class VtdUnit extends DevicePort {
       irq: { ...this.interrupts.pending },
       nextRecord: this.faults.next,
       unanswered: this.executor.unanswered,
-      devices: this.devices.map((d) => d.save()),
+      devices: this.saveDevices(),
     };
   }
 
@@ -276,7 +283,7 @@ export class VtdUnit extends DevicePort {
       irq: { fault: boolean; prq: boolean; inv: boolean };
       nextRecord: number;
       unanswered: number;
-      devices: ReturnType<PciDevice['save']>[];
+      devices: DeviceSnapshot[];
     };
     this.regs.load(s.regs);
     this.caches.load(s.caches);
@@ -284,9 +291,7 @@ export class VtdUnit extends DevicePort {
     this.faults.next = s.nextRecord;
     this.executor.unanswered = s.unanswered;
     this.queue.reload();
-    this.devices.forEach((d, i) => {
-      d.load(s.devices[i]!);
-    });
+    this.loadDevices(s.devices);
     this.translator.registersChanged();
     this.audit.registersChanged();
   }

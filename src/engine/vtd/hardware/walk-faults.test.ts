@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DmaRequest } from '../../pci/index.ts';
-import { DATA, FS_ROOT, IOVA, OFFSET, type Shape, WalkMachine } from './walk-machine.ts';
+import { DATA, FS_ROOT, IOVA, OFFSET, RID, type Shape, WalkMachine } from './walk-machine.ts';
 
 type Spoil = (m: WalkMachine) => void;
 type Row = readonly [what: string, shape: Shape, spoil: Spoil, request: Partial<DmaRequest>, name: string];
@@ -52,14 +52,16 @@ const first: readonly Row[] = [
 ];
 
 const nested: readonly Row[] = [
-  ['top table beyond the second stage', { entry: { FSPTPTR: 1n << 49n } }, nothing, {}, 'SFS.5'],
+  ['top table beyond the second stage', { entry: { FSPTPTR: 1n << 49n } }, nothing, {}, 'SPT.4'],
   ['table beyond the second stage', {}, (m) => lead(m, m.fsEntry(IOVA, 3), 1n << 49n), {}, 'SFS.5'],
-  ['page beyond the second stage', {}, (m) => lead(m, m.fsEntry(IOVA), 1n << 49n), {}, 'SGN.5'],
-  ['page beyond MGAW', { features: { MGAW: 40 } }, (m) => lead(m, m.fsEntry(IOVA), 1n << 41n), {}, 'SGN.5'],
+  ['page beyond the second stage', {}, (m) => lead(m, m.fsEntry(IOVA), 1n << 49n), {}, 'SFS.5'],
+  ['page beyond MGAW', { features: { MGAW: 40 } }, (m) => lead(m, m.fsEntry(IOVA), 1n << 41n), {}, 'SFS.5'],
   ['top table not readable', {}, ss(FS_ROOT, 1, 1n), {}, 'SFS.6'],
-  ['top table not mapped', {}, ss(FS_ROOT, 1, 3n), {}, 'SFS.6'],
+  ['top table not mapped', {}, ss(FS_ROOT, 1, 3n), {}, 'SSS.2'],
   ['another table not readable', {}, (m) => ss(guest(m, 2), 1, 1n)(m), {}, 'SFS.7'],
-  ['another table not mapped above', {}, (m) => lead(m, m.fsEntry(IOVA, 3), 0x3000_0000n), {}, 'SFS.7'],
+  ['another table not mapped above', {}, (m) => lead(m, m.fsEntry(IOVA, 3), 0x3000_0000n), {}, 'SSS.2'],
+  ['top table not writable, SSADE', { entry: { SSADE: 1 } }, ss(FS_ROOT, 1, 2n), {}, 'SFS.6'],
+  ['another table not writable, SSADE', { entry: { SSADE: 1 } }, (m) => ss(guest(m, 2), 1, 2n)(m), {}, 'SFS.7'],
   [
     'update of A in a table that may not be written',
     {},
@@ -91,8 +93,9 @@ const nested: readonly Row[] = [
     'SFS.8',
   ],
   ['reserved bit on the way to a table', {}, ss(FS_ROOT, 2, 0x800n), {}, 'SSS.3'],
-  ['page not readable', {}, ss(DATA, 1, 1n), {}, 'SSS.2'],
-  ['page not writable', {}, ss(DATA, 1, 2n), write, 'SSS.2'],
+  ['page not readable', {}, ss(DATA, 1, 1n), {}, 'SGN.7'],
+  ['page not writable', {}, ss(DATA, 1, 2n), write, 'SGN.6'],
+  ['page not mapped', {}, ss(DATA, 1, 3n), write, 'SSS.2'],
 ];
 
 const second: readonly Row[] = [
@@ -101,16 +104,26 @@ const second: readonly Row[] = [
   ['top table beyond memory', { pgtt: 2, entry: { SSPTPTR: BEYOND } }, nothing, {}, 'SSS.4'],
   ['table beyond memory', { pgtt: 2 }, (m) => lead(m, m.ssEntry(IOVA, 3), BEYOND), {}, 'SSS.1'],
   ['nothing there', { pgtt: 2 }, (m) => m.write(m.ssEntry(IOVA, 2), 0n), {}, 'SSS.2'],
-  ['not readable', { pgtt: 2 }, ss(IOVA, 1, 1n), {}, 'SSS.2'],
-  ['not writable above', { pgtt: 2 }, ss(IOVA, 3, 2n), write, 'SSS.2'],
+  ['not readable', { pgtt: 2 }, ss(IOVA, 1, 1n), {}, 'SGN.7'],
+  ['not writable above', { pgtt: 2 }, ss(IOVA, 3, 2n), write, 'SGN.6'],
+  [
+    'each right at one level only',
+    { pgtt: 2 },
+    (m) => {
+      ss(IOVA, 3, 2n)(m);
+      ss(IOVA, 1, 1n)(m);
+    },
+    write,
+    'SSS.2',
+  ],
   [
     'not executable',
-    { pgtt: 2, pasid: 1, features: { ERS: true }, entry: { SSEE: 1 } },
+    { pgtt: 2, pasid: 1, features: { ERS: true }, entry: { SSEE: 1, ERE: 1 } },
     (m) => {
       for (const level of [4, 3, 2]) ss(IOVA, level, 4n)(m);
     },
     { exec: true },
-    'SSS.2',
+    'SGN.3',
   ],
   ['SNP in a table entry', { pgtt: 2 }, ss(IOVA, 2, 0x800n), {}, 'SSS.3'],
   ['SNP without snoop control', { pgtt: 2, features: { SC: false } }, ss(IOVA, 1, 0x800n), {}, 'SSS.3'],
@@ -119,7 +132,7 @@ const second: readonly Row[] = [
   ['2 MiB page that the hardware does not have', { pgtt: 2, features: { SSLPS: 0 } }, ss(IOVA, 2, 0x80n), {}, 'SSS.3'],
   ['2 MiB page with address bits below its size', { pgtt: 2 }, ss(IOVA, 2, 0x80n), {}, 'SSS.3'],
   ['address beyond the host address width', { pgtt: 2, features: { haw: 40 } }, ss(IOVA, 1, 1n << 41n), {}, 'SSS.3'],
-  ['rights before reserved bits', { pgtt: 2 }, ss(IOVA, 1, (1n << 62n) | 2n), write, 'SSS.2'],
+  ['reserved bits before rights', { pgtt: 2 }, ss(IOVA, 1, (1n << 62n) | 2n), write, 'SSS.3'],
   ['update of A without snooping', { pgtt: 2, entry: { SSADE: 1, PWSNP: 0 } }, nothing, {}, 'SSS.5'],
 ];
 
@@ -141,7 +154,7 @@ const output: readonly Row[] = [
   ['second stage', { pgtt: 2 }, (m) => lead(m, m.ssEntry(IOVA), 0xfee0_0000n), {}, 'SGN.8'],
   ['legacy', { pgtt: 0 }, (m) => lead(m, m.ssEntry(IOVA), 0xfee0_0000n), {}, 'LGN.4'],
   ['input, reading', {}, nothing, { iova: 0xfee0_0000n }, 'SGN.8'],
-  ['input, with PASID', { pasid: 1 }, nothing, { iova: 0xfee0_0000n, ...write }, 'SGN.8'],
+  ['input, with PASID, not mapped', { pasid: 1 }, nothing, { iova: 0xfee0_0000n, ...write }, 'SFS.2'],
   ['input, pass-through with PASID', { pgtt: 4, pasid: 1 }, nothing, { iova: 0xfee0_0000n, ...write }, 'SGN.8'],
   ['input, legacy', { pgtt: 0 }, nothing, { iova: 0xfee0_0000n }, 'LGN.4'],
   ['pass-through beyond the width', { pgtt: 4 }, nothing, { iova: 1n << 52n }, 'SGN.4'],
@@ -200,6 +213,60 @@ describe('what does not fault', () => {
   it('a write to the interrupt addresses without PASID is an interrupt message', () => {
     const m = new WalkMachine();
     expect(m.dma({ iova: 0xfee0_0000n, write: true })).toMatchObject({ ok: true, pa: 0xfee0_0000, reads: 0 });
+  });
+
+  it('with PASID those addresses are translated like any other, VT-d 3.15', () => {
+    const m = new WalkMachine({ pasid: 1 });
+    m.map(0xfee0_1000, DATA);
+    expect(m.dma({ iova: 0xfee0_1008n, write: true })).toMatchObject({ ok: true, pa: DATA + OFFSET + 8 });
+  });
+
+  it('a translation request for them is no fault: the device is told to come untranslated, table 30 S.1', () => {
+    for (const shape of [{}, { pgtt: 4 }, { pgtt: 0, context: { TT: 1 } }] as const) {
+      const m = new WalkMachine(shape);
+      expect(m.ats(0xfee0_0000n)).toMatchObject({ ok: false, why: expect.stringContaining('untranslated') });
+      expect([m.unit.readRegister('FSTS_REG'), m.device.atc.size]).toEqual([0n, 0]);
+      expect(m.dma({ iova: 0xfee0_0000n, write: true, translated: true })).toMatchObject({ ok: true, pa: 0xfee0_0000 });
+    }
+  });
+
+  it('translated requests to them, and beyond the host address width, are recorded, SGN.8.3 and SGN.4.1', () => {
+    for (const [shape, far, near] of [
+      [{}, 0x83, 0x87],
+      [{ pgtt: 0, context: { TT: 1 } }, 0x04, 0x0e],
+    ] as const) {
+      const t = new WalkMachine(shape).unit.translator;
+      expect([t.translate(RID, -1, 1 << 20, 0, 1, false, 2), t.event, t.recorded]).toEqual([1, far, true]);
+      expect([t.translate(RID, -1, 0, 0xfee0_0000 | 0, 2, false, 2), t.event, t.recorded]).toEqual([1, near, true]);
+    }
+  });
+
+  it('translation requests end as table 30 says', () => {
+    const ends = (shape: Shape, spoil: Spoil = nothing): string => {
+      const m = new WalkMachine(shape);
+      let text = '';
+      spoil(m);
+      m.trace.listener = (e) => {
+        if (e.kind === 'dma.abort') text = e.text;
+      };
+      const r = m.ats();
+      return r.fault ? text : `${r.why}`;
+    };
+    const nothingFor = (name: string) => `the completion grants nothing (${name})`;
+    expect(ends({}, (m) => m.flip(m.rootEntry, 1n))).toBe('unsupported request: SRT.2');
+    expect(ends({}, (m) => m.flip(m.rootEntry, 2n))).toBe('completer abort: SRT.3');
+    expect(ends({}, (m) => m.flip(m.contextEntry, 1n))).toBe('unsupported request: SCT.2');
+    expect(ends({}, (m) => m.flip(m.contextEntry, 0x80n))).toBe('completer abort: SCT.3');
+    expect(ends({ context: { DTE: 0, PRE: 0 } })).toBe('unsupported request: SCT.5');
+    expect(ends({}, (m) => m.flip(m.pasidEntry, 0x400n))).toBe('completer abort: SPT.3');
+    expect(ends({ entry: { PGTT: 0 } })).toBe('completer abort: SPT.4');
+    expect(ends({}, (m) => m.flip(m.pasidEntry, 1n))).toBe(nothingFor('SPT.2'));
+    expect(ends({}, fs(3, 0x80n))).toBe(nothingFor('SFS.3'));
+    expect(ends({ pgtt: 1 }, (m) => lead(m, m.fsEntry(IOVA, 3), BEYOND))).toBe(nothingFor('SFS.1'));
+    expect(ends({ pgtt: 1, entry: { PWSNP: 0 } }, fs(3, 0x20n))).toBe(nothingFor('SFS.9'));
+    expect(ends({ pgtt: 2 }, ss(IOVA, 1, 1n << 62n))).toBe('completer abort: SSS.3');
+    expect(ends({ pgtt: 0, context: { TT: 1 } }, (m) => m.flip(m.contextEntry, 0x10n))).toBe('completer abort: LCT.3');
+    expect(ends({ pgtt: 0 })).toBe('unsupported request: LCT.5');
   });
 
   it('translation requests are answered with what both stages grant', () => {

@@ -153,7 +153,7 @@ describe('9.3: full nested walk, 4 x 4 levels, nothing cached', () => {
     expect(
       left((m) => {
         m.unit.caches.contextGlobal();
-        m.unit.caches.contextDevice(RID, 3);
+        m.unit.caches.contextDevice(0, RID, 3);
         m.unit.caches.pasidGlobal();
         m.unit.caches.pasidSelective(5, PASID);
       }),

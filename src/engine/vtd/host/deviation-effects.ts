@@ -62,6 +62,14 @@ const unmapSlot = ({ b, n }: Scene): void => {
   b.make('IOMMU_IOAS_UNMAP', { ioas_id: n.ioas, ...SLOT });
 };
 
+/** What is stale when the piece has gone after the device has got a translation to it. */
+const staleWithoutSlot = (deviations: readonly string[]): string[] => {
+  const s = scene(deviations);
+  dma(s.b, 0x200000, { translated: true });
+  unmapSlot(s);
+  return stale(s.b);
+};
+
 /** The page was written to since it was last asked. */
 const isDirty = ({ b, n }: Scene): boolean => {
   const range = { iova: PAGE, length: 4096, page_size: 4096 };
@@ -88,22 +96,12 @@ export const effects: Readonly<Record<string, Effect>> = {
     wrong: true,
   },
   'host.unmap-no-nested-dev-tlb': {
-    seen: (d) => {
-      const s = scene(d);
-      dma(s.b, 0x200000, { translated: true });
-      unmapSlot(s);
-      return stale(s.b);
-    },
+    seen: staleWithoutSlot,
     right: [],
     wrong: ['ATC 0000:3b:00.0'],
   },
   'host.unmap-dev-tlb-by-gpa': {
-    seen: (d) => {
-      const s = scene(d);
-      dma(s.b, 0x200000, { translated: true });
-      unmapSlot(s);
-      return stale(s.b);
-    },
+    seen: staleWithoutSlot,
     right: [],
     wrong: ['ATC 0000:3b:00.0'],
   },

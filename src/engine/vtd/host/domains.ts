@@ -12,6 +12,7 @@ import {
 import { type Op, pause } from '../../machine/index.ts';
 import type { GenericTable, GenericTableStep } from '../../pagetable/generic-table.ts';
 import { readAndClearDirty } from '../../pagetable/generic-table-dirty.ts';
+import { unlessFull } from '../../pagetable/table-pages.ts';
 import { Prot } from '../../pagetable/vmsav8-table-format.ts';
 import { secondStagePages, secondStageSize, secondStageTable } from '../../pagetable/vtd-second-stage-table.ts';
 import { firstStageSize, firstStageTable } from '../../pagetable/x86-64-table.ts';
@@ -51,7 +52,7 @@ export function allocPaging(h: Host, device: string, flags: number, data: UserDa
 function firstStage(h: Host, c: Capabilities, flags: number): Result<DomainInfo> | null {
   if (flags & ~PASID || !c.scalable || !c.fsts) return null;
   const size = firstStageSize(c);
-  const table = make(() => firstStageTable(h.memory, h.pages, size));
+  const table = unlessFull(() => firstStageTable(h.memory, h.pages, size));
   if (!table) return fail('ENOMEM');
   const forceSnooping = h.rules.enforcesCoherency(c.sc);
   const spec = { stage: 1 as const, ...size, forceCoherence: false, forceWriteable: false };
@@ -75,7 +76,7 @@ function secondStage(h: Host, c: Capabilities, flags: number): Result<DomainInfo
   const forceSnooping = h.rules.enforcesCoherency(c.sc);
   const pageSizes = secondStagePages(c.sslps);
   const features = { forceCoherence: forceSnooping, forceWriteable: h.rules.refusesReadOnly(nestParent) };
-  const table = make(() => secondStageTable(h.memory, h.pages, { ...size, ...features, pageSizes }));
+  const table = unlessFull(() => secondStageTable(h.memory, h.pages, { ...size, ...features, pageSizes }));
   if (!table) return fail('ENOMEM');
   return registered(
     h,
@@ -104,15 +105,6 @@ function registered(
   h.specs.set(d.handle, { ...spec, root: table.root });
   const aperture = { start: 0n, last: BigInt(table.end) - 1n };
   return ok({ handle: d.handle, minPageSize: 4096, aperture });
-}
-
-function make(table: () => GenericTable): GenericTable | null {
-  try {
-    return table();
-  } catch (e) {
-    if (e instanceof RangeError) return null;
-    throw e;
-  }
 }
 
 /** Sends nothing: all devices have been detached, and flushed, before. */

@@ -73,7 +73,10 @@ describe('a page request', () => {
   });
 
   it('that nobody takes is invalid', () => {
-    const { b } = faulting(0x1234);
+    const { b, n, t } = faulting(0x1234);
+    // The unit refuses a PASID without an entry by itself; this one has a page table without a fault queue.
+    attach(b, n, nested(b, n, t.root), 7);
+    b.posted();
     ask(b, 7, IOVA);
     expect(b.posted()).toEqual(['0x73b001019 0x28']);
   });
@@ -125,7 +128,9 @@ it('a page table with a fault queue needs PRI: ENODEV, and the RID stays blocked
 
 it('10.23: an aborted group is answered with code 2, not 15', () => {
   // Nobody can take the group: the PASID's page table has a handler, but iommufd does not know the attachment yet.
-  const { b } = faulting(0x1234);
+  const { b, n, t } = faulting(0x1234);
+  attach(b, n, nested(b, n, t.root), 9);
+  b.posted();
   const device = b.driver.state.devices[0]!;
   device.pasids.set(9, device.pasids.get(0x1234)!);
   ask(b, 9, IOVA);

@@ -1,3 +1,4 @@
+import { type Answer, type Ioctls, ioctlsOn } from '../../iommufd/fixtures/ioctls.ts';
 import { Iommufd } from '../../iommufd/index.ts';
 import { Injector, runToEnd, scopeOf } from '../../machine/index.ts';
 import { GuestMemory, Memory, PageAllocator, ProcessMemory } from '../../memory/index.ts';
@@ -20,7 +21,7 @@ export const RAM = 0x180000000;
 /** Guest physical addresses begin here in tests. */
 export const GPA = 0x40000000;
 
-export interface Bed {
+export interface Bed extends Ioctls {
   readonly memory: Memory;
   readonly unit: VtdUnit;
   /** All units; `unit` is the first. */
@@ -33,19 +34,10 @@ export interface Bed {
   readonly pages: PageAllocator;
   /** Guest memory as the guest's CPU sees it: 1 GiB from `GPA`, at `UVA`. */
   readonly guest: GuestMemory;
-  ioctl(call: string, input?: Record<string, unknown> | null, fd?: number): Answer;
-  /** As `ioctl`, but it must succeed. Returns the main output. */
-  make(call: string, input?: Record<string, unknown>, fd?: number): number;
   /** Words 0 and 1 of descriptors posted since the last call, waits of the driver left out: `0x20017 0x0`. */
   posted(): string[];
   /** Lines of trace system intel_iommu since the last call, of the events that begin with `prefix`. */
   lines(prefix?: string): string[];
-}
-
-export interface Answer {
-  readonly errno: string;
-  readonly out: Record<string, unknown>;
-  readonly main?: number;
 }
 
 export interface BedDevice {
@@ -130,12 +122,7 @@ export function bed(
     injector,
     pages,
     guest,
-    ioctl: (call, input = {}, fd = 0) => runToEnd(iommufd.ioctl({ call, fd, input })),
-    make: (call, input = {}, fd = 0) => {
-      const r = b.ioctl(call, input, fd);
-      if (r.errno !== '0') throw new Error(`${call}: ${r.errno}`);
-      return r.main ?? 0;
-    },
+    ...ioctlsOn(iommufd),
     posted: () => {
       const hex = (w: bigint): string => `0x${w.toString(16)}`;
       const commands = events.slice(seen).flatMap((e) => (e.kind === 'command.post' ? [e.command] : []));

@@ -45,6 +45,7 @@ const table: readonly (readonly [number, string, string, 'n'?])[] = [
   [0x31, 'RTA.2', 'SM: TTM 0 for request with PASID', 'n'],
   [0x32, 'RTA.3', 'SM: TTM 0 for page group request', 'n'],
   [0x33, 'RTA.4', 'Unknown', 'n'],
+  [0x34, 'RTA.5', 'Unknown', 'n'],
   [0x38, 'SRT.1', 'SM: Error attempting to access Root Entry', 'n'],
   [0x39, 'SRT.2', 'SM: Present bit in Root Entry is clear', 'n'],
   [0x3a, 'SRT.3', 'SM: Non-zero reserved field set in Root Entry', 'n'],
@@ -57,6 +58,7 @@ const table: readonly (readonly [number, string, string, 'n'?])[] = [
   [0x46, 'SCT.7', 'SM: PASID is larger than the max in Context Entry'],
   [0x47, 'SCT.8', 'SM: PRE field in Context-Entry is clear'],
   [0x48, 'SCT.9', 'SM: RID_PASID field error in Context-Entry'],
+  [0x49, 'SCT.10', 'Unknown'],
   [0x50, 'SPD.1', 'SM: Error attempting to access the PASID Directory Entry', 'n'],
   [0x51, 'SPD.2', 'SM: Present bit in Directory Entry is clear'],
   [0x52, 'SPD.3', 'SM: Non-zero reserved field set in PASID Directory Entry'],
@@ -66,6 +68,7 @@ const table: readonly (readonly [number, string, string, 'n'?])[] = [
   [0x5b, 'SPT.4', 'SM: Invalid Scalable-Mode PASID Table Entry'],
   [0x5c, 'SPT.5', 'SM: ERE field is clear in PASID Table Entry'],
   [0x5d, 'SPT.6', 'SM: SRE field is clear in PASID Table Entry'],
+  [0x60, 'SPT.9', 'Unknown'],
   [0x70, 'SFS.1', 'SM: Error attempting to access first-level paging entry'],
   [0x71, 'SFS.2', 'SM: Present bit in first-level paging entry is clear'],
   [0x72, 'SFS.3', 'SM: Non-zero reserved field set in first-level paging entry'],
@@ -92,6 +95,12 @@ const table: readonly (readonly [number, string, string, 'n'?])[] = [
   [0x89, 'SGN.10', 'Unknown'],
   [0x90, 'SFS.9', 'SM: A/D bit update needed in first-level entry when set up in no snoop'],
   [0x91, 'SFS.10', 'Unknown'],
+  [0xa0, 'HPT.1', 'Unknown'],
+  [0xa1, 'HPT.2', 'Unknown'],
+  [0xa2, 'HPT.3', 'Unknown'],
+  [0xa3, 'HPT.4', 'Unknown'],
+  [0xa4, 'HPT.5', 'Unknown'],
+  [0xa5, 'HPT.6', 'Unknown'],
 ];
 
 export const faultReasons: readonly FaultReason[] = table.map(([code, mnemonic, text, mark]) => ({

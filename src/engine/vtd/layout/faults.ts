@@ -6,6 +6,7 @@
 
 import type { Layout } from '../../bits/index.ts';
 import { addrBits, decBits, decode, encode, enumBits, fieldsOf, flag, hexBits, hexPlain } from '../../bits/index.ts';
+import type { RequestedPage } from '../../pci/index.ts';
 import { faultName, faultReason, faultReasonByName } from './fault-reasons.ts';
 
 type Get = (name: string) => bigint;
@@ -136,17 +137,7 @@ export const prqLayout: Layout = {
 };
 
 /** Four 64-bit words of a page request descriptor; `pasid` -1: none, `page` with its low twelve bits clear. */
-export function encodePageRequest(r: {
-  readonly rid: number;
-  readonly pasid: number;
-  readonly page: bigint;
-  readonly group: number;
-  readonly last: boolean;
-  readonly read: boolean;
-  readonly write: boolean;
-  readonly exec?: boolean;
-  readonly priv?: boolean;
-}): bigint[] {
+export function encodePageRequest(r: RequestedPage & { readonly rid: number; readonly pasid: number }): bigint[] {
   const withPasid: Record<string, number> =
     r.pasid < 0 ? {} : { PP: 1, PASID: r.pasid, EXE: r.exec ? 1 : 0, PRIV: r.priv ? 1 : 0 };
   return encode(prqLayout, {

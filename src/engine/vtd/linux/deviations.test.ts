@@ -3,6 +3,7 @@ import { encode } from '../../bits/index.ts';
 import { prqLayout } from '../layout/index.ts';
 import { A, B, type Bench, bench, GUEST, HOST } from './bench.ts';
 import { deviceTlbAll, pasidCache, piotlbPages } from './descriptors.ts';
+import { shownNames } from './deviations-shown.ts';
 import {
   attachDevice,
   attachPasid,
@@ -82,7 +83,10 @@ function story(deviation: string | null, actor: 'driver' | 'guest', words: { cap
     touch(parent);
   }
   note(b.run(attachPasid(b.k, a, 9, fs)));
+  // Only entries of RIDs are changed by it.
+  b.run(attachDevice(b.k, b.device(LATE.name), fs));
   note(b.run(enforceCoherency(b.k, fs)));
+  b.run(attachDevice(b.k, b.device(LATE.name), domainOf(b.k, BLOCKED)));
   // Page requests: one that user space keeps, one that it refuses, a bad one.
   const answers = ['0', 'EINVAL'] as const;
   let n = 0;
@@ -245,4 +249,13 @@ it('pageResponse of nothing that waits is dropped', () => {
   b.run(pageResponse(b.k, b.device(A.name), request, 'success'));
   expect(b.unit.sent()).toEqual([]);
   expect(b.k.state.log.at(-1)).toContain('no pending PRQ, drop response');
+});
+
+it('what is said about where an effect shows is said of a deviation that there is', () => {
+  for (const of of ['host', 'guest'] as const)
+    for (const name of shownNames(of)) expect(linuxDeviationNames(of)).toContain(`${of}.${name}`);
+  const about = (name: string): string =>
+    [...linuxDeviations('host'), ...linuxDeviations('guest')].find((d) => d.name === name)!.about;
+  expect(about('guest.no-dev-tlb-inv')).toMatch(/only its own queue shows it/);
+  expect(about('host.no-dev-tlb-inv')).not.toMatch(/shows/);
 });

@@ -1,6 +1,7 @@
 import { type Deviation, rulesWith } from '../../machine/index.ts';
 import { linuxCommonDeviations } from './deviations-common.ts';
 import { linuxHostDeviations } from './deviations-host.ts';
+import { shown } from './deviations-shown.ts';
 import { type LinuxRules, linuxRules } from './rules.ts';
 
 export type LinuxDeviation = Deviation<LinuxRules>;
@@ -10,7 +11,11 @@ export type LinuxDeviation = Deviation<LinuxRules>;
  * needs a nest parent only a host has.
  */
 export function linuxDeviations(of: 'host' | 'guest'): readonly LinuxDeviation[] {
-  const named = (d: LinuxDeviation): LinuxDeviation => ({ ...d, name: `${of}.${d.name}` });
+  const named = (d: LinuxDeviation): LinuxDeviation => ({
+    ...d,
+    name: `${of}.${d.name}`,
+    about: `${d.about}${shown(of, d.name)}`,
+  });
   return [...linuxCommonDeviations, ...(of === 'host' ? linuxHostDeviations : [])].map(named);
 }
 

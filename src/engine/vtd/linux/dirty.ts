@@ -62,7 +62,8 @@ const toggle = (k: Kernel, u: User, on: boolean): Op<Errno> =>
  */
 export function* enforceCoherency(k: Kernel, domain: Domain): Op<boolean> {
   if (domain.forceSnooping) return true;
-  const users = usersOf(k, domain);
+  // Devices that have it under a PASID are not in the list that Linux looks at.
+  const users = usersOf(k, domain).filter((u) => u.pasid === 0);
   if (!users.every((u) => capsOf(k, u.device.unit).sc)) return false;
   domain.forceSnooping = true;
   if (domain.kind === 'fs') for (const u of users) yield* setPageSnoop(k, k.units[u.device.unit]!, u.device, u.pasid);

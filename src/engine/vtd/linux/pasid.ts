@@ -2,7 +2,7 @@ import type { Errno } from '../../iommufd/index.ts';
 import type { Op } from '../../machine/index.ts';
 import type { DeviceInfo } from './device-info.ts';
 import { BLOCKED, type Domain } from './domain.ts';
-import { pagingCompatible } from './domains.ts';
+import { deviceOf, pagingCompatible } from './domains.ts';
 import { disableFaults, enableFaults } from './iopf.ts';
 import { capsOf, type Kernel, log } from './kernel.ts';
 import { replaceEntry, setUpEntry, tearDownEntry } from './pasid-entry.ts';
@@ -108,9 +108,10 @@ export function* detachPasidNow(k: Kernel, d: DeviceInfo, pasid: number): Op<voi
   dropDid(k, old, d.unit);
 }
 
-/** The process of an SVA domain exits (svm.c intel_mm_release): entries go, page requests are not waited for. */
+/** The process of an SVA domain exits (svm.c intel_mm_release): entries go, the last bind first; no page request is waited for. */
 export function* exitProcess(k: Kernel, domain: Domain): Op<void> {
-  for (const d of k.state.devices)
-    for (const [pasid, handle] of [...d.pasids].sort(([a], [b]) => a - b))
-      if (handle === domain.handle) yield* tearDownEntry(k, k.units[d.unit]!, d, pasid, true);
+  for (const { device, pasid } of [...domain.users]) {
+    const d = deviceOf(k, device);
+    yield* tearDownEntry(k, k.units[d.unit]!, d, pasid, true);
+  }
 }

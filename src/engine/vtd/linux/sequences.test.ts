@@ -290,6 +290,17 @@ describe('section 6: tear-down, change, dirty tracking', () => {
     expect(during(b, () => b.run(detachPasid(b.k, a, 1))).sent).toEqual([]);
   });
 
+  it('a process exits: the device that was bound last goes first', () => {
+    const b = bench({ devices: [A, B] });
+    const sva = b.domain({ kind: 'sva', root: 0x104567000n, faults: true });
+    for (const d of [A, B]) b.run(attachPasid(b.k, b.device(d.name), 1, sva));
+    const { sent } = during(b, () => b.run(exitProcess(b.k, sva)));
+    expect(sent.flat().filter((s) => / 0x7f/.test(s))).toEqual([
+      '0x000000015e100008 0x7ffffffffffff800',
+      '0x000000013b000008 0x7ffffffffffff800',
+    ]);
+  });
+
   it('page-snoop change of a present entry: PASID cache, P_IOTLB, device TLB', () => {
     const b = bench({ words: FOUR });
     const domain = b.domain(FS);

@@ -45,6 +45,19 @@ export function pasidsOf(k: Kernel, d: DeviceInfo): PasidEntry[] {
     });
 }
 
+/** Scene id of the context or PASID entry that holds an address; null: none does. */
+export function entryAt(k: Kernel, address: number): string | null {
+  const within = (e: { readonly address: number; readonly words: readonly bigint[] } | null): boolean =>
+    e !== null && e.address >= 0 && address >= e.address && address < e.address + 8 * e.words.length;
+  for (const d of k.state.devices) {
+    const { ids } = k.units[d.unit]!;
+    if (within(contextOf(k, d))) return ids.context(d.sid);
+    const e = pasidsOf(k, d).find(within);
+    if (e) return ids.pasid(d.sid, e.pasid);
+  }
+  return null;
+}
+
 /** Arrows from a device, or from its context entry, to the PASID entries. */
 export const pasidRefs = (k: Kernel, d: DeviceInfo): SceneObject['refs'] =>
   pasidsOf(k, d).map((e) => ({

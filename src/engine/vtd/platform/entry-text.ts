@@ -50,6 +50,3 @@ export function contextText(words: Words): string {
   ].flatMap(([f, text]) => (get(f!) === 1n ? [text!] : []));
   return may.length ? may.join(' ') : 'plain';
 }
-
-/** Where the PASID directory lies. */
-export const directoryOf = (words: Words): bigint => reader(contextLayout, words)('PASIDDIRPTR');

@@ -27,7 +27,7 @@ import { deviceOf as infoOf, pasidEntry as pasidAddress } from '../linux/index.t
 import { pasidEntryInTables, type VmmDevice, type VVtd } from '../vmm/index.ts';
 import { type Bound, bindingOf } from './bindings.ts';
 import { contextOf } from './entries.ts';
-import { pasidText } from './entry-text.ts';
+import { type PasidText, pasidText } from './entry-text.ts';
 import type { Parts, Unit } from './parts.ts';
 
 /** GSTS_REG.TES */
@@ -153,6 +153,12 @@ function atcHazard(p: Parts, d: PciDevice, i: number, v: Verdict): Hazard {
   };
 }
 
+/** `FS only · DID 2 · FS 0x5000_5000`: where the table lies as well. */
+const fullText = (t: PasidText): string => [t.text, ...t.tables].join(' · ');
+
+/** What the entry says now, or that its main fields are as they were. */
+const differing = (was: string, now: string): string => (was === now ? 'the same but for other bits' : now);
+
 const same = (a: readonly bigint[], b: readonly bigint[]): boolean => a.every((w, i) => w === b[i]);
 
 /**
@@ -180,8 +186,9 @@ function bindingHazards(p: Parts, d: PciDevice): Hazard[] {
     const now = pasidEntryInTables(unit, device.vrid, pasid);
     if (typeof now !== 'number' && same(entry, now)) return [];
     const was = pasidText(entry);
-    const becomes = typeof now === 'number' ? 'no PASID entry' : pasidText(now).text;
-    return [hazard(pasid, was.did, was.text, becomes, `The VMM still has ${of(pasid)} bound as it was: ${was.text}.`)];
+    const before = fullText(was);
+    const becomes = typeof now === 'number' ? 'no PASID entry' : differing(before, fullText(pasidText(now)));
+    return [hazard(pasid, was.did, was.text, becomes, `The VMM still has ${of(pasid)} bound as it was: ${before}.`)];
   });
   return [...changed, ...unseen(unit, device, hazard, of)];
 }

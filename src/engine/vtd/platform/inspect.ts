@@ -59,10 +59,12 @@ function inspectBindings(g: Guest, base: Base): Inspection {
 const tagText = (t: { type: string; did: number; pasid: number }): string =>
   `${t.type} DID ${t.did} PASID ${hexPlain(t.pasid)}`;
 
+const kindText: Readonly<Record<string, string>> = { ss: 'second stage', fs: 'first stage' };
+
 /** Cache tags of all domains behind a unit, in the order in which a flush goes through them. */
 const tagFacts = (p: Parts, unit: number): Base['facts'] =>
   [...p.drivers.kernel.state.domains.values()].flatMap((d) =>
-    d.tags.filter((t) => t.unit === unit).map((t) => fact(`${d.kind} ${d.handle}`, tagText(t), t.device)),
+    d.tags.filter((t) => t.unit === unit).map((t) => fact(kindText[d.kind] ?? d.kind, tagText(t), t.device)),
   );
 
 /** A domain's DIDs and cache tags. */

@@ -144,7 +144,7 @@ describe('a bare document', () => {
         as: 'nested',
       },
       { do: 'ioctl', call: 'VFIO_DEVICE_ATTACH_IOMMUFD_PT', fd: '$fd', in: { pt_id: '$nested' } },
-      { do: 'device.dma', device: 'nic0', iova: '0x5000', expect: { fault: 'SFS.6' } },
+      { do: 'device.dma', device: 'nic0', iova: '0x5000', expect: { fault: 'SSS.2' } },
     ];
     const s = play(document({ setup: 'bare', steps }));
     expect(s.steps.flatMap((r, i) => r.failures.map((f) => ({ step: i, ...f })))).toEqual([]);

@@ -27,13 +27,14 @@ export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
       refs: bound.map((b) => ({ to: object(b.hwpt), label: `PASID ${hexPlain(b.pasid)}` })),
     };
   };
-  // One nested HWPT for each pair that the guest has a first-stage table for.
+  // One nested HWPT for each pair that the guest has a first-stage table for; a device's pairs in one line, to stay in sight.
   const lines = g.vmm.units.flatMap((u) =>
-    u.state.devices.flatMap((d) => {
+    u.state.devices.map((d) => {
       const bindings = [...d.bindings].sort((a, b) => a.pasid - b.pasid);
-      if (bindings.length === 0) return [`${slotText(d.vrid)} not bound`];
+      if (bindings.length === 0) return `${slotText(d.vrid)} not bound`;
       // Without a nested one it is VFIO's nesting parent.
-      return bindings.map((b) => `${slotText(d.vrid)} ${hexPlain(b.pasid)} → HWPT ${b.hwpt || d.parent}`);
+      const pairs = bindings.map((b) => `${hexPlain(b.pasid)} → ${b.hwpt || d.parent}`);
+      return `${slotText(d.vrid)} PASID ${pairs.join(', ')}`;
     }),
   );
   return allVmmObjects(p, g, 'vIOMMU', unit, { type: 'PASID map', title: 'vRID, PASID → HWPT', lines });

@@ -27,7 +27,7 @@ describe('one page table for each (RID, PASID), from the guest to the hardware',
   });
 
   it('the VMM binds a nested page table to each, and the kernel says whose it is', () => {
-    expect(byId('vmm.devices').lines).toEqual(['00:01.0 0x0 → HWPT 4', '00:01.0 0x5 → HWPT 5']);
+    expect(byId('vmm.devices').lines).toEqual(['00:01.0 PASID 0x0 → 4, 0x5 → 5']);
     expect(
       byId('vmm.viommu')
         .refs.map((r) => `${r.label} ${r.to}`)

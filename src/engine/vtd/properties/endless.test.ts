@@ -21,7 +21,7 @@ describe('every operation ends', () => {
   });
 
   it('also where a refused descriptor stays at the head of the queue', () => {
-    const p = new Played({ deviations: ['guest.iqe-not-repaired'] });
+    const p = new Played({ deviations: ['guest.no-queue-repair'] });
     const r = p.command([0xan, 0n, 0n, 0n]);
     expect(r.eventCount).toBeLessThan(10_000);
     p.attach();

@@ -45,7 +45,7 @@ export function engineAnswer(unit: VtdUnit, device: PciDevice, q: PlainRequest):
   }
   const high = unit.readRegister('FRCD_REG0_HI');
   if (!flag(high, 63))
-    return q.type === 'request' && r.why?.includes('grants nothing')
+    return q.type === 'request' && (r.untranslatedOnly || r.why?.includes('grants nothing'))
       ? { kind: 'nothing' }
       : { kind: 'refused', record: null };
   const low = unit.readRegister('FRCD_REG0_LO');

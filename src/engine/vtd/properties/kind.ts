@@ -5,6 +5,7 @@ import type { Addresses, Kind } from '../../properties/random-machine.ts';
 import { vtdVendor } from '../index.ts';
 import type { VtdPlatform } from '../platform/platform.ts';
 import { answerText, engineAnswer, plainAnswer } from './engine-answer.ts';
+import { againstGuest } from './guest-view.ts';
 import type { PlainRequest } from './plain-walker.ts';
 import { regressions } from './regressions.ts';
 
@@ -67,5 +68,6 @@ export const vtd: Kind = {
   ],
   widest: { name: 'PC_INV', G: 3 },
   differences,
+  againstGuest,
   regressions,
 };

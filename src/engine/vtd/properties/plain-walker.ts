@@ -24,6 +24,8 @@ export interface PlainRegisters {
   readonly root: bigint;
   /** GSTS_REG.TES */
   readonly enabled: boolean;
+  /** Accesses to tables snoop whatever PWSNP says: somebody else decides. */
+  readonly snoops?: boolean;
 }
 
 export type PlainAnswer =
@@ -230,7 +232,7 @@ class Walk {
     if (q.type === 'untranslated' && q.exec && !q.write && q.pasid >= 0 && !flag(w2, 1)) throw this.fault(0x5c);
     if (priv && !flag(w2, 0)) throw this.fault(0x5d);
     // Without PASID nothing is translated there; with one it is an address like any other.
-    if (toInterrupts(q.address) && (q.pasid < 0 || (type === 4))) {
+    if (toInterrupts(q.address) && (q.pasid < 0 || type === 4)) {
       if (q.type === 'request' && q.pasid < 0) return nothing;
       throw this.fault(0x87);
     }
@@ -238,7 +240,7 @@ class Walk {
       if (this.tooHigh(q.address)) throw this.fault(0x83);
       return this.passes();
     }
-    const snooped = flag(w1, 23);
+    const snooped = flag(w1, 23) || this.r.snoops === true;
     const s: PlainSecond | null = hasSecond
       ? { root: w0 & ~0xfffn, levels: aw + 2, execute: flag(w0, 5), ad: flag(w0, 9), snooped }
       : null;

@@ -1,5 +1,5 @@
-import { flip } from '../../properties/damage.ts';
 import type { Property } from '../../properties/random-machine.ts';
+import { everyBit } from '../../properties/two-walkers.ts';
 import type { Form } from './random-tables.ts';
 
 /**
@@ -54,10 +54,6 @@ const nested: Form = {
 
 const features: Readonly<Record<string, boolean | number>> = { SAGAW: 14, haw: 46 };
 const access = { write: true, exec: false, priv: false, type: 'untranslated' as const };
-/** Every bit of every word of a form, one after the other. */
-const everyBit = (form: Form, words: number): Form[] =>
-  Array.from({ length: words * 64 }, (_, i) => ({ ...form, damage: [flip(Math.floor(i / 64), i % 64)] }));
-
 /** Tables on which the two walkers have differed, and each single flipped bit of small ones of each kind. */
 export const walkerCases: readonly {
   readonly form: Form;
@@ -76,12 +72,15 @@ export const walkerCases: readonly {
   // An update that neither stage allows: PWSNP is looked at before the second stage's right to write.
   { form: { ...nested, pwsnp: false, ssade: false, underBits: 1n }, features },
   { form: { ...nested, mode: 0 as const, type: 0, pasid: -1 }, features, root: 1n << 40n },
-  ...everyBit(nested, 22).map((form) => ({ form, features })),
-  ...everyBit({ ...nested, type: 1, fsLevels: 5 as const, pasid: -1 }, 13).map((form) => ({ form, features })),
-  ...everyBit({ ...nested, type: 2, ssLevels: 5 as const, ssLeaf: 2 as const }, 12).map((form) => ({ form, features })),
-  ...everyBit({ ...nested, type: 4 }, 9).map((form) => ({ form, features })),
+  ...everyBit<Form>(nested, 22).map((form) => ({ form, features })),
+  ...everyBit<Form>({ ...nested, type: 1, fsLevels: 5 as const, pasid: -1 }, 13).map((form) => ({ form, features })),
+  ...everyBit<Form>({ ...nested, type: 2, ssLevels: 5 as const, ssLeaf: 2 as const }, 12).map((form) => ({
+    form,
+    features,
+  })),
+  ...everyBit<Form>({ ...nested, type: 4 }, 9).map((form) => ({ form, features })),
   { form: { ...nested, type: 4, top: 'beyond' as const }, features },
-  ...everyBit({ ...nested, mode: 0 as const, type: 0, pasid: -1, ssLevels: 4 as const }, 8).map((form) => ({
+  ...everyBit<Form>({ ...nested, mode: 0 as const, type: 0, pasid: -1, ssLevels: 4 as const }, 8).map((form) => ({
     form,
     features,
   })),

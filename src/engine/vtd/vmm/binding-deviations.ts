@@ -101,7 +101,8 @@ export const bindingDeviations: readonly VmmDeviation[] = [
     name: 'vmm.pass-through-refused',
     rule: 'wants',
     about:
-      'A pass-through entry is refused like an unknown one: the device keeps its old page table although the guest asked for none.',
+      'A pass-through entry is refused like an unknown one: the device stays blocked, since Linux has taken the old entry away ' +
+      'first. Where an entry changes in place the device keeps its old page table although the guest asked for none.',
     instead: (entry) => (vmmRules.wants(entry) === 'nested' ? 'nested' : 'invalid'),
   },
   {

@@ -2,15 +2,17 @@ import { resetRegisterOnly } from '../../vmm/index.ts';
 import type { VmmDeviation } from './deviation.ts';
 import { vmmRules } from './rules.ts';
 
+const RESET_AT_SETUP = 'A document resets the machine before the guest boots only, so that it shows nothing.';
+
 /** How a VMM can go wrong at reset, with devices that come and go, and with faults. */
 export const machineDeviations: readonly VmmDeviation[] = [
-  resetRegisterOnly,
+  { ...resetRegisterOnly, about: `${resetRegisterOnly.about} ${RESET_AT_SETUP}` },
   {
     name: 'vmm.registers-survive-reset',
     rule: 'resetsRegisters',
     about:
       'Registers keep their values over a machine reset, so firmware runs with translation on and the old root table; the bindings ' +
-      'stay too, since their entries can still be read.',
+      `stay too, since their entries can still be read. ${RESET_AT_SETUP}`,
     instead: () => false,
   },
   {

@@ -64,9 +64,10 @@ function* drop(u: UnitContext, d: VmmDevice, b: Binding): Op<void> {
 function* bindPresent(u: UnitContext, d: VmmDevice, r: PasidRequest): Op<void> {
   const context = contextEntry(u, d.vrid);
   if (typeof context === 'number') return;
-  const limit = Math.min(2 ** u.state.offer.pasidBits, 2 ** d.maxPasidLog2, pasidLimit(context));
-  const [start, end] = r.kind === 'pasid' ? [r.pasid, Math.min(r.pasid + 1, limit)] : [0, limit];
-  yield* walkPasidTable(u, context, start, end, function* (pasid, entry): Op<void> {
+  const limit = Math.min(2 ** d.maxPasidLog2, pasidLimit(context));
+  // The vIOMMU's own width bounds the walk of a whole table only (vtd_accel_pasid_cache_sync).
+  const [start, end] = r.kind === 'pasid' ? [r.pasid, r.pasid + 1] : [0, 2 ** u.state.offer.pasidBits];
+  yield* walkPasidTable(u, context, start, Math.min(end, limit), function* (pasid, entry): Op<void> {
     if (u.vmm.rules.picks(r, didOf(entry))) yield* bind(u, d, pasid, entry);
   });
 }
