@@ -8,7 +8,7 @@ const uapi = (what: string): string => `Linux include/uapi/linux/iommufd.h, ${wh
 export const vtdTerms: Glossary = {
   'Root table': {
     text: 'One entry a bus; in scalable mode its two halves point at the context tables of devices 0 to 15 and 16 to 31.',
-    source: vtd('9.1, Root Entry'),
+    source: vtd('9.1, Root Entry; 9.2, Scalable-Mode Root Entry'),
   },
   'Context entry': {
     text: 'What the unit knows of one requester id: in scalable mode the PASID directory, and whether ATS, PASIDs and page requests are allowed.',

@@ -9,7 +9,10 @@ function Entry({ hazard }: { hazard: Hazard }) {
   return (
     <li className="rounded-lg border border-dashed border-stale bg-stale-soft p-3">
       <p className="font-semibold text-stale-ink">{hazard.text}</p>
-      <p className="mt-1 text-xs">A fresh walk gives: {hazard.now}.</p>
+      <p className="mt-1 text-xs">
+        {/* What a VMM has bound is no cache that a walk would fill. */}
+        {hazard.cache.endsWith(' bindings') ? 'The guest’s tables say' : 'A fresh walk gives'}: {hazard.now}.
+      </p>
       {cause && (
         <p className="mt-0.5 text-xs">
           Made stale by{' '}

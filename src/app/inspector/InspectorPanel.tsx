@@ -148,7 +148,11 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
   const still = useApp((s) => !s.playing);
   const shown = useShown(place, records, selection, still);
   const record = records[place.step];
-  const hazards = app.simulation()?.hazards(place) ?? [];
+  const simulation = app.simulation();
+  const hazards = simulation?.hazards(place) ?? [];
+  // A row or a queue entry that has gone from an object that is still there.
+  const standing =
+    selection && !shown ? simulation?.scene(place).objects.find((o) => o.id === selection.id) : undefined;
   return (
     <aside aria-label="Inspector" className="shell-inspector flex min-h-0 flex-col border-l border-line bg-panel">
       <div className="scroll-thin relative min-h-0 flex-1 overflow-y-auto">
@@ -167,7 +171,11 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
               </p>
               <h2 className="text-sm font-semibold break-words">
                 {shown?.inspection.title ??
-                  (selection ? selection.id : record ? 'Before the first event' : 'Nothing to show')}
+                  (selection
+                    ? (standing?.title ?? selection.id)
+                    : record
+                      ? 'Before the first event'
+                      : 'Nothing to show')}
               </h2>
             </div>
             <div className="flex shrink-0 gap-0.5">
@@ -205,7 +213,7 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
           ) : (
             <p className="text-xs text-ink-2">
               {selection
-                ? 'It does not exist at this position.'
+                ? `${standing ? 'This part of it is not there' : 'It does not exist'} at this position.`
                 : 'Select an object, a queue entry or a cache row in the diagram to see its bytes.'}
             </p>
           )}

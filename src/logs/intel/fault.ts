@@ -83,7 +83,7 @@ const reasons: Readonly<Record<number, readonly [Step, string, string?]>> = {
   69: [context, 'its context entry does not allow requests with a PASID (PASIDE is 0)'],
   70: [context, 'the PASID lies beyond the PASID directory'],
   71: [context, 'its context entry does not allow page requests (PRE is 0)'],
-  72: [context, 'RID_PASID of its context entry lies beyond the PASID directory', CORRUPT],
+  72: [context, 'its PASID is the one that stands for requests without PASID', 'usually a device or driver bug'],
   80: [directory, 'the PASID directory entry could not be read', BROKEN],
   81: [directory, 'the PASID directory entry is not present', 'usually the PASID was never set up for this device'],
   82: [directory, 'reserved bits of the PASID directory entry are set', CORRUPT],
@@ -135,6 +135,7 @@ const reasons: Readonly<Record<number, readonly [Step, string, string?]>> = {
   133: [first, 'the first-stage tables do not allow writing there', 'usually a buffer that was mapped read-only'],
   134: [first, 'the page tables do not allow reading there', UNMAPPED],
   135: [result, 'the address lies in the interrupt range', 'usually a device that may not write there'],
+  137: [context, 'its PASID is larger than the unit knows', 'usually a device or driver bug'],
   144: [first, 'accessed and dirty bits cannot be set, since table accesses do not snoop'],
   145: [first, 'an atomic update of a first-stage entry failed'],
 };

@@ -99,6 +99,7 @@ export function messageRuns(e: TraceEvent): Run[][] {
     case 'trap':
       return plain(eventText(e));
     case 'ioctl.enter':
+      return command(e.text === '' ? eventText(e) : e.text);
     case 'sync':
     case 'fault':
       return plain(e.text === '' ? eventText(e) : e.text);

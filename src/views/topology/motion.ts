@@ -108,7 +108,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     ...layout.chips.map((rect) => ({ rect, weight: 3 })),
   ];
   const labels: Occupied[] = [];
-  const widest = Math.min(340 * scale, layout.width * 0.55);
+  const widest = Math.min(350 * scale, layout.width * 0.55);
 
   const pathOf = (hop: Hop): Point[] | null => {
     const from = resolve(hop.from);

@@ -76,15 +76,3 @@ export function steOfL1(bus: Bus, split: number, sid: number, l1Address: number,
   const address = raw - (raw % bytes) + index * 64;
   return bus.contains(address, 64) ? { address, l1Address, l1 } : { error: 'F_STE_FETCH', address };
 }
-
-/** Reads an STE's eight words, as the VMM does from guest memory. */
-export function readSte(
-  bus: Bus,
-  strtabBase: bigint,
-  strtabBaseCfg: bigint,
-  sid: number,
-): { words: bigint[]; address: number } | { error: StreamTableError } {
-  const at = locateSte(bus, streamTableGeometry(strtabBase, strtabBaseCfg), sid);
-  if ('error' in at) return { error: at.error };
-  return { words: Array.from({ length: 8 }, (_, i) => bus.readWord(at.address + 8 * i)), address: at.address };
-}

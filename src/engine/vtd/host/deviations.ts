@@ -10,7 +10,7 @@ export const nestingDeviations: readonly Deviation<NestingRules>[] = [
     name: 'host.read-only-parent',
     rule: 'refusesReadOnly',
     about:
-      'A nest parent accepts read-only mappings (VTD-19): on parts with erratum 772415 the hardware writes the accessed and ' +
+      'A nest parent accepts read-only mappings: on parts with erratum 772415 the hardware writes the accessed and ' +
       'dirty bits of guest tables through them.',
     instead: () => false,
   },

@@ -123,7 +123,10 @@ function traceRewrite(h: Host, handle: DomainHandle, from: CommandText, tag: Cac
   const changes: Change[] = [{ field: 'opcode', from: from.name, to: command.name }];
   const iotlb = tag.type === 'iotlb';
   if (iotlb) changes.push({ field: 'DID', from: '-', to: String(tag.did) });
-  else changes.push({ field: 'SID', from: '-', to: tag.device });
+  else {
+    const { sid } = h.kernel.state.devices.find((x) => x.name === tag.device)!;
+    changes.push({ field: 'SID', from: '-', to: `0x${sid.toString(16)}` });
+  }
   if (iotlb || tag.pasid) changes.push({ field: 'PASID', from: '-', to: `0x${tag.pasid.toString(16)}` });
   if (iotlb && ((words[0]! >> 4n) & 3n) === 3n)
     changes.push({ field: 'AM', from: `${from.words[1]} pages`, to: String(words[1]! & 0x3fn) });

@@ -13,7 +13,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'range',
     about:
       'The address mask follows from the number of pages alone, not from where they lie: a range that is not aligned to its ' +
-      'rounded size is covered in part, and its last pages stay cached (VTD-08, where only the IOTLB descriptor had it; Linux ' +
+      'rounded size is covered in part, and its last pages stay cached (so in the IOTLB descriptor alone, Linux ' +
       'before v6.11, 0a3f6b346301).',
     instead: (start, end) => {
       const pages = pagesOf(start, end);
@@ -40,7 +40,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'tagsWhenAtsComes',
     about:
       'ATS is switched on after the domain was attached, and the tag for the device TLB is never made: no unmap reaches the ' +
-      'device (VTD-05; Linux before v6.10, 041be2717b19; a hypervisor that copied the tags had it again, VTD-22).',
+      'device (Linux before v6.10, 041be2717b19; a hypervisor that copied the tags had it again).',
     instead: () => [],
   },
   {
@@ -62,7 +62,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'deviceTlbFlush',
     about:
       'Emptying a device TLB for a PASID sends the descriptor without PASID. A device drops only what it has cached without ' +
-      'one (VTD-07; Linux before v6.17, 3141153816bf).',
+      'one (Linux before v6.17, 3141153816bf).',
     instead: (tag, d, r) => (r.mask >= ALL_PAGES ? [deviceTlbAll(d)] : linuxRules.deviceTlbFlush(tag, d, r)),
   },
   {
@@ -142,7 +142,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'asksAbsent',
     about:
       'A device that does not answer on the bus gets invalidations all the same: the wait descriptor behind them never ' +
-      'completes, and the CPU that waits holds a lock (VTD-18; Linux before v7.0, 10e60d878139, 42662d19839f).',
+      'completes, and the CPU that waits holds a lock (Linux before v7.0, 10e60d878139, 42662d19839f).',
     instead: () => true,
   },
   {
@@ -150,7 +150,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'tearDownOrder',
     about:
       'An entry is zeroed word by word while P is still set in what the unit may fetch: it can see some words old and some ' +
-      'zero (VTD-12; Linux before v7.0, 75ed00055c05). It takes a fetch in between.',
+      'zero (Linux before v7.0, 75ed00055c05). It takes a fetch in between.',
     instead: () => 'wipe first',
   },
   {
@@ -158,7 +158,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'replaces',
     about:
       'A present entry is overwritten by the next one word by word, then flushed: a fetch in between mixes the tables of two ' +
-      'domains (VTD-13; Linux v6.13 to v6.19, c3b1edea3791). It takes a fetch in between.',
+      'domains (Linux v6.13 to v6.19, c3b1edea3791). It takes a fetch in between.',
     instead: () => 'in place',
   },
   {
@@ -186,7 +186,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'drains',
     about:
       'Page requests are not drained when an entry goes: one that is still on its way reaches the next domain of the PASID, or ' +
-      'nobody (VTD-17; Linux before v6.13).',
+      'nobody (Linux before v6.13).',
     instead: () => false,
   },
   {
@@ -201,7 +201,7 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     rule: 'releaseOrder',
     about:
       'ATS is switched off before the tags of a released device are taken away: its device TLB tag is not found and stays, and ' +
-      'the next flush of the domain asks a device that is gone (VTD-06; Linux v6.10 to v6.12, 1f2557e08a61).',
+      'the next flush of the domain asks a device that is gone (Linux v6.10 to v6.12, 1f2557e08a61).',
     instead: () => 'ATS first',
   },
   {
@@ -222,8 +222,8 @@ export const linuxCommonDeviations: readonly LinuxDeviation[] = [
     name: 'page-requests-left-behind',
     rule: 'answersLeft',
     about:
-      'A device leaves its last domain that takes page requests, and what it still waits for is not answered (the other half of ' +
-      'VTD-17; CVE-2025-38594).',
+      'A device leaves its last domain that takes page requests, and what it still waits for is not answered ' +
+      '(CVE-2025-38594).',
     instead: () => false,
   },
   {

@@ -12,7 +12,7 @@ export const linuxHostDeviations: readonly LinuxDeviation[] = [
     rule: 'parentTags',
     about:
       'Unmapping from a nest parent flushes the parent’s own DID only. Nested entries carry the DID of the nested domain, so ' +
-      'the guest’s devices still reach the page (VTD-01; Linux before v6.8, 821985301124).',
+      'the guest’s devices still reach the page (Linux before v6.8, 821985301124).',
     instead: (ats) => linuxRules.parentTags(ats).filter((t) => t !== 'nesting_iotlb'),
   },
   {
@@ -20,7 +20,7 @@ export const linuxHostDeviations: readonly LinuxDeviation[] = [
     rule: 'parentTags',
     about:
       'Unmapping from a nest parent flushes the IOTLB of the nested domains and leaves their devices’ TLBs alone: a device goes ' +
-      'on with the translation it has (VTD-02; Linux before v6.8, 5e54e861f16f).',
+      'on with the translation it has (Linux before v6.8, 5e54e861f16f).',
     instead: () => ['nesting_iotlb'],
   },
   {
@@ -28,7 +28,7 @@ export const linuxHostDeviations: readonly LinuxDeviation[] = [
     rule: 'ownTags',
     about:
       'A nested attachment does not say that its device has a TLB: what the guest invalidates reaches the IOTLB, not the device ' +
-      '(VTD-03; Linux before v6.8, 29e10487d6df).',
+      '(Linux before v6.8, 29e10487d6df).',
     instead: (kind, ats) => linuxRules.ownTags(kind, kind === 'nested' ? false : ats),
   },
   {
@@ -52,7 +52,7 @@ export const linuxHostDeviations: readonly LinuxDeviation[] = [
     rule: 'iotlbFlush',
     about:
       'Whether a domain is a first-stage page table decides on the descriptor, and a nested domain or SVA is none: its flush ' +
-      'goes out as a second-stage one without PASID. It removes more than asked for, and silicon may differ (VTD-09; Linux ' +
+      'goes out as a second-stage one without PASID. It removes more than asked for, and silicon may differ (Linux ' +
       'v6.18, 04b1b069f151).',
     instead: (kind, tag, r, ih, c) => linuxRules.iotlbFlush(kind === 'fs' ? 'fs' : 'ss', tag, r, ih, c),
   },
@@ -61,7 +61,7 @@ export const linuxHostDeviations: readonly LinuxDeviation[] = [
     rule: 'dirtyReachesChildren',
     about:
       'Dirty tracking of a parent changes only the entries that point at it directly: a write through a nested entry leaves no ' +
-      'mark, and a migration loses the page (VTD-04; Linux before v6.8, f1e1610950ea).',
+      'mark, and a migration loses the page (Linux before v6.8, f1e1610950ea).',
     instead: () => false,
   },
   {
@@ -69,7 +69,7 @@ export const linuxHostDeviations: readonly LinuxDeviation[] = [
     rule: 'dirtyOnAttach',
     about:
       'A device attached while its parent already tracks dirty pages gets an entry without SSADE: its writes leave no mark ' +
-      '(VTD-04; Linux before v6.8, 1f0198fce683).',
+      '(Linux before v6.8, 1f0198fce683).',
     instead: () => false,
   },
   {
