@@ -137,7 +137,9 @@ function printEvents(i: number, record: StepRecord, file: string, options: Optio
   }
   if (options.text) {
     const lines = record.events.map((e, n) => `  ${String(n).padStart(4)} ${eventLine(e)}\n`);
-    const hazards = record.hazards.map((h) => `       stale: ${h.text}; now ${h.now}; missing ${h.missing}\n`);
+    const hazards = record.hazards.map(
+      (h) => `       stale: ${h.text.replace(/\.$/, '')}; now ${h.now}; missing ${h.missing}\n`,
+    );
     io.out(`step ${i} ${record.operation.do}: ${record.result.text}\n${lines.join('')}${hazards.join('')}`);
   }
 }

@@ -2,7 +2,7 @@ import { guest, number, text, unit, word } from './field.ts';
 
 /** Fields that several operations have. Each call makes its own, since a description belongs to one place. */
 
-export const pasid = (about = 'PASID (substream) of the access; without it the access has none.') =>
+export const pasid = (about = 'PASID of the access; without it the access has none.') =>
   number(about, { max: (1n << 20n) - 1n });
 export const iova = (about = 'Input address, 64 bits.') => word(about);
 

@@ -4,6 +4,9 @@ const hex = (v: number | bigint): string => `0x${v.toString(16)}`;
 const changes = (e: { readonly changes: readonly { field: string; from: string; to: string }[] }): string =>
   e.changes.map((c) => `${c.field} ${c.from} -> ${c.to}`).join(', ');
 
+/** Number of an entry within its cache: those of the devices' caches begin at multiples of 2^24 (`PciDevice`). */
+const entryNumber = (id: number): number => id % 0x1000000;
+
 /** What an event says, in one line, without its actor and place. */
 export function eventText(e: TraceEvent): string {
   switch (e.kind) {
@@ -26,9 +29,9 @@ export function eventText(e: TraceEvent): string {
       return `${e.text} (${hex(e.address)}: ${e.words.map(hex).join(' ')})`;
     case 'cache.fill':
     case 'cache.hit':
-      return `${e.entry.cache} #${e.entry.id} ${e.entry.cells.join(' ')}`;
+      return `${e.entry.cache} #${entryNumber(e.entry.id)} ${e.entry.cells.join(' ')}`;
     case 'cache.remove':
-      return `${e.entry.cache} #${e.entry.id} ${e.entry.cells.join(' ')}, by ${e.by}${e.valid ? ' (was still valid)' : ''}`;
+      return `${e.entry.cache} #${entryNumber(e.entry.id)} ${e.entry.cells.join(' ')}, by ${e.by}${e.valid ? ' (was still valid)' : ''}`;
     case 'fault':
       return e.recorded ? e.text : `${e.text} (not recorded)`;
     case 'ioctl.enter':

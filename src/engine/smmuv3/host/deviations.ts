@@ -34,7 +34,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'invalidationsFor',
     about:
       'Unmapping from a nest parent sends TLBI_S2_IPA only. That leaves combined stage-1 and stage-2 entries in the IOTLB, ' +
-      'so the guest’s devices still reach the page. VT-d had the same gap (VTD-01).',
+      'so the guest’s devices still reach the page. VT-d had the same gap.',
     instead: (domain, sid, ats, ssid) =>
       hostRules.invalidationsFor(domain, sid, ats, ssid).filter((e) => e.type !== 'S2_VMID_S1_CLEAR'),
   },
@@ -43,7 +43,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'invalidationsFor',
     about:
       'Unmapping does not reach the ATCs: a device goes on with the translation it has. In Linux before v6.17 ' +
-      '(685ca577b408) a wrong count of ATS devices had this effect; VT-d had it too (VTD-02).',
+      '(685ca577b408) a wrong count of ATS devices had this effect; VT-d had it too.',
     instead: (domain, sid, _ats, ssid) => hostRules.invalidationsFor(domain, sid, false, ssid),
   },
   {
@@ -95,7 +95,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'leaves',
     about:
       'The old domain forgets a device, and flushes its tag, before the STE changes: the device fills the TLB under the old ' +
-      'tag once more, and the next owner of the number finds it. AMD-02 and VTD-06 are this mistake. It takes a second actor ' +
+      'tag once more, and the next owner of the number finds it. AMD-Vi and VT-d had this mistake. It takes a second actor ' +
       'in between, so a document of one step after the other shows nothing.',
     instead: () => 'before entry',
   },
@@ -103,7 +103,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     name: 'host.ats-flag-too-early',
     rule: 'leavesAs',
     about:
-      'The device’s ATS flag is updated before the old domain is cleaned up (SMMU-02; Linux before v6.17, 685ca577b408): the ' +
+      'The device’s ATS flag is updated before the old domain is cleaned up (Linux before v6.17, 685ca577b408): the ' +
       'old domain goes on sending ATC_INV for a device that has stopped using ATS.',
     instead: (_was, is) => is,
   },
@@ -186,7 +186,7 @@ export const hostDeviations: readonly HostDeviation[] = [
     rule: 'answersLeft',
     about:
       'A device leaves its fault-capable domain and what it still waits for is not answered: the transactions stay stalled ' +
-      'for ever. VT-d lost page requests in the same place (VTD-17).',
+      'for ever. VT-d lost page requests in the same place.',
     instead: () => false,
   },
   {
