@@ -2,7 +2,7 @@ import { useMemo, useState } from 'react';
 import type { Layout } from '../../engine/bits/index.ts';
 import { loadedVendors } from '../../engine/machine/vendors.ts';
 import { decodeLog, type LogRecord } from '../../logs/index.ts';
-import { useAppStore } from '../context.ts';
+import { useApp, useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
 import { takeFile } from '../files.ts';
 import { RecordView } from '../inspector/RecordView.tsx';
@@ -23,11 +23,18 @@ const apart = new Set(
     'words',
   ]),
 );
-const example = `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
+/** What to paste, by the architecture of the open document. */
+const examples = {
+  smmuv3: `[ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
 [ 6542.670630] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00007d1200000010
 [ 6542.670631] arm-smmu-v3 arm-smmu-v3.2.auto: 0x000012000000007c
 [ 6542.670633] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef040
-[ 6542.670634] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef000`;
+[ 6542.670634] arm-smmu-v3 arm-smmu-v3.2.auto: 0x00000000fffef000`,
+  vtd: `[ 6542.670624] DMAR: DRHD: handling fault status reg 2
+[ 6542.670630] DMAR: [DMA Write PASID 0x1] Request device [3b:00.0] fault addr 0x7f0012345000 [fault reason 0x71] SM: Present bit in first-level paging entry is clear
+[ 6550.112031] DMAR: VT-d detected Invalidation Time-out Error: SID 3b00
+[ 6550.112040] DMAR: QI HEAD: Device-TLB Invalidation qw0 = 0x3b0000000003, qw1 = 0x7ffffffffffff001`,
+};
 
 function factText(v: unknown): string {
   if (v === null) return 'none';
@@ -138,6 +145,8 @@ function RecordCard({ record, parts }: { record: LogRecord; parts: readonly LogR
 export function LogDialog({ text: given }: { text: string }) {
   const app = useAppStore();
   const [text, setText] = useState(given);
+  const vendor = useApp((s) => s.document?.platform.iommu);
+  const example = vendor === 'vtd' ? examples.vtd : examples.smmuv3;
   const decoded = useMemo(() => decodeLog(text), [text]);
   const cards = useMemo(() => cardsOf(decoded.records), [decoded]);
   return (
