@@ -114,3 +114,6 @@ export function ridText(rid: number): string {
   const h = (n: number, w: number): string => n.toString(16).padStart(w, '0');
   return `${h(Math.floor(rid / 65536), 4)}:${h((rid >> 8) & 255, 2)}:${h((rid >> 3) & 31, 2)}.${rid & 7}`;
 }
+
+/** `01:00.0` of a requester id in segment 0, all of it in another. */
+export const slotText = (rid: number): string => ridText(rid).replace(/^0000:/, '');

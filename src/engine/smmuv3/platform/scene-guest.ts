@@ -1,6 +1,6 @@
 import { fieldOf, getField, hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
-import { ridText } from '../../pci/index.ts';
+import { slotText } from '../../pci/index.ts';
 import { count, type Draft, queueView, readWords } from '../../platform/index.ts';
 import { cdTableId, type DeviceView, type GuestViews, type UnitView } from '../guest/index.ts';
 import { cerrorNames } from '../hardware/index.ts';
@@ -29,7 +29,7 @@ export function guestObjects(p: Parts, g: Guest): SceneObject[] {
       type: 'device',
       title: d.name,
       device: d.name,
-      lines: [`vRID ${ridText(d.vrid).slice(5)}`, ...(known?.resetting ? ['in reset'] : [])],
+      lines: [`vRID ${slotText(d.vrid)}`, ...(known?.resetting ? ['in reset'] : [])],
       refs: known ? [{ to: known.ste }] : [],
     });
   }

@@ -1,5 +1,6 @@
 import { hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
+import { slotText } from '../../pci/index.ts';
 import { count, type Draft, queueView } from '../../platform/index.ts';
 import type { GuestViews, UnitView } from '../guest/index.ts';
 import { contextObject, pasidObjects, pasidsOf } from './entries.ts';
@@ -8,7 +9,6 @@ import { frcdObject } from './faults.ts';
 import type { Guest, Parts } from './parts.ts';
 import { invalidationRing, queueError, type Ring, requestQueue, ringText } from './rings.ts';
 import { rootLines } from './root-text.ts';
-import { slotText } from './scene-kernel.ts';
 
 const QIES = 1n << 26n;
 

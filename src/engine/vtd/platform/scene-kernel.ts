@@ -1,6 +1,6 @@
 import { hex, hexPlain } from '../../bits/index.ts';
 import type { SceneObject } from '../../machine/index.ts';
-import { ridText } from '../../pci/index.ts';
+import { slotText } from '../../pci/index.ts';
 import {
   kernelObjects as allKernelObjects,
   vmmObjects as allVmmObjects,
@@ -11,9 +11,6 @@ import { type Domain, domainOf } from '../linux/index.ts';
 import type { Guest, Parts, Unit } from './parts.ts';
 
 const TES = 1n << 31n;
-
-/** `00:01.0` of a requester id in segment 0, all of it in another. */
-export const slotText = (rid: number): string => ridText(rid).replace(/^0000:/, '');
 
 /** What is to be seen of one VMM: nothing before it has started. */
 export function vmmObjects(p: Parts, g: Guest): SceneObject[] {
