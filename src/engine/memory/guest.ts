@@ -161,7 +161,12 @@ export class PageAllocator {
     return !this.free.some((f) => at >= f.at && at < f.at + f.size);
   }
 
+  /**
+   * Takes back what `alloc` gave. A page that is not handed out now is left alone: drivers find the tables that they free
+   * through pointers in memory, and somebody may have written over those.
+   */
   release(at: number, size: number): void {
+    if (!this.has(at) || at + size > this.next) return;
     this.free.push({ at, size: Math.ceil(size / PAGE_SIZE) * PAGE_SIZE });
     this.free.sort((a, b) => a.at - b.at);
   }

@@ -252,9 +252,9 @@ export class GenericTable {
     return good;
   }
 
-  /** Gives table pages back. Only those that the allocator gave out: a table may have been overwritten with anything. */
+  /** Gives table pages back. */
   release(tables: readonly number[]): void {
-    for (const t of tables) if (this.pages.has(t)) this.pages.release(t, TABLE_BYTES);
+    for (const t of tables) this.pages.release(t, TABLE_BYTES);
   }
 
   /** The leaf that an input address hits, rights not looked at; null where there is none. `oa` includes the offset. */
