@@ -42,6 +42,17 @@ for (const theme of ['light', 'dark'] as const)
     await noSeriousViolation(app, 'a log');
   });
 
+for (const theme of ['light', 'dark'] as const)
+  test(`no serious violation on VT-d's screens, ${theme}`, async ({ app }) => {
+    await app.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+    await visit(app, '#s=vtd-sva&step=7&event=999');
+    await noSeriousViolation(app, 'VT-d');
+    await app.locator('[data-id="hw.pasid.0x200.0x1"]').first().click();
+    await app.getByRole('tab', { name: 'Machine' }).click();
+    await idle(app);
+    await noSeriousViolation(app, 'a PASID entry, and the rules of VT-d');
+  });
+
 test('the theme is chosen and kept', async ({ app }) => {
   await app.emulateMedia({ colorScheme: 'light' });
   await visit(app);
