@@ -20,6 +20,9 @@ const paths = {
   undo: 'M8 5L4 9l4 4M4 9h9.5a5.5 5.5 0 0 1 0 11H9',
   redo: 'M16 5l4 4-4 4M20 9h-9.5a5.5 5.5 0 0 0 0 11H15',
   plus: 'M12 5v14M5 12h14',
+  grow: 'M4 9V4h5M20 15v5h-5M4 4l6 6M20 20l-6-6',
+  shrink: 'M10 5v5H5M14 19v-5h5M10 10L4 4M14 14l6 6',
+  text: 'M5 6h14M5 10h14M5 14h9M5 18h11',
   more: 'M6 12h.01M12 12h.01M18 12h.01',
 } as const;
 

@@ -3,13 +3,27 @@ import { emptyHistory, type History } from './history.ts';
 import type { Lengths, Place } from './place.ts';
 import { defaultSettings, type Settings } from './settings.ts';
 
-/** What is selected: a scene object, a part of it (cache row, queue entry), or an event of the current step. */
+/** A record in memory, such as an entry of a table. */
+export interface RecordRef {
+  readonly space: 'guest' | 'host';
+  /** The guest whose memory it is, when there are several. */
+  readonly guest?: string;
+  readonly address: number;
+  /** Id of its layout. */
+  readonly layout: string;
+}
+
+/**
+ * What is selected: a scene object, a part of it (cache row, queue entry), an event of a step, or a record in memory
+ * (`id` is then the object that it belongs to, '' without one).
+ */
 export interface Selection {
   readonly id: string;
   readonly row?: number;
   readonly index?: number;
   /** Event of a step whose own record is shown. */
   readonly event?: { readonly step: number; readonly event: number };
+  readonly record?: RecordRef;
 }
 
 export interface Notice {
@@ -90,4 +104,8 @@ export const sameSelection = (a: Selection | null, b: Selection | null): boolean
     a.row === b.row &&
     a.index === b.index &&
     a.event?.step === b.event?.step &&
-    a.event?.event === b.event?.event);
+    a.event?.event === b.event?.event &&
+    a.record?.space === b.record?.space &&
+    a.record?.guest === b.record?.guest &&
+    a.record?.address === b.record?.address &&
+    a.record?.layout === b.record?.layout);

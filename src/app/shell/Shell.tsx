@@ -40,12 +40,13 @@ export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) 
   const app = useAppStore();
   const inspector = useApp((s) => s.settings.inspectorOpen);
   const strip = useApp((s) => s.settings.stripOpen);
+  const large = useApp((s) => s.settings.large && s.settings.stripOpen);
   return (
-    <div className="shell" data-inspector={inspector} data-strip={strip}>
+    <div className="shell" data-inspector={inspector} data-strip={strip} data-large={large}>
       <Header scenarios={scenarios} />
       <LeftPanel scenarios={scenarios} />
-      <main className="shell-main" aria-label="Topology">
-        <TopologyPane />
+      <main className="shell-main" aria-label="Diagram and views">
+        {!large && <TopologyPane />}
         <Strip />
         <Player />
       </main>

@@ -1,21 +1,51 @@
-import { type PointerEvent, useRef, useState } from 'react';
+import { type ComponentType, type PointerEvent, useRef, useState } from 'react';
+import type { View } from '../../store/index.ts';
 import { remPixels } from '../bits.ts';
+import { appCommand } from '../commands/app-commands.ts';
+import { keyText, runCommand } from '../commands/registry.ts';
 import { useApp, useAppStore } from '../context.ts';
-import { Icon } from '../Icon.tsx';
+import { Icon, type IconName } from '../Icon.tsx';
+import { late } from '../lazy.tsx';
 import { type TabItem, Tabs } from '../Tabs.tsx';
 import { TraceView } from './TraceView.tsx';
 
-const later = 'This view comes in a later version';
-const items: readonly TabItem<'ladder' | 'walk' | 'tables' | 'caches' | 'trace'>[] = [
-  { id: 'ladder', title: 'Ladder', later },
-  { id: 'walk', title: 'Walk', later },
-  { id: 'tables', title: 'Tables', later },
-  { id: 'caches', title: 'Caches', later },
+const items: readonly TabItem<View>[] = [
+  { id: 'ladder', title: 'Ladder' },
+  { id: 'walk', title: 'Walk' },
+  { id: 'tables', title: 'Tables' },
+  { id: 'caches', title: 'Caches' },
   { id: 'trace', title: 'Trace' },
 ];
 
+const panes: Readonly<Record<View, ComponentType<{ bar: HTMLElement | null }>>> = {
+  ladder: late(() => import('../ladder/LadderPane.tsx').then((m) => m.LadderPane)),
+  walk: late(() => import('../walk/WalkPane.tsx').then((m) => m.WalkPane)),
+  tables: late(() => import('../tables/TablesPane.tsx').then((m) => m.TablesPane)),
+  caches: late(() => import('../caches/CachesPane.tsx').then((m) => m.CachesPane)),
+  trace: TraceView,
+};
+
 const least = 6;
 const most = 40;
+
+/** A setting of all views as a button that stays pressed. */
+function Switch({ id, icon, on }: { id: string; icon: IconName; on: boolean }) {
+  const app = useAppStore();
+  const command = appCommand(id);
+  const key = command.keys?.[0];
+  return (
+    <button
+      type="button"
+      className={`btn my-1 ml-0.5 h-7 border-transparent px-1.5 ${on ? 'bg-accent-soft text-accent-ink' : ''}`}
+      aria-pressed={on}
+      aria-label={command.title}
+      title={key ? `${command.title} (${keyText(key)})` : command.title}
+      onClick={() => runCommand(app, command)}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
 
 /** Edge between topology and strip: dragged, or moved by the arrow keys. */
 function Edge() {
@@ -58,28 +88,34 @@ function Edge() {
   );
 }
 
-/** The place below the topology for the linked views; it can be closed. */
+/** The place below the topology, or instead of it, for the linked views; it can be closed. */
 export function Strip() {
   const app = useAppStore();
   const open = useApp((s) => s.settings.stripOpen);
+  const large = useApp((s) => s.settings.large) && open;
+  const view = useApp((s) => s.settings.view);
   const height = useApp((s) => s.settings.stripHeight);
   const [bar, setBar] = useState<HTMLElement | null>(null);
+  const Pane = panes[view];
+  const style = { height: height === null ? 'clamp(7.5rem, 24vh, 18rem)' : `${height}rem` };
   return (
     <section
       aria-label="Views"
       className="relative flex min-h-0 flex-col border-t border-line bg-panel"
-      style={open ? { height: height === null ? 'clamp(7.5rem, 20vh, 15rem)' : `${height}rem` } : undefined}
+      style={open && !large ? style : undefined}
     >
-      {open && <Edge />}
+      {open && !large && <Edge />}
       <div className="flex h-9 shrink-0 items-stretch justify-between px-2">
         <Tabs
           label="Views"
           name="strip"
           items={items}
-          selected="trace"
-          onSelect={() => app.setSettings({ stripOpen: true })}
+          selected={view}
+          onSelect={(to) => app.setSettings({ view: to, stripOpen: true })}
         />
-        <div ref={setBar} className="ml-auto flex min-w-0 items-center pl-3 max-[860px]:hidden" />
+        <div ref={setBar} className="ml-auto flex min-w-0 items-center justify-end pl-3 max-[860px]:hidden" />
+        <Switch id="view.asText" icon="text" on={useApp((s) => s.settings.asText)} />
+        {open && <Switch id="view.large" icon={large ? 'shrink' : 'grow'} on={large} />}
         <button
           type="button"
           className="btn my-1 h-7 border-transparent px-1.5"
@@ -95,10 +131,10 @@ export function Strip() {
         <div
           id="strip-panel"
           role="tabpanel"
-          aria-labelledby="strip-tab-trace"
+          aria-labelledby={`strip-tab-${view}`}
           className="flex min-h-0 flex-1 flex-col"
         >
-          <TraceView bar={bar} />
+          <Pane bar={bar} />
         </div>
       )}
     </section>
