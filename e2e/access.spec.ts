@@ -1,6 +1,6 @@
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
-import { expect, idle, press, steps, test, visit, where } from './app.ts';
+import { choose, expect, idle, press, steps, test, visit, where } from './app.ts';
 
 async function noSeriousViolation(page: Page, what: string): Promise<void> {
   const { violations } = await new AxeBuilder({ page }).analyze();
@@ -36,7 +36,7 @@ for (const theme of ['light', 'dark'] as const)
     await idle(app);
     await noSeriousViolation(app, 'the keys');
     await app.keyboard.press('Escape');
-    await app.getByRole('button', { name: 'Paste a log' }).click();
+    await choose(app, 'File', 'Paste a log…');
     await app.getByRole('button', { name: 'An example' }).click();
     await idle(app);
     await noSeriousViolation(app, 'a log');
@@ -133,7 +133,7 @@ test('the page never scrolls and nothing is cut off at the usual sizes', async (
       return [root.scrollWidth - root.clientWidth, root.scrollHeight - root.clientHeight];
     });
     expect(over).toEqual([0, 0]);
-    for (const name of ['Export', 'Paste a log', 'Open'])
+    for (const name of ['File', 'Share', 'Present', 'Help'])
       await expect(app.getByRole('button', { name, exact: true })).toBeInViewport({ ratio: 1 });
     await expect(app.getByRole('button', { name: 'Keys' })).toBeInViewport({ ratio: 1 });
   }

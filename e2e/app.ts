@@ -60,4 +60,10 @@ export async function drop(page: Page, name: string, text: string): Promise<void
   await idle(page);
 }
 
+/** Chooses from one of the header's menus. */
+export async function choose(page: Page, menu: string, item: string | RegExp): Promise<void> {
+  await page.getByRole('banner').getByRole('button', { name: menu, exact: true }).click();
+  await page.getByRole('menuitem', { name: item }).click();
+}
+
 export { expect };

@@ -1,4 +1,4 @@
-import { drop, expect, idle, steps, test, visit } from './app.ts';
+import { choose, drop, expect, idle, steps, test, visit } from './app.ts';
 
 const log = `[ 6542.670620] nvme nvme0: I/O timeout
 [ 6542.670624] arm-smmu-v3 arm-smmu-v3.2.auto: event 0x10 received:
@@ -10,7 +10,7 @@ const log = `[ 6542.670620] nvme nvme0: I/O timeout
 
 test('a pasted log is decoded, and shown where it arises', async ({ app }) => {
   await visit(app);
-  await app.getByRole('button', { name: 'Paste a log' }).click();
+  await choose(app, 'File', 'Paste a log…');
   const dialog = app.getByRole('dialog', { name: 'Read a log' });
   await dialog.getByRole('textbox').fill(log);
   await expect(dialog.getByRole('heading', { name: 'F_TRANSLATION' })).toBeVisible();
@@ -66,7 +66,7 @@ const dump = `(qemu) xp /8gx 0x48000200
 test('a pasted dump is decoded, and opened as a scenario that walks it', async ({ app }) => {
   await visit(app);
   const before = await steps(app).count();
-  await app.getByRole('button', { name: 'Paste a log' }).click();
+  await choose(app, 'File', 'Paste a log…');
   const dialog = app.getByRole('dialog', { name: 'Read a log' });
   await dialog.getByRole('textbox').fill(dump);
   await expect(dialog.getByRole('heading', { name: 'STE at 0x48000200' })).toBeVisible();
@@ -101,7 +101,7 @@ test('a pasted dump is decoded, and opened as a scenario that walks it', async (
 
 test('a trace of QEMU shows each command of the guest with its lines', async ({ app }) => {
   await visit(app);
-  await app.getByRole('button', { name: 'Paste a log' }).click();
+  await choose(app, 'File', 'Paste a log…');
   const dialog = app.getByRole('dialog', { name: 'Read a log' });
   await dialog.getByRole('textbox').fill(`12@1700000000.1:smmuv3_cmdq_consume prod=2 cons=0 prod.wrap=0 cons.wrap=0
 12@1700000000.2:smmuv3_cmdq_opcode <--- SMMU_CMD_CFGI_STE
@@ -117,7 +117,7 @@ test('a trace of QEMU shows each command of the guest with its lines', async ({ 
 
 test('VT-d lines of a kernel log are decoded, each under a heading of its own', async ({ app }) => {
   await visit(app, '#s=vtd-first-dma&step=6&event=999');
-  await app.getByRole('button', { name: 'Paste a log' }).click();
+  await choose(app, 'File', 'Paste a log…');
   const dialog = app.getByRole('dialog');
   await dialog
     .getByRole('textbox')

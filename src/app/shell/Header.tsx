@@ -1,10 +1,11 @@
 import type { LibraryScenario } from '../../library/index.ts';
 import { isEdited, type Theme } from '../../store/index.ts';
-import { appCommand } from '../commands/app-commands.ts';
+import { appCommand, appCommands } from '../commands/app-commands.ts';
 import { keyText, runCommand } from '../commands/registry.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon, type IconName } from '../Icon.tsx';
 import { counterpart, openScenario } from '../start.ts';
+import { CommandMenu } from './CommandMenu.tsx';
 
 const later = 'Comes in a later version';
 const vendors = [
@@ -84,6 +85,22 @@ function CommandButton({ id, label, icon }: { id: string; label: string; icon?: 
   );
 }
 
+const fileCommands = [
+  'document.new',
+  'document.list',
+  'document.open',
+  'document.save',
+  'document.export',
+  'picture.svg',
+  'picture.png',
+  'log.paste',
+];
+const helpCommands = ['help.tour', 'app.keys', 'help.glossary'];
+const shareAndPresent = [
+  { id: 'share.copyLink', label: 'Share' },
+  { id: 'present.start', label: 'Present' },
+].filter((c) => appCommands.some((a) => a.id === c.id));
+
 /** A document with a broken rule says so wherever it is shown; the badge leads to the rules. */
 function BrokenRules() {
   const app = useAppStore();
@@ -139,9 +156,11 @@ export function Header({ scenarios }: { scenarios: readonly LibraryScenario[] })
           <span className="truncate max-[860px]:sr-only">Search or run…</span>
           <kbd className="ml-auto font-sans text-2xs max-[860px]:hidden">Ctrl K</kbd>
         </button>
-        <CommandButton id="log.paste" label="Paste a log" />
-        <CommandButton id="document.open" label="Open" />
-        <CommandButton id="document.export" label="Export" />
+        <CommandMenu label="File" ids={fileCommands} />
+        {shareAndPresent.map((c) => (
+          <CommandButton key={c.id} {...c} />
+        ))}
+        <CommandMenu label="Help" ids={helpCommands} />
         <ThemeButton />
       </div>
     </header>
