@@ -47,7 +47,7 @@ test('a document is opened, shown, exported and the same again', async ({ app })
   await press(app, 'End');
   await expect(steps(app).last()).toContainText('Expectation not met');
   const download = app.waitForEvent('download');
-  await choose(app, 'File', 'Export the document as JSON');
+  await choose(app, 'File', 'Save as a file');
   const file = await download;
   expect(file.suggestedFilename()).toBe('two-reads.json');
   const text = readFileSync(await file.path(), 'utf8');

@@ -30,7 +30,10 @@ export function watchIdle(app: AppStore): void {
   const root = document.documentElement;
   let scheduled = false;
   const resting = (): boolean =>
-    pending === 0 && app.store.getState().loading === 0 && !app.store.getState().playing && !app.head.getState().flying;
+    pending === 0 &&
+    app.store.getState().loading === 0 &&
+    app.store.getState().work === null &&
+    !app.store.getState().playing && !app.head.getState().flying;
   const settle = (): void => {
     scheduled = false;
     if (!resting()) return;

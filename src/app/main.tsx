@@ -12,6 +12,7 @@ import { Shell } from './shell/Shell.tsx';
 import { firstVendors, startApp } from './start.ts';
 import { takeDrops } from './take.ts';
 import { applyTheme } from './theme.ts';
+import { workInSlices } from './work.ts';
 
 // Asked for first: it comes while the page is drawn.
 const session = import('../store/session.ts');
@@ -22,6 +23,7 @@ const app = createAppStore();
 watchIdle(app);
 applyTheme(app);
 drive(app);
+workInSlices(app);
 
 const root = document.getElementById('root');
 if (root)

@@ -3,20 +3,44 @@ import type { LibraryScenario } from '../library/index.ts';
 import {
   type AppStore,
   hashToPlace,
-  keepSaved,
+  isOwn,
+  oldHistoryKey,
+  type Place,
   placeToHash,
-  readSaved,
+  readView,
   type Storage,
-  savedText,
+  viewKey,
+  viewText,
 } from '../store/index.ts';
 import { busy } from './idle.ts';
+import { keeperOf } from './keep/keeper.ts';
 
-/** Each tab keeps its own document over a reload; a new tab begins with the one that was saved last. */
+/** A storage that the browser may refuse: then nothing is there and nothing is kept. */
+function storageOf(get: () => globalThis.Storage): globalThis.Storage | null {
+  try {
+    return get();
+  } catch {
+    return null;
+  }
+}
+
+const ofTab = storageOf(() => sessionStorage);
+const ofBrowser = storageOf(() => localStorage);
+
+/** Each tab stands where it stood over a reload; a new tab begins where the last one stood. */
 const tabStorage: Storage = {
-  getItem: (key) => sessionStorage.getItem(key) ?? localStorage.getItem(key),
+  getItem: (key) => ofTab?.getItem(key) ?? ofBrowser?.getItem(key) ?? null,
   setItem(key, value) {
-    localStorage.setItem(key, value);
-    sessionStorage.setItem(key, value);
+    try {
+      ofBrowser?.setItem(key, value);
+      ofTab?.setItem(key, value);
+    } catch {
+      // A full storage must not stop the page; that the document is not kept is said when it is.
+    }
+  },
+  removeItem(key) {
+    ofBrowser?.removeItem(key);
+    ofTab?.removeItem(key);
   },
 };
 
@@ -40,10 +64,10 @@ function quiet(ms: number): (run: () => void) => void {
 
 /** The vendors that the first document will need, so that they can come while the rest of the page does. */
 export function firstVendors(library: readonly LibraryScenario[]): readonly string[] {
-  const { scenario } = hashToPlace(location.hash);
+  const { scenario, readable } = hashToPlace(location.hash);
   const asked = library.find((s) => s.id === scenario)?.iommu;
-  const past = savedText(tabStorage);
-  return asked !== undefined && past === null ? [asked] : vendorsIn(past ?? library[0]?.iommu ?? '');
+  const iommu = asked ?? readView(tabStorage).standing?.iommu ?? library[0]?.iommu;
+  return readable && iommu !== undefined ? vendorsIn(iommu) : [];
 }
 
 /** The scenario of another vendor that asks the same question, else the first one that it has. */
@@ -64,51 +88,104 @@ export async function openScenario(app: AppStore, s: LibraryScenario): Promise<b
   }
 }
 
+/** What a link in the address holds is read by a part of the page that comes only for it. */
+const linkIn = (hash: string): string | null => /^#?(?:.*&)?d=([^&]*)/.exec(hash)?.[1] ?? null;
+
 /** Brings back what was open, goes where the address bar says, and from then on keeps both up to date. */
 export async function startApp(app: AppStore, library: readonly LibraryScenario[]): Promise<void> {
   const state = app.store.getState;
-  const past = savedText(tabStorage);
-  const checks = past === null ? null : await busy(app.engine().loadChecks(past));
-  const saved = readSaved(tabStorage, checks);
-  app.setSettings(saved.settings);
-  if (saved.refused.length > 0)
-    app.notify('error', 'The document of the last visit cannot be opened any more', saved.refused);
-  if (saved.history) app.restore(saved.history, saved.place ?? saved.history.entries[saved.history.at]!.place);
+  const view = readView(tabStorage);
+  app.setSettings(view.settings);
 
   const goTo = async (hash: string): Promise<void> => {
+    const link = linkIn(hash);
+    if (link !== null) {
+      const { openLink } = await busy(import('./keep/open-link.ts'));
+      await busy(openLink(app, link));
+      return;
+    }
     const asked = hashToPlace(hash);
+    if (!asked.readable) {
+      // Another part of the page may have an address of its own: one plain word.
+      if (!/^#[a-z]+$/.test(hash))
+        app.notify('error', 'The address cannot be read', [
+          'What stands behind the # is no place, no document and no link of iommuscope. Copy the whole address once more.',
+        ]);
+      return;
+    }
+    const place: Place | null =
+      asked.step === null ? null : { step: asked.step, event: asked.event ?? Number.POSITIVE_INFINITY };
+    if (asked.local !== null) {
+      const keeper = await keeperOf(app);
+      if (keeper.current !== asked.local) await busy(keeper.open(asked.local, place ?? undefined));
+      else if (place) app.moveTo(place);
+      return;
+    }
     const scenario = library.find((s) => s.id === asked.scenario);
-    if (asked.scenario !== null && !scenario) app.notify('error', `There is no scenario "${asked.scenario}"`);
-    if (scenario && scenario.id !== state().scenario) {
-      if (!(await openScenario(app, scenario))) return;
-    } else if (asked.scenario !== null && !scenario) return;
-    if (asked.step !== null) app.moveTo({ step: asked.step, event: asked.event ?? Number.POSITIVE_INFINITY });
+    if (asked.scenario !== null && !scenario) {
+      app.notify('error', `There is no scenario "${asked.scenario}"`);
+      return;
+    }
+    if (
+      scenario &&
+      (scenario.id !== state().scenario || isOwn(state().history)) &&
+      !(await openScenario(app, scenario))
+    )
+      return;
+    if (place) app.moveTo(place);
   };
-  await goTo(location.hash);
+
+  if (tabStorage.getItem(oldHistoryKey) !== null) {
+    const keeper = await keeperOf(app);
+    const stood = await busy(keeper.migrate([ofTab, ofBrowser]));
+    if (stood) app.restore(stood.history, stood.place);
+  }
+  const asked = hashToPlace(location.hash);
+  const named = asked.scenario !== null || asked.local !== null || linkIn(location.hash) !== null;
+  if (named || !asked.readable) await goTo(location.hash);
+  const { standing } = view;
+  if (!state().document && standing?.local)
+    await busy(keeperOf(app).then((k) => k.open(standing.local!, standing.place)));
+  const last = library.find((s) => s.id === standing?.scenario);
+  if (!state().document && last && !standing?.local && (await openScenario(app, last))) app.moveTo(standing!.place);
   const first = library[0];
   if (!state().document && first) await openScenario(app, first);
+  if (!named && asked.readable) await goTo(location.hash);
 
   app.started();
 
-  const { flush } = keepSaved(app, tabStorage, quiet(400));
-  flush();
+  const keeper = await keeperOf(app);
+  keeper.start();
+
+  const later = quiet(200);
+  let viewSaved = '';
+  const write = (): void => {
+    const s = state();
+    if (!s.document) return;
+    const local = keeper.current;
+    const hash = placeToHash(
+      local === null ? (isOwn(s.history) ? null : s.scenario === null ? null : { scenario: s.scenario }) : { local },
+      s.place,
+    );
+    if (hash !== location.hash) history.replaceState(null, '', hash);
+    const text = viewText(s.settings, keeper.standing());
+    if (text === viewSaved) return;
+    viewSaved = text;
+    tabStorage.setItem(viewKey, text);
+    keeper.savePlace();
+  };
+  write();
+  app.store.subscribe((s, before) => {
+    if (s.history !== before.history) write();
+    else if (s.place !== before.place || s.settings !== before.settings) later(write);
+  });
+  const flush = (): void => {
+    write();
+    void keeper.save();
+  };
   window.addEventListener('pagehide', flush);
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'hidden') flush();
   });
-
-  const later = quiet(200);
-  const writeHash = (): void => {
-    const s = state();
-    const hash = s.document ? placeToHash(s.scenario, s.place) : '';
-    if (hash !== location.hash && hash !== '') history.replaceState(null, '', hash);
-  };
-  writeHash();
-  app.store.subscribe((s, before) => {
-    if (s.place !== before.place || s.scenario !== before.scenario) later(writeHash);
-  });
-  window.addEventListener('hashchange', () => {
-    const s = state();
-    if (location.hash !== placeToHash(s.scenario, s.place)) void goTo(location.hash);
-  });
+  window.addEventListener('hashchange', () => void goTo(location.hash).then(write));
 }

@@ -10,6 +10,8 @@ export interface HistoryEntry {
   readonly label: string;
   /** True when the document was opened here rather than edited. */
   readonly opened: boolean;
+  /** The local document that this state belongs to: each opening begins one, edits go on with it. See `local.ts`. */
+  readonly local?: string | undefined;
   /** Where the playing head stood when this state was left; undo and redo go back there. */
   readonly place: Place;
 }

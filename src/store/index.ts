@@ -1,5 +1,6 @@
 export * from './engine.ts';
-export { isEdited } from './history.ts';
+export { type History, type HistoryEntry, isEdited } from './history.ts';
+export * from './local.ts';
 export * from './persist.ts';
 export * from './place.ts';
 export * from './settings.ts';

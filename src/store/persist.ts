@@ -1,20 +1,60 @@
 import { type Checks, type Doc, problemLine } from './engine.ts';
 import type { History, HistoryEntry } from './history.ts';
+import { isLocalId, newLocalId } from './local.ts';
 import type { Place } from './place.ts';
 import { readSettings, type Settings } from './settings.ts';
-import type { State } from './state.ts';
-import type { AppStore } from './store.ts';
+
+/** What is kept between visits, as plain values; where they are kept is not decided here. */
 
 /** What can be kept in: `localStorage`, or a map in tests. */
 export interface Storage {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
+  removeItem(key: string): void;
 }
 
-/** Edits with all their documents; written when the document changes. */
-const historyKey = 'iommuscope.history';
-/** Place and settings; small, written often. */
-const viewKey = 'iommuscope.view';
+/** Where a tab stood: a local document, or a scenario of the library as it is there. */
+export interface Standing {
+  readonly local: string | null;
+  readonly scenario: string | null;
+  /** Its vendor, so that its part of the page can be loaded first. */
+  readonly iommu: string | null;
+  readonly place: Place;
+}
+
+/** Settings, and where the tab stood; small, written often. */
+export const viewKey = 'iommuscope.view';
+/** Version 1 kept all documents of a tab's history here. */
+export const oldHistoryKey = 'iommuscope.history';
+
+export const isPlace = (p: unknown): p is Place =>
+  typeof p === 'object' && p !== null && Number.isInteger((p as Place).step) && Number.isInteger((p as Place).event);
+
+export interface SavedView {
+  readonly settings: Settings;
+  readonly standing: Standing | null;
+  /** Place of a version 1, which did not say where. */
+  readonly place: Place | null;
+}
+
+/** Never throws: what cannot be read has its default. */
+export function readView(storage: Storage): SavedView {
+  let v: Record<string, unknown> = {};
+  try {
+    v = (JSON.parse(storage.getItem(viewKey) ?? '{}') ?? {}) as Record<string, unknown>;
+  } catch {
+    // Unreadable settings are the default settings.
+  }
+  const place = isPlace(v.place) ? { step: v.place.step, event: v.place.event } : null;
+  const local = isLocalId(v.local) ? v.local : null;
+  const scenario = typeof v.scenario === 'string' ? v.scenario : null;
+  const iommu = typeof v.iommu === 'string' ? v.iommu : null;
+  const standing = v.version === 2 && place && (local ?? scenario) !== null ? { local, scenario, iommu, place } : null;
+  return { settings: readSettings(v.settings), standing, place };
+}
+
+export const viewText = (settings: Settings, s: Standing): string =>
+  JSON.stringify({ version: 2, ...s, place: { step: s.place.step, event: s.place.event }, settings });
 
 /** Documents of past edits are kept as long as all together stay below this many characters. */
 const mostCharacters = 1_500_000;
@@ -27,122 +67,92 @@ interface SavedEntry {
   readonly place: Place;
 }
 
-function encodeHistory(h: History, serialize: (d: Doc) => string): string {
+export interface SavedHistory {
+  readonly version: 1;
+  readonly entries: readonly SavedEntry[];
+  readonly at: number;
+}
+
+const texts = new WeakMap<Doc, string>();
+
+/** A history as plain values: every document as text, those farthest from the current one left out when there is too much. */
+export function encodeHistory(h: History, serialize: (d: Doc) => string): SavedHistory {
+  const text = (d: Doc): string => {
+    const known = texts.get(d) ?? serialize(d);
+    texts.set(d, known);
+    return known;
+  };
   // From the current entry outwards, so that what must go for size is what is farthest from it.
   const order = h.entries.map((_, i) => i).sort((a, b) => Math.abs(a - h.at) - Math.abs(b - h.at) || a - b);
   const kept = new Map<number, SavedEntry>();
   let size = 0;
   for (const i of order) {
     const e = h.entries[i]!;
-    const text = serialize(e.document);
-    size += text.length;
+    const t = text(e.document);
+    size += t.length;
     if (size > mostCharacters && kept.size > 0) break;
-    kept.set(i, { text, scenario: e.scenario, label: e.label, opened: e.opened, place: e.place });
+    kept.set(i, { text: t, scenario: e.scenario, label: e.label, opened: e.opened, place: e.place });
   }
   const indices = [...kept.keys()].sort((a, b) => a - b);
-  return JSON.stringify({ version: 1, entries: indices.map((i) => kept.get(i)), at: indices.indexOf(h.at) });
+  return { version: 1, entries: indices.map((i) => kept.get(i)!), at: indices.indexOf(h.at) };
 }
 
-const isPlace = (p: unknown): p is Place =>
-  typeof p === 'object' && p !== null && Number.isInteger((p as Place).step) && Number.isInteger((p as Place).event);
+export interface DecodedHistory {
+  /** Null when its current document cannot be read. */
+  readonly history: History | null;
+  /** Why documents were left out; the first is the current one's when that was. */
+  readonly refused: readonly string[];
+}
 
-function decodeHistory(text: string, parse: Checks['parse']): { history: History; refused: readonly string[] } {
-  const saved = JSON.parse(text) as { version?: unknown; entries?: unknown; at?: unknown };
-  if (saved.version !== 1 || !Array.isArray(saved.entries)) return { history: { entries: [], at: -1 }, refused: [] };
+/**
+ * Reads what `encodeHistory` made, in this version or an earlier one; entries that are no documents any more are left out.
+ * Never throws.
+ * @param local  the local document that its states belong to; null gives each opening its own
+ */
+export function decodeHistory(saved: unknown, parse: Checks['parse'], local: string | null): DecodedHistory {
+  const v = (typeof saved === 'object' && saved !== null ? saved : {}) as Partial<Record<keyof SavedHistory, unknown>>;
+  if (v.version !== 1 || !Array.isArray(v.entries))
+    return { history: null, refused: ['It was saved by another version of iommuscope.'] };
   const entries: HistoryEntry[] = [];
+  const refused: string[] = [];
   let at = -1;
-  let refused: readonly string[] = [];
-  saved.entries.forEach((s: Partial<SavedEntry>, i) => {
+  let current = local ?? newLocalId();
+  v.entries.forEach((e: unknown, i) => {
+    const s = (typeof e === 'object' && e !== null ? e : {}) as Partial<SavedEntry>;
     const outcome = parse(String(s.text));
     if (!outcome.ok) {
-      if (i === saved.at) refused = [problemLine(outcome.problem)];
+      if (i === v.at) refused.unshift(problemLine(outcome.problem));
+      else refused.push(problemLine(outcome.problem));
       return;
     }
+    const opened = s.opened === true;
+    if (local === null && opened && entries.length > 0) current = newLocalId();
     entries.push({
       document: outcome.document,
       scenario: typeof s.scenario === 'string' ? s.scenario : null,
       label: String(s.label ?? 'Edit'),
-      opened: s.opened === true,
-      place: isPlace(s.place) ? s.place : { step: 0, event: 0 },
+      opened,
+      local: current,
+      place: isPlace(s.place) ? { step: s.place.step, event: s.place.event } : { step: 0, event: 0 },
     });
-    if (i <= Number(saved.at)) at = entries.length - 1;
+    if (i <= Number(v.at)) at = entries.length - 1;
   });
-  return { history: { entries, at }, refused };
+  return { history: at >= 0 ? { entries, at } : null, refused };
 }
 
-export interface Restored {
-  readonly history: History | null;
-  readonly place: Place | null;
-  readonly settings: Settings;
-  /** Why the document that was open last cannot be opened any more. */
-  readonly refused: readonly string[];
-}
-
-/** The documents of an earlier visit, which have to be checked before they are opened; null without any. */
-export const savedText = (storage: Storage): string | null => storage.getItem(historyKey);
-
-/**
- * What was saved, as far as it can be read. Never throws: a broken save must not keep the app from starting.
- * @param checks  null leaves the document alone
- */
-export function readSaved(storage: Storage, checks: Checks | null): Restored {
-  let history: History | null = null;
-  let place: Place | null = null;
-  let refused: readonly string[] = [];
-  let view: Record<string, unknown> = {};
-  try {
-    view = (JSON.parse(storage.getItem(viewKey) ?? '{}') ?? {}) as Record<string, unknown>;
-    if (isPlace(view.place)) place = view.place;
-  } catch {
-    // Unreadable settings are the default settings.
-  }
-  try {
-    const text = storage.getItem(historyKey);
-    if (text && checks) {
-      const decoded = decodeHistory(text, checks.parse);
-      if (decoded.history.at >= 0) history = decoded.history;
-      refused = decoded.refused;
-    }
-  } catch (e) {
-    refused = [e instanceof Error ? e.message : String(e)];
-  }
-  return { history, place, settings: readSettings(view.settings), refused };
-}
-
-/**
- * Saves what a reload must not lose: the document with its edits when they change, place and settings soon after they do.
- * @param later  runs its argument a little later, at most once for several calls
- * @returns `flush` writes at once what is still to be written
- */
-export function keepSaved(app: AppStore, storage: Storage, later: (run: () => void) => void): { flush(): void } {
-  let historySaved: History | null = null;
-  let viewSaved: Pick<State, 'place' | 'settings'> | null = null;
-  let warned = false;
-  const write = (key: string, value: string): void => {
-    try {
-      storage.setItem(key, value);
-    } catch {
-      if (!warned)
-        app.notify('error', 'This browser does not keep the document', [
-          'Its storage is full or switched off. Export the document to a file.',
-        ]);
-      warned = true;
-    }
-  };
-  const flush = (): void => {
-    const s = app.store.getState();
-    if (s.history !== historySaved && s.document) {
-      historySaved = s.history;
-      write(historyKey, encodeHistory(s.history, app.engine().serialize));
-    }
-    if (viewSaved?.place !== s.place || viewSaved?.settings !== s.settings) {
-      viewSaved = { place: s.place, settings: s.settings };
-      write(viewKey, JSON.stringify({ version: 1, place: s.place, settings: s.settings }));
-    }
-  };
-  app.store.subscribe((s, before) => {
-    if (s.history !== before.history) flush();
-    else if (s.place !== before.place || s.settings !== before.settings) later(flush);
-  });
-  return { flush };
+/** What the list of local documents shows. */
+export interface LocalSummary {
+  readonly id: string;
+  readonly title: string;
+  readonly iommu: string;
+  readonly scenario: string | null;
+  readonly steps: number;
+  readonly place: Place;
+  /** Milliseconds since 1970. */
+  readonly created: number;
+  readonly changed: number;
+  /** Rises with each change of the content; a tab that knows another one must not write over it. */
+  readonly revision: number;
+  /** When it was thrown away; it can still be brought back for a while. */
+  readonly deleted: number | null;
 }

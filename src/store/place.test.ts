@@ -55,9 +55,22 @@ describe('places', () => {
   });
 
   it('stand in the address bar', () => {
-    expect(hashToPlace(placeToHash('a b&c', { step: 3, event: 5 }))).toEqual({ scenario: 'a b&c', step: 3, event: 5 });
-    expect(hashToPlace('#step=-1&event=x')).toEqual({ scenario: null, step: null, event: null });
-    expect(hashToPlace('')).toEqual({ scenario: null, step: null, event: null });
+    const nothing = { scenario: null, local: null, step: null, event: null, readable: true };
+    expect(hashToPlace(placeToHash({ scenario: 'a b&c' }, { step: 3, event: 5 }))).toEqual({
+      ...nothing,
+      scenario: 'a b&c',
+      step: 3,
+      event: 5,
+    });
+    expect(hashToPlace(placeToHash({ local: 'k3v9x0a1b2c3' }, { step: 3, event: 5 }))).toEqual({
+      ...nothing,
+      local: 'k3v9x0a1b2c3',
+      step: 3,
+      event: 5,
+    });
+    expect(hashToPlace('#step=-1&event=x')).toEqual({ ...nothing, readable: false });
+    expect(hashToPlace('#e=1AAAA')).toEqual({ ...nothing, readable: false });
+    expect(hashToPlace('')).toEqual(nothing);
   });
 });
 

@@ -61,18 +61,32 @@ export function previousStep(p: Place, lengths: Lengths): Place {
   return { step: p.step - 1, event: lengths[p.step - 1]! };
 }
 
-/** The place in the address bar: `#s=first-dma&step=3&event=5`. */
-export function placeToHash(scenario: string | null, p: Place): string {
-  const s = scenario ? `s=${encodeURIComponent(scenario)}&` : '';
-  return `#${s}step=${p.step}&event=${p.event}`;
+/** What a document is called in the address bar: a scenario of the library, or a document that this browser keeps. */
+export type AddressOf = { readonly scenario: string } | { readonly local: string } | null;
+
+/** The place in the address bar: `#s=first-dma&step=3&event=5`, `#doc=k3v9x0a1b2c3&step=3&event=5`. */
+export function placeToHash(of: AddressOf, p: Place): string {
+  const name = of === null ? '' : 'local' in of ? `doc=${of.local}&` : `s=${encodeURIComponent(of.scenario)}&`;
+  return `#${name}step=${p.step}&event=${p.event}`;
+}
+
+export interface Asked {
+  readonly scenario: string | null;
+  readonly local: string | null;
+  readonly step: number | null;
+  readonly event: number | null;
+  /** False when there is something in the address of which nothing can be read. */
+  readonly readable: boolean;
 }
 
 /** What an address bar asks for; anything that cannot be read is left out. */
-export function hashToPlace(hash: string): { scenario: string | null; step: number | null; event: number | null } {
-  const params = new URLSearchParams(hash.replace(/^#/, ''));
+export function hashToPlace(hash: string): Asked {
+  const text = hash.replace(/^#/, '');
+  const params = new URLSearchParams(text);
   const count = (name: string): number | null => {
     const v = params.get(name);
     return v !== null && /^\d{1,9}$/.test(v) ? Number(v) : null;
   };
-  return { scenario: params.get('s'), step: count('step'), event: count('event') };
+  const asked = { scenario: params.get('s'), local: params.get('doc'), step: count('step'), event: count('event') };
+  return { ...asked, readable: text === '' || Object.values(asked).some((v) => v !== null) };
 }

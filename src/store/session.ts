@@ -1,4 +1,4 @@
-import { crowdedAt } from '../engine/analysis/index.ts';
+import { crowdedAt, TraceIndex } from '../engine/analysis/index.ts';
 import {
   type ScenarioDocument,
   Session,
@@ -7,10 +7,23 @@ import {
   serializeDocument,
   toStep,
 } from '../engine/document/index.ts';
-import type { Inspection, Platform, Scene, Vendor } from '../engine/machine/index.ts';
+import {
+  type InspectedRecord,
+  type Inspection,
+  type Platform,
+  type Scene,
+  scoped,
+  type TableEntry,
+  type TableMemory,
+  type TableRef,
+  type TableRoot,
+  type Vendor,
+} from '../engine/machine/index.ts';
 import { findVendor, loadVendors, vendorsIn } from '../engine/machine/vendors.ts';
 import type { Checks, Engine, Hazard, ObjectAction, Part, Simulation } from './engine.ts';
 import type { Place } from './place.ts';
+import type { RecordRef } from './state.ts';
+import { recordAt, tablesAt } from './tables.ts';
 
 type Doc = ScenarioDocument;
 
@@ -32,11 +45,24 @@ class SessionSimulation implements Simulation {
   private readonly remedies = new WeakMap<StepRecord['hazards'], readonly Hazard[]>();
   private readonly known = new WeakMap<StepRecord, readonly Scene[]>();
   private shown: { place: Place; scene: Scene } | null = null;
+  private indexed: { readonly steps: readonly StepRecord[]; readonly index: TraceIndex } | null = null;
+  private columns: Map<string, readonly string[]> | null = null;
 
+  /** Nothing has run yet. */
   constructor(document: Doc, find: FindVendor) {
     this.session = new Session(document, find);
     this.machine = machineOf(document);
-    this.session.runAll();
+  }
+
+  /** Runs up to and with a step. @returns how many have run, setup included */
+  runTo(step: number): number {
+    this.session.runTo(step);
+    return this.session.steps.length;
+  }
+
+  stepsToRun(document: Doc): number {
+    const all = document.steps.length;
+    return machineOf(document) === this.machine ? all - common(this.session.document.steps, document.steps) : all;
   }
 
   get vendor(): Vendor {
@@ -81,6 +107,33 @@ class SessionSimulation implements Simulation {
     });
   }
 
+  index(): TraceIndex {
+    const { session } = this;
+    const { steps } = session;
+    if (this.indexed?.steps !== steps) {
+      const guests = (session.document.platform.guests ?? []).map((g) => g.name);
+      const machine = {
+        guests: guests.length > 1 ? guests : [],
+        resolve: (address: number, guest: string, place: Place) =>
+          this.platform(place).resolve?.(address, scoped('guest', guest, 'memory')) ?? -1,
+        writerOf: (address: number, place: Place) => session.writerOf(address, place.step, place.event),
+      };
+      this.indexed = { steps, index: new TraceIndex(steps, machine, this.columnsOf, this.indexed?.index) };
+    }
+    return this.indexed.index;
+  }
+
+  /** Names of a cache's columns: they are the same at any time. */
+  private readonly columnsOf = (at: string): readonly string[] | undefined => {
+    this.columns ??= new Map(
+      this.session
+        .platformAt(0)
+        .scene([])
+        .objects.map((o) => [o.id, o.cache?.columns ?? []]),
+    );
+    return this.columns.get(at);
+  };
+
   hazards(place: Place): readonly Hazard[] {
     const record = this.session.steps[place.step];
     const last = record && place.event >= record.eventCount ? record : this.session.steps[place.step - 1];
@@ -101,6 +154,22 @@ class SessionSimulation implements Simulation {
     return this.platform(place).inspect(id, part);
   }
 
+  tables(place: Place): readonly TableRoot[] {
+    return this.tableMemory(place).roots();
+  }
+
+  tableEntries(place: Place, ref: TableRef, from = 0, count = ref.entries): readonly TableEntry[] {
+    return this.tableMemory(place).entries(ref, from, count);
+  }
+
+  tableMemory(place: Place): TableMemory {
+    return tablesAt(this.session, place);
+  }
+
+  record(place: Place, record: RecordRef): InspectedRecord | null {
+    return recordAt(this.session, place, record);
+  }
+
   actions(place: Place, id: string, part?: Part): ObjectAction[] {
     return this.platform(place)
       .actionsFor(id, part)
@@ -115,7 +184,21 @@ export const createEngine = (find: FindVendor = findVendor): Engine => {
   let checks: Checks | null = null;
   return {
     serialize: serializeDocument,
-    start: (document) => new SessionSimulation(document, find),
+    start: (document) => {
+      const simulation = new SessionSimulation(document, find);
+      simulation.runTo(document.steps.length);
+      return simulation;
+    },
+    begin: (document) => {
+      const simulation = new SessionSimulation(document, find);
+      const total = document.steps.length + 1;
+      let done = 0;
+      return {
+        total,
+        simulation,
+        run: (steps) => (done = simulation.runTo(Math.min(total, done + steps) - 1)),
+      };
+    },
     load: (iommu) => loadVendors([iommu]),
     checks: (text = '') => (vendorsIn(text).every((name) => find(name)) ? checks : null),
     loadChecks: async (text = '') => {

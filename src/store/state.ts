@@ -45,6 +45,9 @@ export interface CutQuestion {
 export type Dialog =
   | { readonly kind: 'palette' }
   | { readonly kind: 'keys' }
+  | { readonly kind: 'documents' }
+  | { readonly kind: 'link'; readonly link: string | null; readonly characters: number }
+  | { readonly kind: 'picture'; readonly format: 'svg' | 'png' }
   | { readonly kind: 'log'; readonly text?: string }
   | { readonly kind: 'operation'; readonly name: string; readonly values?: Readonly<Record<string, unknown>> };
 
@@ -68,6 +71,8 @@ export interface State {
   readonly notices: readonly Notice[];
   readonly cut: CutQuestion | null;
   readonly dialog: Dialog | null;
+  /** A long document is being run: what for, and how many of its steps are done. What was open stays until then. */
+  readonly work: { readonly label: string; readonly done: number; readonly total: number } | null;
 }
 
 /** How far the last event has come, 0..1: changes each frame, so it lives beside the state. */
@@ -94,6 +99,7 @@ export const noState: State = {
   notices: [],
   cut: null,
   dialog: null,
+  work: null,
 };
 
 export const sameSelection = (a: Selection | null, b: Selection | null): boolean =>

@@ -3,7 +3,6 @@ import { fakeVendor } from '../engine/document/fixtures/fake-vendor.ts';
 import { loadVendors } from '../engine/machine/vendors.ts';
 import type { Step } from './engine.ts';
 import { isEdited } from './history.ts';
-import { keepSaved, readSaved } from './persist.ts';
 import { endPlace, startPlace } from './place.ts';
 import { createEngine } from './session.ts';
 import { createAppStore } from './store.ts';
@@ -147,57 +146,6 @@ describe('the document and its edits', () => {
     app.answerCut(true);
     app.undo();
     expect(plain(app)).toEqual(before);
-  });
-});
-
-describe('what a reload must not lose', () => {
-  const kept = () => {
-    const map = new Map<string, string>();
-    return { map, getItem: (k: string) => map.get(k) ?? null, setItem: (k: string, v: string) => void map.set(k, v) };
-  };
-
-  it('keeps document, edits, place and settings', () => {
-    const storage = kept();
-    const app = opened();
-    const saver = keepSaved(app, storage, (f) => f());
-    app.moveTo({ step: 1, event: 99 });
-    run(app, 9);
-    app.answerCut(true);
-    app.pause();
-    app.setSettings({ theme: 'dark', speed: 2 });
-    saver.flush();
-
-    const saved = readSaved(storage, checks);
-    expect(saved.refused).toEqual([]);
-    expect(saved.settings).toMatchObject({ theme: 'dark', speed: 2 });
-    const again = empty();
-    again.restore(saved.history!, saved.place!);
-    expect(pagesOf(again)).toEqual([1, 9]);
-    expect(again.store.getState().place).toEqual(app.store.getState().place);
-    again.undo();
-    expect(pagesOf(again)).toEqual([1, 2, 3]);
-  });
-
-  it('survives a broken save and a full storage', () => {
-    const storage = kept();
-    storage.setItem('iommuscope.history', '{"version":1,"entries":[{"text":"nonsense"}],"at":0}');
-    storage.setItem('iommuscope.view', 'no json');
-    const saved = readSaved(storage, checks);
-    expect(saved.history).toBeNull();
-    expect(saved.refused.length).toBe(1);
-    const full = {
-      getItem: () => null,
-      setItem: () => {
-        throw new Error('QuotaExceededError');
-      },
-    };
-    const app = opened();
-    keepSaved(app, full, (f) => f());
-    app.moveTo({ step: 1, event: 0 });
-    run(app, 4);
-    app.answerCut(true);
-    expect(app.store.getState().notices.some((n) => n.title.includes('does not keep'))).toBe(true);
-    expect(pagesOf(app)).toEqual([1, 4].slice(0, pagesOf(app).length));
   });
 });
 

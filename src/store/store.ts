@@ -1,7 +1,8 @@
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import { advance, restMs, singleMs } from './clock.ts';
-import { type Checks, type Doc, type Engine, problemLine, type Simulation, type Step } from './engine.ts';
+import { type Checks, type Doc, type Engine, problemLine, type Run, type Simulation, type Step } from './engine.ts';
 import { currentEntry, type History, type HistoryEntry, moveInHistory, recordEdit } from './history.ts';
+import { newLocalId } from './local.ts';
 import {
   clampPlace,
   endPlace,
@@ -24,6 +25,9 @@ import {
   type State,
   sameSelection,
 } from './state.ts';
+
+/** So many steps are run at once; a document that needs more is run little by little, under a sign. */
+const mostAtOnce = 150;
 
 export type AppStore = ReturnType<typeof createAppStore>;
 
@@ -64,22 +68,61 @@ export function createAppStore() {
     head.setState({ progress: 1, flying: false });
   };
 
+  /** A long document on its way to be shown. */
+  let running: { readonly run: Run; readonly label: string; readonly finish: () => void } | null = null;
+
+  /** Gives up what is being run; what is open stays. */
+  const cancelWork = (): void => {
+    running = null;
+    if (get().work) set({ work: null });
+  };
+
+  /** Runs some steps of a long document. @returns whether there are more to run */
+  const advanceWork = (steps: number): boolean => {
+    const work = running;
+    if (!work) return false;
+    const { run, label, finish } = work;
+    const done = attempt(label, () => run.run(steps));
+    if (done === null || done >= run.total) {
+      cancelWork();
+      if (done !== null) finish();
+      return false;
+    }
+    set({ work: { label, done, total: run.total } });
+    return true;
+  };
+
   /** Everything that follows from a history: the simulation shows its document, the head stands at `place`. */
   const showHistory = (history: History, place: Place | 'start' | 'end', more: Partial<State> = {}): boolean => {
     const entry = currentEntry(history);
     if (!entry) return false;
-    const shown = attempt(entry.label, () => {
-      const next = simulation?.show(entry.document) ? simulation : engine().start(entry.document);
-      return { next, records: [...next.records] };
-    });
+    cancelWork();
+    if ((simulation?.stepsToRun(entry.document) ?? entry.document.steps.length) > mostAtOnce) {
+      const run = attempt(entry.label, () => engine().begin(entry.document));
+      if (!run) return false;
+      running = { run, label: entry.label, finish: () => showRun(history, run.simulation, place, more) };
+      settle();
+      set({ playing: false, cut: null, dialog: null, work: { label: entry.label, done: 0, total: run.total } });
+      return true;
+    }
+    const shown = attempt(entry.label, () =>
+      simulation?.show(entry.document) ? simulation : engine().start(entry.document),
+    );
     if (!shown) {
       const before = get().document;
       if (before && simulation)
         attempt('Going back', () => simulation?.show(before) || (simulation = engine().start(before)));
       return false;
     }
-    simulation = shown.next;
-    const lengths = shown.records.map((r) => r.eventCount);
+    showRun(history, shown, place, more);
+    return true;
+  };
+
+  const showRun = (history: History, next: Simulation, place: Place | 'start' | 'end', more: Partial<State>): void => {
+    const entry = currentEntry(history)!;
+    simulation = next;
+    const records = [...next.records];
+    const lengths = records.map((r) => r.eventCount);
     const at =
       place === 'start' ? startPlace(lengths) : place === 'end' ? endPlace(lengths) : clampPlace(place, lengths);
     settle();
@@ -87,18 +130,18 @@ export function createAppStore() {
       history,
       document: entry.document,
       scenario: entry.scenario,
-      records: shown.records,
+      records,
       lengths,
       place: at,
       playing: false,
       ...more,
     });
-    return true;
   };
 
   const edit = (entry: Omit<HistoryEntry, 'place'>, place: Place | 'start' | 'end', more?: Partial<State>): boolean => {
     const s = get();
-    return showHistory(recordEdit(s.history, { ...entry, place: s.place }, s.place), place, more);
+    const local = entry.local ?? currentEntry(s.history)?.local;
+    return showHistory(recordEdit(s.history, { ...entry, local, place: s.place }, s.place), place, more);
   };
 
   /** Goes on with the checks, and with the vendors that `text` names; at once when they are there. */
@@ -119,7 +162,7 @@ export function createAppStore() {
 
   /** Opens a document that is known to be right, such as one of the library. */
   const openDocument = (document: Doc, scenario: string | null, place: Place | 'start' = 'start'): boolean =>
-    edit({ document, scenario, label: `Open "${document.title}"`, opened: true }, place, {
+    edit({ document, scenario, label: `Open "${document.title}"`, opened: true, local: newLocalId() }, place, {
       selection: null,
       fresh: place === 'start',
       cut: null,
@@ -266,6 +309,14 @@ export function createAppStore() {
       edit({ document: checked.document, scenario, label, opened: false }, place, { cut: null, fresh: false });
     });
 
+  /** Gives the document another title; nothing runs again. */
+  const changeTitle = (title: string): void => {
+    const s = get();
+    if (!s.document || s.document.title === title) return;
+    const { place, scenario } = s;
+    edit({ document: { ...s.document, title }, scenario, label: `Rename to "${title}"`, opened: false }, place);
+  };
+
   const undoRedo = (by: -1 | 1): void => {
     const s = get();
     const moved = moveInHistory(s.history, by, s.place);
@@ -292,6 +343,8 @@ export function createAppStore() {
     simulation: (): Simulation | null => simulation,
     open,
     openDocument,
+    advanceWork,
+    cancelWork,
     withChecks,
     restore,
     moveTo,
@@ -306,6 +359,7 @@ export function createAppStore() {
     tick,
     runOperation,
     changeMachine,
+    changeTitle,
     answerCut,
     undo: () => undoRedo(-1),
     redo: () => undoRedo(1),

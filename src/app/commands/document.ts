@@ -1,4 +1,4 @@
-import { exportDocument, pickFile } from '../files.ts';
+import { exportDocument } from '../files.ts';
 import type { Command } from './registry.ts';
 
 /** The document: its edits, where it comes from and goes to. */
@@ -18,17 +18,9 @@ export const documentCommands: readonly Command[] = [
     run: (app) => app.redo(),
   },
   {
-    id: 'document.open',
-    title: 'Open a document…',
-    words: 'file json load import',
-    keys: ['Ctrl+o'],
-    run: (app) => pickFile(app),
-  },
-  {
     id: 'document.export',
     title: 'Export the document as JSON',
     words: 'save file download',
-    keys: ['Ctrl+s'],
     when: (s) => s.document !== null,
     run: (app) => exportDocument(app),
   },

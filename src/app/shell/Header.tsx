@@ -90,7 +90,6 @@ const fileCommands = [
   'document.list',
   'document.open',
   'document.save',
-  'document.export',
   'picture.svg',
   'picture.png',
   'log.paste',

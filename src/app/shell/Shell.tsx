@@ -10,6 +10,7 @@ import { Announcer } from './Announcer.tsx';
 import { Header } from './Header.tsx';
 import { LeftPanel } from './LeftPanel.tsx';
 import { Notices } from './Notices.tsx';
+import { Working } from './Working.tsx';
 
 const Palette = late(() => import('../palette/Palette.tsx').then((m) => m.Palette));
 const KeysDialog = late(() => import('./KeysDialog.tsx').then((m) => m.KeysDialog));
@@ -19,6 +20,9 @@ const LogDialog = late(async () => {
   return m.LogDialog;
 });
 const OperationDialog = late(() => import('../operations/OperationDialog.tsx').then((m) => m.OperationDialog));
+const DocumentsDialog = late(() => import('../keep/DocumentsDialog.tsx').then((m) => m.DocumentsDialog));
+const LinkDialog = late(() => import('../keep/LinkDialog.tsx').then((m) => m.LinkDialog));
+const PictureDialog = late(() => import('../keep/PictureDialog.tsx').then((m) => m.PictureDialog));
 const CutDialog = late(() => import('./CutDialog.tsx').then((m) => m.CutDialog));
 
 function Dialogs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
@@ -28,6 +32,9 @@ function Dialogs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
     <>
       {dialog?.kind === 'palette' && <Palette scenarios={scenarios} />}
       {dialog?.kind === 'keys' && <KeysDialog />}
+      {dialog?.kind === 'documents' && <DocumentsDialog scenarios={scenarios} />}
+      {dialog?.kind === 'link' && <LinkDialog link={dialog.link} characters={dialog.characters} />}
+      {dialog?.kind === 'picture' && <PictureDialog format={dialog.format} />}
       {dialog?.kind === 'log' && <LogDialog text={dialog.text ?? ''} />}
       {dialog?.kind === 'operation' && <OperationDialog key={dialog.name} name={dialog.name} values={dialog.values} />}
       {cut && <CutDialog question={cut} />}
@@ -52,6 +59,7 @@ export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) 
       </main>
       {inspector && <InspectorPanel onClose={() => app.setSettings({ inspectorOpen: false })} />}
       <Notices />
+      <Working />
       <Announcer />
       <Dialogs scenarios={scenarios} />
       <div className="drop-hint" aria-hidden="true">

@@ -65,6 +65,12 @@ export class WriteLog {
     while (this.order.length > 0 && this.order[this.order.length - 1]!.step > step) this.order.pop()!.list.pop();
   }
 
+  /** The last write of software to a word of host memory that had happened at a moment, guests' writes included. */
+  writerOf(address: number, place: EventRef): EventRef | null {
+    const list = this.writes.get(wordOf(address)) ?? [];
+    return list.findLast((w) => w.step < place.step || (w.step === place.step && w.event < place.event)) ?? null;
+  }
+
   /** The last write since the entry's fill to a word that the entry depends on. */
   causeOf(h: Hazard): EventRef | null {
     const fill = this.fills.get(keyOf(h.at, h.cache, h.entry))?.at(-1);

@@ -1,4 +1,4 @@
-import type { EntryText, Trace } from '../trace/index.ts';
+import type { Covered, EntryText, Trace } from '../trace/index.ts';
 import { type CacheSnapshot, UID } from './entry.ts';
 import { PendingFills } from './pending-fills.ts';
 import type { TranslationCache } from './translation-cache.ts';
@@ -29,6 +29,9 @@ export abstract class IommuCaches<ConfigName extends string, ConfigEntry extends
   /** The same of a configuration cache. */
   protected abstract configPlace(cache: ConfigName): string;
   protected abstract configCells(cache: ConfigName, entry: ConfigEntry): readonly string[];
+  /** Reads that a hit has made unnecessary; undefined where that is not known. Asked only while somebody listens. */
+  protected abstract covers(cache: TranslationCache, index: number): Covered | undefined;
+  protected abstract configCovers(cache: ConfigName, entry: ConfigEntry): Covered | undefined;
   protected abstract saveConfig(): Snapshot;
   protected abstract loadConfig(s: Snapshot): void;
 
@@ -42,15 +45,24 @@ export abstract class IommuCaches<ConfigName extends string, ConfigEntry extends
   }
 
   filled(cache: TranslationCache, index: number): void {
-    this.event('cache.fill', cache, index);
+    this.trace.listener?.({
+      kind: 'cache.fill',
+      actor: 'iommu',
+      at: this.place(cache),
+      entry: this.entry(cache, index),
+    });
   }
 
   hit(cache: TranslationCache, index: number): void {
-    this.event('cache.hit', cache, index);
-  }
-
-  private event(kind: 'cache.fill' | 'cache.hit', cache: TranslationCache, index: number): void {
-    this.trace.listener?.({ kind, actor: 'iommu', at: this.place(cache), entry: this.entry(cache, index) });
+    if (!this.trace.listener) return;
+    const covers = this.covers(cache, index);
+    this.trace.listener({
+      kind: 'cache.hit',
+      actor: 'iommu',
+      at: this.place(cache),
+      entry: this.entry(cache, index),
+      ...(covers && { covers }),
+    });
   }
 
   private removed(cache: TranslationCache, index: number): void {
@@ -69,7 +81,10 @@ export abstract class IommuCaches<ConfigName extends string, ConfigEntry extends
   }
 
   configEvent(kind: 'cache.fill' | 'cache.hit', cache: ConfigName, e: ConfigEntry): void {
-    this.trace.listener?.({ kind, actor: 'iommu', at: this.configPlace(cache), entry: this.configEntry(cache, e) });
+    if (!this.trace.listener) return;
+    const covers = kind === 'cache.hit' ? this.configCovers(cache, e) : undefined;
+    const event = { actor: 'iommu', at: this.configPlace(cache), entry: this.configEntry(cache, e) } as const;
+    this.trace.listener(kind === 'cache.fill' ? { ...event, kind } : { ...event, kind, ...(covers && { covers }) });
   }
 
   protected configRemoved(cache: ConfigName, e: ConfigEntry): void {

@@ -70,6 +70,8 @@ export class TranslationCache {
   private globals = 0;
 
   private contexts = new Contexts();
+  /** What was saved or loaded last, while nothing has changed since: most caches stay as they are from step to step. */
+  private saved: CacheSnapshot | null = null;
 
   /** Sizes in use, ascending. */
   private readonly shifts = new SizeList();
@@ -198,6 +200,7 @@ export class TranslationCache {
   }
 
   private link(i: number): void {
+    this.saved = null;
     this.linkHashes(i);
     this.contexts.add(this.e, i);
     this.e[i + PREV_AGE] = this.newest;
@@ -214,6 +217,7 @@ export class TranslationCache {
   /** Takes one entry out. */
   remove(i: number): void {
     this.onRemove?.(i);
+    this.saved = null;
     this.pages.remove(this.e, this.pageHash(i), i);
     this.leaves.remove(this.e, this.blockHash(i), i);
     this.contexts.remove(this.e, i);
@@ -360,7 +364,20 @@ export class TranslationCache {
     for (let i = this.oldest; i >= 0; i = this.e[i + NEXT_AGE]!) f(i);
   }
 
+  /** The same for those that came after the entry with id `uid`. */
+  forEachAfter(uid: number, f: (index: number) => void): void {
+    let first = -1;
+    for (let i = this.newest; i >= 0 && this.e[i + UID]! > uid; i = this.e[i + PREV_AGE]!) first = i;
+    for (let i = first; i >= 0; i = this.e[i + NEXT_AGE]!) f(i);
+  }
+
+  /** Id that the newest entry has got, whether it is still there or not. */
+  get newestUid(): number {
+    return this.nextUid - 1;
+  }
+
   save(): CacheSnapshot {
+    if (this.saved) return this.saved;
     // Copied in order of age, so that equal contents give equal snapshots whatever happened before.
     const entries = new Int32Array(this.size * STRIDE);
     let n = 0;
@@ -369,10 +386,12 @@ export class TranslationCache {
       // Links are made anew when it is loaded.
       entries.fill(0, n + FIRST_LINK, n + LAST_LINK + 1);
     }
-    return { entries, uid: this.nextUid };
+    this.saved = { entries, uid: this.nextUid };
+    return this.saved;
   }
 
   load(s: CacheSnapshot): void {
+    if (this.saved === s) return;
     this.top = 0;
     this.size = 0;
     this.free = -1;
@@ -393,5 +412,6 @@ export class TranslationCache {
       this.link(i);
     }
     this.nextUid = s.uid;
+    this.saved = s;
   }
 }

@@ -121,6 +121,11 @@ export class Session {
     return this.replay.platform;
   }
 
+  /** The event that last wrote a word of host memory, as software and guests write it, before a moment. */
+  writerOf(address: number, step: number, event: number): { readonly step: number; readonly event: number } | null {
+    return this.writes.writerOf(address, { step, event });
+  }
+
   /**
    * Adds a step at the end and runs it.
    * @throws RangeError when the session's check refuses it; nothing is added then

@@ -5,5 +5,6 @@ export * from './pause.ts';
 export * from './registers.ts';
 export * from './scene.ts';
 export * from './scope.ts';
+export * from './tables.ts';
 export * from './units.ts';
 export * from './vendor.ts';

@@ -74,4 +74,6 @@ export interface InspectedRecord {
   /** Where it lies; absent for register files and messages. */
   readonly address?: number;
   readonly space?: 'guest' | 'host';
+  /** Whose memory, when there are several guests. */
+  readonly guest?: string;
 }

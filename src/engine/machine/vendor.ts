@@ -1,8 +1,10 @@
 import type { Layout } from '../bits/index.ts';
+import type { MemorySnapshot } from '../memory/index.ts';
 import type { Trace } from '../trace/index.ts';
 import type { Injector, InjectPoint } from './inject.ts';
 import type { Op } from './pause.ts';
 import type { Inspection, Scene } from './scene.ts';
+import type { TableMemory } from './tables.ts';
 
 /** One guest: sizes and addresses in bytes. `backing` is the size of the host pages behind its memory. */
 export interface GuestSpec {
@@ -126,6 +128,10 @@ export interface Platform {
    * `at` is the scene object of the write, which tells whose memory it is.
    */
   resolve?(gpa: number, at: string): number;
+  /** Memory as it is now, to compare a later moment with. */
+  memoryState?(): MemorySnapshot;
+  /** The tables in memory. @param before what entries are compared with; null: nothing has changed */
+  tableMemory?(before: MemorySnapshot | null): TableMemory;
 }
 
 /** The room of one vendor, as the machine sees it. */

@@ -36,6 +36,8 @@ export class Memory implements Bus {
   private dirty = new Uint8Array(16);
   /** Last snapshot's copy of each slot. */
   private copies: (Int32Array | undefined)[] = [undefined];
+  /** Address of each slot's page. */
+  private readonly pages: number[] = [-1];
 
   constructor(size: number) {
     this.size = size;
@@ -109,6 +111,7 @@ export class Memory implements Bus {
 
   private newSlot(hi: number, lo: number): number {
     const slot = this.slots++;
+    this.pages[slot] = (hi >>> 0) * 4294967296 + ((lo & -4096) >>> 0);
     if (hi < this.flatHi && hi >= 0) this.flat[(hi << 20) | (lo >>> 12)] = slot << 10;
     else {
       let high = this.far.get(hi);
@@ -148,6 +151,33 @@ export class Memory implements Bus {
       this.copies[s] = copy;
       this.dirty[s] = 0;
     }
+  }
+
+  /** The word at an address as a snapshot has it. */
+  readWordOf(snapshot: MemorySnapshot, address: number): bigint {
+    const i = this.at(address) & -2;
+    const page = snapshot.pages[i >>> 10];
+    return page ? (BigInt(page[(i & 1023) + 1]! >>> 0) << 32n) | BigInt(page[i & 1023]! >>> 0) : 0n;
+  }
+
+  /** True where the page of an address was never written: it reads as zero. */
+  isBlank(address: number): boolean {
+    return this.at(address) < NODE;
+  }
+
+  /** Addresses of the 64-bit words that differ from a snapshot, ascending. Costs what has been written since, page by page. */
+  changedSince(snapshot: MemorySnapshot): number[] {
+    const out: number[] = [];
+    for (let s = 1; s < this.slots; s++) {
+      const then = snapshot.pages[s];
+      if (this.dirty[s] === 0 && this.copies[s] === then) continue;
+      for (let i = 0; i < NODE; i += 2) {
+        const at = s * PAGE_WORDS + i;
+        if (this.words[at] !== (then?.[i] ?? 0) || this.words[at + 1] !== (then?.[i + 1] ?? 0))
+          out.push(this.pages[s]! + 4 * i);
+      }
+    }
+    return out.sort((a, b) => a - b);
   }
 
   /** Number of pages that have been written, zero ones included. */

@@ -13,7 +13,10 @@ export const FOR_CD = 0;
 export const FOR_TABLE = 1;
 export const FOR_INPUT = 2;
 
-/** Sees each memory read of a walk when set. `tableLevel`: of the first-stage table that is read, else -1. */
+/**
+ * Sees each memory read of a walk when set. `tableLevel`: of the first-stage table that is read, else -1; `inHi`, `inLo`: the
+ * address before the second stage: what it translates, or the entry's own in the first stage.
+ */
 export type ReadVisitor = (
   stage: 1 | 2,
   level: number,
@@ -23,6 +26,8 @@ export type ReadVisitor = (
   valueLo: number,
   purpose: number,
   tableLevel: number,
+  inHi: number,
+  inLo: number,
 ) => void;
 
 /** Sees each entry that hardware has updated, when set; the value is the new one. */

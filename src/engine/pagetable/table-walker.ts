@@ -31,6 +31,10 @@ export class TableWalker {
   faultFor = FOR_INPUT;
   faultHi = 0;
   faultLo = 0;
+  /** The fault came before an entry was read: its level, and for the second stage that of the first-stage table or -1. */
+  faultUnread = false;
+  faultLevel = 0;
+  faultTable = -1;
 
   constructor(memory: Memory) {
     this.memory = memory;
@@ -47,6 +51,14 @@ export class TableWalker {
   /** True when the address is beyond physical memory, so that a read ends in an error. */
   aborts(hi: number, lo: number): boolean {
     return hi > this.limitHi || hi < 0 || (hi === this.limitHi && lo >>> 0 >= this.limitLo);
+  }
+
+  /** Notes that the fault that was just set came before the entry of this level could be read. @returns the outcome */
+  protected unread(outcome: number, level: number, tableLevel: number): number {
+    this.faultUnread = true;
+    this.faultLevel = level;
+    this.faultTable = tableLevel;
+    return outcome;
   }
 
   /** An atomic update of an entry's low half, of which one bit at least changes. */

@@ -23,10 +23,13 @@ import {
  * A walk uses only what was cached when it began.
  */
 export interface WalkCaches {
-  /** Looks for the stage-2 leaf of an IPA. When found sets `outHi/outLo`, `perms`, `leafShift` of the walker and returns true. */
-  stage2Leaf(w: Stage2Walker, ipaHi: number, ipaLo: number): boolean;
+  /**
+   * Looks for the stage-2 leaf of an IPA. When found sets `outHi/outLo`, `perms`, `leafShift` of the walker and returns true.
+   * `purpose` and `s1Level` are those of the walk, for whoever listens.
+   */
+  stage2Leaf(w: Stage2Walker, ipaHi: number, ipaLo: number, purpose: number, s1Level: number): boolean;
   /** Looks for the deepest cached stage-2 table. When found sets `tableHi/tableLo` and returns its level, else -1. */
-  stage2Table(w: Stage2Walker, ipaHi: number, ipaLo: number): number;
+  stage2Table(w: Stage2Walker, ipaHi: number, ipaLo: number, purpose: number, s1Level: number): number;
   /** The same for stage 1; sets `perms` and the table's own intermediate address, `tableIpaHi/tableIpaLo`, too. */
   stage1Table(w: Stage2Walker, vaHi: number, vaLo: number): number;
   fillStage2Leaf(w: Stage2Walker, ipaHi: number, ipaLo: number, level: number): void;
@@ -63,9 +66,10 @@ export class Stage2Walker extends TableWalker {
   stage2(s2: StageConfig, ipaHi: number, ipaLo: number, need: number, purpose: number, s1Level: number): number {
     const caches = this.caches;
     // biome-ignore lint/complexity/useOptionalChain: null is the common case, and this is the hot path
-    if (caches !== null && caches.stage2Leaf(this, ipaHi, ipaLo) && !this.dirties(need, S2_CLEAN))
+    if (caches !== null && caches.stage2Leaf(this, ipaHi, ipaLo, purpose, s1Level) && !this.dirties(need, S2_CLEAN))
       return this.checkStage2(s2, ipaHi, ipaLo, need, purpose);
-    if (((ipaHi & s2.inMaskHi) | (ipaLo & s2.inMaskLo)) !== 0) return this.fault2(TRANSLATION, ipaHi, ipaLo, purpose);
+    if (((ipaHi & s2.inMaskHi) | (ipaLo & s2.inMaskLo)) !== 0)
+      return this.unread(this.fault2(TRANSLATION, ipaHi, ipaLo, purpose), s2.startLevel, s1Level);
     const memory = this.memory;
     const words = memory.words;
     const visitor = this.visitor;
@@ -81,7 +85,7 @@ export class Stage2Walker extends TableWalker {
     // The first table may be several, concatenated.
     let mask = s2.firstMask << 3;
     if (caches !== null) {
-      const cached = caches.stage2Table(this, ipaHi, ipaLo);
+      const cached = caches.stage2Table(this, ipaHi, ipaLo, purpose, s1Level);
       if (cached >= 0) {
         level = cached;
         tableHi = this.tableHi;
@@ -95,11 +99,12 @@ export class Stage2Walker extends TableWalker {
       mask = strideMask;
       const i = memory.indexOf(tableHi, at);
       // Only a page that was never written can lie outside memory.
-      if (i < PAGE_WORDS && this.aborts(tableHi, at)) return this.fault2(EABT, tableHi, at, purpose);
+      if (i < PAGE_WORDS && this.aborts(tableHi, at))
+        return this.unread(this.fault2(EABT, tableHi, at, purpose), level, s1Level);
       const lo = words[i]!;
       const hi = words[i + 1]!;
       this.reads++;
-      if (visitor !== null) visitor(2, level, tableHi, at, hi, lo, purpose, s1Level);
+      if (visitor !== null) visitor(2, level, tableHi, at, hi, lo, purpose, s1Level, ipaHi, ipaLo);
       if ((lo & 1) === 0) return this.fault2(TRANSLATION, ipaHi, ipaLo, purpose);
       const atHi = tableHi;
       tableHi = (hi & 0xffff) | ((lo & topMask) << 4);
@@ -195,6 +200,7 @@ export class Stage2Walker extends TableWalker {
   }
 
   protected fault2(kind: number, ipaHi: number, ipaLo: number, purpose: number): number {
+    this.faultUnread = false;
     this.faultWrite = false;
     this.faultStage = 2;
     this.faultFor = purpose;

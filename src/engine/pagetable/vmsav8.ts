@@ -112,11 +112,11 @@ export class Vmsav8Walker extends Stage2Walker {
       }
       physical = s2 === null;
       const i = memory.indexOf(atHi, at);
-      if (i < PAGE_WORDS && this.aborts(atHi, at)) return this.fault1Fetch(atHi, at);
+      if (i < PAGE_WORDS && this.aborts(atHi, at)) return this.unread(this.fault1Fetch(atHi, at), level, level);
       lo = words[i]!;
       hi = words[i + 1]!;
       this.reads++;
-      if (visitor !== null) visitor(1, level, atHi, at, hi, lo, FOR_TABLE, level);
+      if (visitor !== null) visitor(1, level, atHi, at, hi, lo, FOR_TABLE, level, entryHi, entryLo | index);
       if ((lo & 1) === 0) return this.fault1(TRANSLATION);
       ipaHi = (hi & 0xffff) | ((lo & s1.topMask) << 4);
       ipaLo = lo & (-1 << granule);
@@ -221,6 +221,7 @@ export class Vmsav8Walker extends Stage2Walker {
   }
 
   private fault1(kind: number): number {
+    this.faultUnread = false;
     this.faultWrite = false;
     this.faultStage = 1;
     this.faultFor = FOR_INPUT;

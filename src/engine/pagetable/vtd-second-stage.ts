@@ -35,8 +35,11 @@ const SNP = 0x800;
  * A walk uses only what was cached when it began.
  */
 export interface PagingCaches {
-  /** Looks for the deepest cached second-stage table. When found sets `tableHi/tableLo` and `perms` and returns its level, else -1. */
-  secondTable(w: SecondStageWalker, hi: number, lo: number): number;
+  /**
+   * Looks for the deepest cached second-stage table. When found sets `tableHi/tableLo` and `perms` and returns its level, else
+   * -1. `purpose` and `fsLevel` are those of the walk, for whoever listens.
+   */
+  secondTable(w: SecondStageWalker, hi: number, lo: number, purpose: number, fsLevel: number): number;
   /** The same for the first stage; sets the table's own guest address, `tableGpaHi/tableGpaLo`, too. */
   firstTable(w: SecondStageWalker, hi: number, lo: number): number;
   fillSecondTable(w: SecondStageWalker, hi: number, lo: number, level: number): void;
@@ -68,7 +71,8 @@ export class SecondStageWalker extends TableWalker {
    * @param fsLevel level of the first-stage table that is read, for the visitor; -1 otherwise
    */
   second(s: SecondStage, hi: number, lo: number, need: number, purpose: number, fsLevel: number): number {
-    if (((hi & s.inMaskHi) | (lo & s.inMaskLo)) !== 0) return this.fault2(SS_BEYOND, hi, lo, purpose);
+    if (((hi & s.inMaskHi) | (lo & s.inMaskLo)) !== 0)
+      return this.unread(this.fault2(SS_BEYOND, hi, lo, purpose), s.levels, fsLevel);
     const { memory, caches, visitor } = this;
     const { words } = memory;
     const { rights, reservedHi } = s;
@@ -79,7 +83,7 @@ export class SecondStageWalker extends TableWalker {
     let perms = 7;
     let { levels: level, baseHi: tableHi, baseLo: tableLo } = s;
     if (caches !== null) {
-      const cached = caches.secondTable(this, hi, lo);
+      const cached = caches.secondTable(this, hi, lo, purpose, fsLevel);
       if (cached >= 0) {
         level = cached;
         tableHi = this.tableHi;
@@ -92,11 +96,11 @@ export class SecondStageWalker extends TableWalker {
       const i = memory.indexOf(tableHi, at);
       // Only a page that was never written can lie outside memory.
       if (i < PAGE_WORDS && this.aborts(tableHi, at))
-        return this.fault2(level === s.levels ? SS_ROOT_READ : SS_READ, hi, lo, purpose);
+        return this.unread(this.fault2(level === s.levels ? SS_ROOT_READ : SS_READ, hi, lo, purpose), level, fsLevel);
       let low = words[i]!;
       const high = words[i + 1]!;
       this.reads++;
-      if (visitor !== null) visitor(2, level, tableHi, at, high, low, purpose, fsLevel);
+      if (visitor !== null) visitor(2, level, tableHi, at, high, low, purpose, fsLevel, hi, lo);
       perms &= low | (~rights & 4);
       if ((low & rights) === 0) return this.fault2(SS_DENIED, hi, lo, purpose);
       const leaf = level === 1 || (low & PS) !== 0;
@@ -151,6 +155,7 @@ export class SecondStageWalker extends TableWalker {
   }
 
   protected fault2(reason: number, hi: number, lo: number, purpose: number): number {
+    this.faultUnread = false;
     this.faultStage = 2;
     this.faultFor = purpose;
     this.faultHi = hi;

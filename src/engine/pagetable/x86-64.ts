@@ -65,7 +65,7 @@ export class X86Walker extends SecondStageWalker {
    * @param priv a supervisor request
    */
   first(f: FirstStage, s: SecondStage | null, hi: number, lo: number, need: number, priv: boolean): number {
-    if (((hi >> f.signShift) + 1) >>> 0 > 1) return this.fault1(FS_NON_CANONICAL);
+    if (((hi >> f.signShift) + 1) >>> 0 > 1) return this.unread(this.fault1(FS_NON_CANONICAL), f.levels, f.levels);
     const { caches, visitor } = this;
     if (caches === null && visitor === null && s !== null && nestedFast(this, f, s, hi, lo, need, priv)) return OK;
     const { memory } = this;
@@ -107,11 +107,12 @@ export class X86Walker extends SecondStageWalker {
       }
       physical = s === null;
       const i = memory.indexOf(atHi, at);
-      if (i < PAGE_WORDS && this.aborts(atHi, at)) return this.fault1(level === f.levels ? FS_ROOT_READ : FS_READ);
+      if (i < PAGE_WORDS && this.aborts(atHi, at))
+        return this.unread(this.fault1(level === f.levels ? FS_ROOT_READ : FS_READ), level, level);
       low = words[i]!;
       high = words[i + 1]!;
       this.reads++;
-      if (visitor !== null) visitor(1, level, atHi, at, high, low, FOR_TABLE, level);
+      if (visitor !== null) visitor(1, level, atHi, at, high, low, FOR_TABLE, level, gpaHi, gpaLo | index);
       if ((low & PRESENT) === 0) return this.fault1(FS_ABSENT);
       const leaf = level === 1 || (low & PS) !== 0;
       if ((high & f.reservedHi) !== 0 || (leaf && reservedLeaf(f, level, shift, low))) return this.fault1(FS_RESERVED);
@@ -231,6 +232,7 @@ export class X86Walker extends SecondStageWalker {
   }
 
   private fault1(reason: number): number {
+    this.faultUnread = false;
     this.faultStage = 1;
     this.faultFor = FOR_INPUT;
     this.faultHi = 0;

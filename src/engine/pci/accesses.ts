@@ -3,7 +3,7 @@ import { ATTR, alignHi, alignLo, OUT_HI, OUT_LO, SHIFT, type TranslationCache, U
 import { deviceId, type Op, pause } from '../machine/index.ts';
 import type { Memory } from '../memory/index.ts';
 import { READ, WRITE } from '../pagetable/access.ts';
-import type { Trace } from '../trace/index.ts';
+import type { ReadStep, Trace } from '../trace/index.ts';
 import { NO_PASID, type PciDevice } from './device.ts';
 
 /** A DMA as a document gives it. */
@@ -52,6 +52,8 @@ export interface Completion {
   readonly why: string;
   /** W = U = 1: the device may write there, but only with untranslated requests. */
   readonly untranslated?: true;
+  /** The read of the walk that was not made any more, for whoever listens. */
+  readonly unread?: ReadStep | undefined;
 }
 
 /**
@@ -162,6 +164,8 @@ export abstract class DeviceAccesses {
       to: this.unit,
       message: 'request',
       device: d.name,
+      iova,
+      pasid,
       text: `translation request 0x${(iova & ~0xfffn).toString(16)}`,
     });
     yield pause('device', 'ats');
@@ -181,6 +185,8 @@ export abstract class DeviceAccesses {
         granted === 0
           ? `completion: ${c.untranslated ? 'R=0 W=1 U=1' : 'R=0 W=0'}${c.why}`
           : `completion: PA 0x${pa.toString(16)} R=${granted & 1} W=${granted >> 1}`,
+      ...(granted !== 0 && { pa }),
+      ...(c.unread && { unread: c.unread }),
     });
     if (c.untranslated)
       return {
@@ -229,12 +235,12 @@ export abstract class DeviceAccesses {
     return { ok: true, pa, hit, reads };
   }
 
-  protected aborted(d: PciDevice, hit: string, reads: number, why: string): DmaOutcome {
-    this.tellAborted(d, why);
+  protected aborted(d: PciDevice, hit: string, reads: number, why: string, unread?: ReadStep): DmaOutcome {
+    this.tellAborted(d, why, unread);
     return { ok: false, pa: -1, hit, reads, why };
   }
 
-  protected tellAborted(d: PciDevice, text: string): void {
+  protected tellAborted(d: PciDevice, text: string, unread?: ReadStep): void {
     this.trace.listener?.({
       kind: 'dma.abort',
       actor: 'iommu',
@@ -242,6 +248,7 @@ export abstract class DeviceAccesses {
       to: deviceId(d),
       device: d.name,
       text,
+      ...(unread && { unread }),
     });
   }
 

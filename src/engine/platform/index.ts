@@ -26,5 +26,16 @@ export {
   readWords,
   registerRecordOf,
 } from './scene-queue.ts';
-export { deviceOfRid, entryOf, ofUnit, recordOf, staleBehind, staleRecords } from './stale.ts';
+export { deviceOfRid, entryOf, ofUnit, recordOf, staleBehind, staleness } from './stale.ts';
+export {
+  isZero,
+  type Locate,
+  placeIn,
+  ringAbout,
+  ringEntry,
+  ringRef,
+  type Said,
+  type TableFormats,
+  tableRef,
+} from './tables.ts';
 export { type GuestMaterial, guestParts, vmmParts, wireMachine } from './wire.ts';

@@ -1,9 +1,20 @@
-import type { Hazard, InjectPoint, Inspection, Op, Operation, OpResult, Platform, Scene } from '../machine/index.ts';
+import type {
+  Hazard,
+  InjectPoint,
+  Inspection,
+  Op,
+  Operation,
+  OpResult,
+  Platform,
+  Scene,
+  TableMemory,
+} from '../machine/index.ts';
 import type { MemorySnapshot } from '../memory/index.ts';
 import { interrupts } from './interrupts.ts';
 import { guestAt, guestOfDevice, type Machine, unitAt } from './machine.ts';
 import { type Handler, run } from './operation.ts';
 import { probed } from './operations.ts';
+import { MachineTables, type TableFormats } from './tables.ts';
 
 type Pages = ReturnType<Machine['hostPages']['save']>;
 type Part = { row?: number; index?: number };
@@ -30,6 +41,7 @@ export interface Room<P extends Machine> {
     part: Part | undefined,
   ) => { readonly title: string; readonly operation: Operation }[];
   readonly cached: (p: P) => ReturnType<Platform['cached']>;
+  readonly tables: TableFormats<P>;
 }
 
 /** A vendor's machine behind the interface that the document plays on. */
@@ -115,7 +127,11 @@ export class MachinePlatform<P extends Machine> implements Platform {
   }
 
   inspect(id: string, part?: Part): Inspection | null {
-    return this.room.inspect(this.parts, id, part);
+    const { guests } = this.parts;
+    const shown = this.room.inspect(this.parts, id, part);
+    if (!shown || guests.length < 2) return shown;
+    const guest = guestAt(this.parts, id).name;
+    return { ...shown, records: shown.records.map((r) => (r.space === 'guest' ? { guest, ...r } : r)) };
   }
 
   hazards(): Hazard[] {
@@ -128,6 +144,14 @@ export class MachinePlatform<P extends Machine> implements Platform {
 
   cached(): ReturnType<Platform['cached']> {
     return this.room.cached(this.parts);
+  }
+
+  memoryState(): MemorySnapshot {
+    return this.parts.memory.save();
+  }
+
+  tableMemory(before: MemorySnapshot | null): TableMemory {
+    return new MachineTables(this.parts, this.room.tables, before);
   }
 
   save(): Saved {

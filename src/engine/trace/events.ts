@@ -43,6 +43,19 @@ export interface CommandText {
   readonly text: string;
 }
 
+/** One stage of translation as a walk meets it. What it says is ready to show. */
+export interface WalkStage {
+  /** Short name that stands before a level: `S1`, `FS`. */
+  readonly name: string;
+  /** What there is to know of it: `4 KiB granule, TTB0, ASID 1`. */
+  readonly text: string;
+  /** Levels of its tables, in the order of a walk. */
+  readonly levels: readonly number[];
+  /** What the addresses are called that it translates, and those that come out: `VA`, `IPA`. */
+  readonly input: string;
+  readonly output: string;
+}
+
 /** Which memory read of a walk this was. */
 export interface ReadStep {
   /** What was read: an entry that finds the device or the process (Arm's, then Intel's), or a page-table entry. */
@@ -53,6 +66,40 @@ export interface ReadStep {
   readonly purpose?: 'L1CD' | 'CD' | 'S1' | 'out';
   /** For stage-2 reads on behalf of a stage-1 table: that table's level, else -1. */
   readonly s1Level: number;
+  /** The stage whose entry it is. */
+  readonly stage?: WalkStage;
+  /**
+   * Address before the second stage: for a stage-2 read what is being translated; for any other read where the entry lies in
+   * the intermediate space, left out where there is no second stage.
+   */
+  readonly input?: number;
+  /** What was found there: `table`, `page RW AF`, `invalid`. */
+  readonly means?: string;
+  /** Log2 of the page at which the tables of the stage end here. */
+  readonly page?: number;
+}
+
+/** Reads of one row of a walk that were not made: an entry, and the second stage of its address. */
+export interface CoveredRow {
+  /** Kind of entry as in a `ReadStep`; `out`: the output address, which only a second stage has reads for. */
+  readonly what: Exclude<ReadStep['what'], 'S2'> | 'out';
+  /** Level of a first-stage entry, else -1. */
+  readonly level: number;
+  /** Second-stage levels that were not read. */
+  readonly second: readonly number[];
+  /** Whether the entry itself was not read. */
+  readonly entry: boolean;
+}
+
+/** What a hit has made unnecessary. */
+export interface Covered {
+  /** The stages that it stands for. */
+  readonly first?: WalkStage;
+  readonly second?: WalkStage;
+  /** In the order in which they would have been read. */
+  readonly rows: readonly CoveredRow[];
+  /** There may have been fewer reads: the entry doesn't tell where second-stage tables would have ended. */
+  readonly most?: true;
 }
 
 /** A cached entry as a view shows it. `id` is stable from fill to removal. */
@@ -140,7 +187,12 @@ export type TraceEvent = Base &
         readonly text: string;
       }
     | { readonly kind: 'cache.fill'; readonly entry: EntryText }
-    | { readonly kind: 'cache.hit'; readonly entry: EntryText }
+    | {
+        readonly kind: 'cache.hit';
+        readonly entry: EntryText;
+        /** Of an IOMMU's caches. */
+        readonly covers?: Covered;
+      }
     /** `valid`: a fresh walk would still have given the same, so the removal cost something and gained nothing. */
     | { readonly kind: 'cache.remove'; readonly entry: EntryText; readonly valid: boolean; readonly by: string }
     | {
@@ -152,13 +204,26 @@ export type TraceEvent = Base &
         readonly text: string;
       }
     | { readonly kind: 'dma.done'; readonly device: string; readonly pa: number; readonly text: string }
-    | { readonly kind: 'dma.abort'; readonly device: string; readonly text: string }
+    | {
+        readonly kind: 'dma.abort';
+        readonly device: string;
+        readonly text: string;
+        /** The read that was not made any more, where no entry that was read is what stopped the walk. */
+        readonly unread?: ReadStep;
+      }
     /** A message between IOMMU and device: translation request, completion, invalidation request. */
     | {
         readonly kind: 'ats';
         readonly message: 'request' | 'completion' | 'invalidate' | 'invalidated' | 'timeout';
         readonly device: string;
         readonly text: string;
+        /** Of a completion without permissions: see `dma.abort`. */
+        readonly unread?: ReadStep;
+        /** Of a request: the address, and the PASID or -1. */
+        readonly iova?: bigint;
+        readonly pasid?: number;
+        /** Of a completion that grants something: the physical address. */
+        readonly pa?: number;
       }
     /**
      * A page request: first the message of the device, then the record that the IOMMU makes of it; `recorded`, absent on the
@@ -183,7 +248,14 @@ export type TraceEvent = Base &
         readonly text: string;
       }
     /** A faulting transaction is held until software says how it goes on. */
-    | { readonly kind: 'stall'; readonly device: string; readonly stag: number; readonly text: string }
+    | {
+        readonly kind: 'stall';
+        readonly device: string;
+        readonly stag: number;
+        readonly text: string;
+        /** See `dma.abort`. */
+        readonly unread?: ReadStep;
+      }
     /** A held transaction goes on. */
     | {
         readonly kind: 'resume';

@@ -62,6 +62,16 @@ const faultNames = [
   'external abort',
 ];
 
+const forms = new WeakMap<object, string>();
+
+/** Stages of equal form translate alike. */
+function formOf(stage: object | null): string {
+  if (stage === null) return 'none';
+  let form = forms.get(stage);
+  if (form === undefined) forms.set(stage, (form = JSON.stringify(stage)));
+  return form;
+}
+
 /**
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
  * listens to.
@@ -71,6 +81,8 @@ export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, St
   private readonly devices: readonly PciDevice[];
   private readonly caches: SmmuCaches;
   private readonly memory: Memory;
+  /** Stages that were walked for the entry at hand. Many streams share theirs. */
+  private readonly walked = new Set<string>();
 
   constructor(
     memory: Memory,
@@ -96,6 +108,7 @@ export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, St
     const stage2 = c === this.caches.s2tlb || c === this.caches.s2walk;
     const filler = c.e[i + SID]!;
     let verdict: Verdict = UNREACHABLE;
+    this.walked.clear();
     // The stream that filled it first, then every other: tags are shared, so any of them could hit the entry.
     for (const sid of new Set([filler, ...this.devices.map((d) => d.rid)])) {
       const v = stage2 ? this.stage2(c, i, sid) : this.stage1(c, i, sid);
@@ -105,11 +118,19 @@ export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, St
     return verdict;
   }
 
+  /** Whether these stages have been walked for the entry already: as long as nothing differs, walking again gives the same. */
+  private again(stages: string): boolean {
+    if (this.walked.has(stages)) return true;
+    this.walked.add(stages);
+    return false;
+  }
+
   private stage2(c: TranslationCache, i: number, sid: number): Verdict {
     const t = this.begin();
     const ste = this.now.ste(sid);
     if (ste === null || ste.bad || ste.s2 === null || ste.vmid !== c.e[i + A]) return UNREACHABLE;
     const { s2 } = ste;
+    if (this.again(formOf(s2))) return SAME;
     this.depends = [];
     const walk = (hi: number, lo: number): number => t.walker.stage2(s2, hi, lo, 0, FOR_INPUT, -1);
     return c === this.caches.s2walk ? this.table(c, i, 2, walk) : this.leaf(c, i, walk, STAGE2_PERMS);
@@ -131,6 +152,10 @@ export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, St
       const s1 = upper ? cd.ttb1 : cd.ttb0;
       this.depends = [cd.address, cd.address + 8];
       if (s1 === null) return { state: 'differs', now: faultNames[TRANSLATION]!, depends: this.depends };
+      if (this.again(`${formOf(s1)} ${formOf(ste.s2)}`)) {
+        verdict = SAME;
+        continue;
+      }
       const walk = (hi: number, lo: number): number => {
         if (upper ? beyond(~hi, ~lo, s1.inputBits) : beyond(hi, lo, s1.inputBits)) return TRANSLATION;
         return t.walker.stage1(s1, ste.s2, hi, lo, 0, false);

@@ -13,10 +13,21 @@ import {
   TranslationCache,
 } from '../../cache/index.ts';
 import type { Vmsav8Walker, WalkCaches } from '../../pagetable/vmsav8.ts';
-import type { Trace } from '../../trace/index.ts';
+import {
+  type Covered,
+  coveredSecond,
+  coveredTables,
+  coveredTranslation,
+  levelsBefore,
+  levelsTo,
+  type ReadStep,
+  type Trace,
+} from '../../trace/index.ts';
 import { translationCells } from './cache-text.ts';
 import { ConfigCaches } from './config-caches.ts';
 import { type HardwareIds, hardwareIds } from './ids.ts';
+import { stepOf } from './read-events.ts';
+import { stagesOf } from './walk-stages.ts';
 
 export { type L1Entry, l1cdIndex, l1cdKey } from './config-caches.ts';
 
@@ -44,6 +55,9 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
   private vmid = 0;
   private asid = 0;
   private s2Granule = 12;
+  /** What stage 2 is asked for just now, as a read has it. */
+  private purpose = 0;
+  private s1Level = -1;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 12, sid: 0, ssid: -1, ipaLo: 0, ipaHi: 0 };
   /** By place. */
   private readonly steps: readonly TranslationCache[];
@@ -61,6 +75,20 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
 
   protected override cells(c: TranslationCache, i: number): readonly string[] {
     return translationCells(c, i);
+  }
+
+  protected override covers(c: TranslationCache, i: number): Covered | undefined {
+    if (this.inUse === null) return undefined;
+    const u = this.inUse();
+    const stages = stagesOf(u);
+    const { second } = stages;
+    const level = c.e[i + LEVEL]!;
+    if (c === this.iotlb) return coveredTranslation(stages, level);
+    if (c === this.s1walk) return coveredTables(stages, level);
+    if (!second) return undefined;
+    const { purpose = 'out', s1Level }: ReadStep = stepOf(2, level, this.purpose, this.s1Level, u.record);
+    const levels = c === this.s2tlb ? levelsTo(second, level) : levelsBefore(second, level);
+    return coveredSecond(second, purpose, s1Level, levels);
   }
 
   override translation(): readonly TranslationCache[] {
@@ -130,7 +158,9 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
 
   // What the walker asks.
 
-  stage2Leaf(w: Vmsav8Walker, ipaHi: number, ipaLo: number): boolean {
+  stage2Leaf(w: Vmsav8Walker, ipaHi: number, ipaLo: number, purpose: number, s1Level: number): boolean {
+    this.purpose = purpose;
+    this.s1Level = s1Level;
     const c = this.s2tlb;
     const i = c.lookup(this.vmid, 0, ipaHi, ipaLo);
     if (i < 0) return false;
@@ -144,7 +174,9 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     return true;
   }
 
-  stage2Table(w: Vmsav8Walker, ipaHi: number, ipaLo: number): number {
+  stage2Table(w: Vmsav8Walker, ipaHi: number, ipaLo: number, purpose: number, s1Level: number): number {
+    this.purpose = purpose;
+    this.s1Level = s1Level;
     return this.table(this.s2walk, 0, w, ipaHi, ipaLo);
   }
 

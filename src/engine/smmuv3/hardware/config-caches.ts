@@ -1,8 +1,9 @@
 import { IommuCaches } from '../../cache/index.ts';
-import type { Trace } from '../../trace/index.ts';
+import type { Covered, Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells } from './cache-text.ts';
 import type { CdConfig, SteConfig } from './config.ts';
 import type { HardwareIds } from './ids.ts';
+import { coveredConfig, type StagesInUse } from './walk-stages.ts';
 
 /** A cached level-1 descriptor (L1STD by its index, L1CD by SID and index). */
 export interface L1Entry {
@@ -36,6 +37,8 @@ export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ConfigEn
   readonly l1cd = new Map<number, L1Entry>();
   /** Scene ids of this unit. */
   readonly ids: HardwareIds;
+  /** What the request under way uses, as its translator says; asked only while somebody listens. */
+  inUse: (() => StagesInUse) | null = null;
 
   constructor(trace: Trace, ids: HardwareIds) {
     super(trace);
@@ -65,6 +68,10 @@ export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ConfigEn
 
   protected override configCells(cache: ConfigCacheName, e: ConfigEntry): readonly string[] {
     return configCells(cache, e);
+  }
+
+  protected override configCovers(cache: ConfigCacheName): Covered | undefined {
+    return this.inUse === null ? undefined : coveredConfig(cache, this.inUse());
   }
 
   removeSte(sid: number): void {

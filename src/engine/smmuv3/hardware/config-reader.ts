@@ -9,18 +9,21 @@ import {
   PERMISSION,
   READ,
   type ReadVisitor,
+  type StageConfig,
   TRANSLATION,
   type UpdateVisitor,
   Vmsav8Walker,
 } from '../../pagetable/vmsav8.ts';
-import type { Trace } from '../../trace/index.ts';
+import type { ReadStep, Trace } from '../../trace/index.ts';
+import { configCells } from './cache-text.ts';
 import { type L1Entry, l1cdKey, type SmmuCaches } from './caches.ts';
 import { type CdConfig, decodeCd, decodeSte, type SteConfig } from './config.ts';
 import type { SmmuFeatures } from './features.ts';
 import { hardwareIds } from './ids.ts';
-import { type RecordName, readEvent, recordEvent, updateEvent } from './read-events.ts';
+import { type RecordName, readEvent, recordEvent, stepOf, updateEvent } from './read-events.ts';
 import { CR0, type RegisterFile } from './registers.ts';
 import { locateSte, type SteLocation, type StreamTable, steOfL1, streamTableGeometry } from './stream-table.ts';
+import { firstStage, levelOneMeans, type StagesInUse, secondStage } from './walk-stages.ts';
 
 /** Kinds of request. */
 export const UNTRANSLATED = 0;
@@ -85,6 +88,11 @@ export class ConfigReader {
   private readonly wide: boolean;
   /** Log2 granule of the stage-1 tables under way, for whoever listens. */
   protected s1Granule = 12;
+  /** Stage-1 tables under way, and the record that stage 2 is asked for; for whoever listens. */
+  protected first: StageConfig | null = null;
+  private record: 'CD' | 'L1CD' = 'CD';
+  /** Record of the configuration that could not be read. */
+  protected missing: RecordName | null = null;
 
   // Result.
   status = DONE;
@@ -143,6 +151,23 @@ export class ConfigReader {
     this.addressLimit = 2 ** features.oas;
     this.table = this.streamTable();
     this.registersChanged();
+    if (caches !== null) caches.inUse = () => this.inUse();
+  }
+
+  private inUse(): StagesInUse {
+    const { ste, cd, first, record, table } = this;
+    return { ste, cd, first, record, twoLevel: table.twoLevel };
+  }
+
+  /** Of a request that has faulted before an entry could be read: which one. */
+  get unread(): ReadStep | undefined {
+    if (this.status !== FAULTED || this.trace?.listener === null) return undefined;
+    if (this.missing !== null) return { what: this.missing, level: -1, s1Level: -1 };
+    const w = this.walker;
+    if (!w.faultUnread || this.event < EVENT.F_WALK_EABT) return undefined;
+    const described = w.faultStage === 1 ? firstStage(this.inUse()) : secondStage(this.ste);
+    const step = stepOf(w.faultStage, w.faultLevel, w.faultFor, w.faultTable, this.record);
+    return { ...step, ...(described && { stage: described }) };
   }
 
   private streamTable(): StreamTable {
@@ -193,11 +218,15 @@ export class ConfigReader {
       return hit;
     }
     const at = this.steAddress(sid);
-    if (at < 0) return null;
+    if (at < 0) {
+      if (this.event === EVENT.F_STE_FETCH) this.missing ??= 'STE';
+      return null;
+    }
     this.fetched++;
     const words = this.readRecord(at);
     const e = decodeSte(words, sid, this.caches?.newUid() ?? 0, at, this.features);
-    this.traceRead('STE', at, words, `STE ${sid.toString(16)}`);
+    if (this.trace?.listener)
+      this.traceRead('STE', at, words, `STE ${sid.toString(16)}`, { means: configCells('STE', e)[2]! });
     this.caches?.addSte(e);
     return e;
   }
@@ -224,11 +253,16 @@ export class ConfigReader {
       return steOfL1(this.memory, g.split, sid, cached.address, cached.word);
     }
     const l1Address = g.base + index * 8;
-    if (!this.memory.contains(l1Address) || l1Address >= this.addressLimit)
+    if (!this.memory.contains(l1Address) || l1Address >= this.addressLimit) {
+      this.missing = 'L1STD';
       return { error: 'F_STE_FETCH', address: l1Address };
+    }
     const word = this.memory.readWord(l1Address);
     this.fetched++;
-    this.traceRead('L1STD', l1Address, word, `L1STD[${index.toString(16)}]`);
+    if (this.trace?.listener)
+      this.traceRead('L1STD', l1Address, word, `L1STD[${index.toString(16)}]`, {
+        means: levelOneMeans('L1STD', word),
+      });
     const at = steOfL1(this.memory, g.split, sid, l1Address, word);
     // A descriptor without a table is never cached: Linux makes tables later without an invalidation.
     if (this.caches !== null && !('error' in at))
@@ -238,6 +272,7 @@ export class ConfigReader {
 
   /** CD of an SSID. Null: `event` and the fault's fields are set. */
   protected findCd(ste: SteConfig, ssid: number): CdConfig | null {
+    this.ste = ste;
     const hit = this.caches?.cd.get(ste.sid)?.get(ssid);
     if (hit !== undefined) {
       if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'CD', hit);
@@ -251,13 +286,18 @@ export class ConfigReader {
       if (table < 0) return null;
       address = table + (ssid % 2 ** l2bits) * 64;
     }
+    this.record = 'CD';
     const pa = this.fetchable(ste, address);
     if (pa < 0) return null;
     const words = this.readRecord(pa);
     this.fetched++;
-    this.traceRead('CD', pa, words, `CD ${ssid}`);
     const uid = this.caches?.newUid() ?? 0;
     const e = decodeCd(words, ste.sid, ssid, uid, pa, this.features, ste.s1StallD, ste.el2 && !this.e2h);
+    if (this.trace?.listener)
+      this.traceRead('CD', pa, words, `CD ${ssid}`, {
+        means: configCells('CD', e)[2]!,
+        ...(ste.s2 !== null && { input: address }),
+      });
     this.caches?.addCd(e);
     return e;
   }
@@ -267,11 +307,17 @@ export class ConfigReader {
     const key = l1cdKey(ste.sid, index);
     let e: L1Entry | undefined = this.caches?.l1cd.get(key);
     if (e === undefined) {
-      const pa = this.fetchable(ste, ste.contextPtr + index * 8);
+      const address = ste.contextPtr + index * 8;
+      this.record = 'L1CD';
+      const pa = this.fetchable(ste, address);
       if (pa < 0) return -1;
       const word = this.memory.readWord(pa);
       this.fetched++;
-      this.traceRead('L1CD', pa, word, `L1CD[${index}]`);
+      if (this.trace?.listener)
+        this.traceRead('L1CD', pa, word, `L1CD[${index}]`, {
+          means: levelOneMeans('L1CD', word),
+          ...(ste.s2 !== null && { input: address }),
+        });
       e = { key, uid: this.caches?.newUid() ?? 0, sid: ste.sid, address: pa, word };
       this.caches?.addL1('L1CD', e);
     } else if (this.trace?.listener) this.caches!.configEvent('cache.hit', 'L1CD', e);
@@ -300,6 +346,7 @@ export class ConfigReader {
       pa = (w.outHi >>> 0) * 4294967296 + (w.outLo >>> 0);
     }
     if (!this.memory.contains(pa, 8)) {
+      this.missing = this.record;
       this.fetchFault(EVENT.F_CD_FETCH, pa);
       return -1;
     }
@@ -312,15 +359,28 @@ export class ConfigReader {
     return words;
   }
 
-  private traceRead(what: RecordName, address: number, halves: Uint32Array | bigint, text: string): void {
-    if (this.trace?.listener) this.trace.listener(recordEvent(this.place, what, address, halves, text));
+  private traceRead(
+    what: RecordName,
+    address: number,
+    halves: Uint32Array | bigint,
+    text: string,
+    more: Pick<ReadStep, 'means' | 'input'>,
+  ): void {
+    this.trace!.listener!(recordEvent(this.place, what, address, halves, text, more));
   }
 
   /** Reports a page-table read to whoever listens. Bound once, so that setting it allocates nothing. */
-  protected readonly visit: ReadVisitor = (stage, level, hi, lo, valueHi, valueLo, purpose, s1Level) => {
+  protected readonly visit: ReadVisitor = (stage, level, hi, lo, valueHi, valueLo, purpose, s1Level, inHi, inLo) => {
     const granule = this.granuleOf(stage);
+    const second = secondStage(this.ste);
     this.trace!.listener!(
-      readEvent(this.place, { stage, level, hi, lo, valueHi, valueLo, granule, wide: this.wide }, purpose, s1Level),
+      readEvent(
+        this.place,
+        { stage, level, hi, lo, valueHi, valueLo, granule, wide: this.wide },
+        stepOf(stage, level, purpose, s1Level, this.record),
+        stage === 1 ? firstStage(this.inUse()) : second,
+        second && (inHi >>> 0) * 4294967296 + (inLo >>> 0),
+      ),
     );
   };
 

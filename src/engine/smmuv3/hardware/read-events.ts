@@ -1,7 +1,8 @@
 import { wordOf } from '../../bits/index.ts';
 import { FOR_CD, FOR_TABLE } from '../../pagetable/vmsav8.ts';
 import { descriptorLayout, type Granule } from '../../pagetable/vmsav8-layout.ts';
-import type { ReadStep, TraceEvent } from '../../trace/index.ts';
+import type { ReadStep, TraceEvent, WalkStage } from '../../trace/index.ts';
+import { descriptorMeans, spanOf } from './walk-stages.ts';
 
 /** What the SMMU tells of the memory it reads and writes on its own. Built only while somebody listens. */
 
@@ -25,32 +26,51 @@ const address = (d: DescriptorAt): number => (d.hi >>> 0) * 4294967296 + (d.lo >
 const layoutOf = (d: DescriptorAt): string =>
   descriptorLayout(d.stage, d.level, d.valueLo >>> 0, d.granule as Granule, d.wide).id;
 
-/** A record of the configuration was read. `content` is sixteen halves or one word. */
+/**
+ * A record of the configuration was read. `content` is sixteen halves or one word; `more`: what it says, and its address
+ * before stage 2.
+ */
 export function recordEvent(
   at: string,
   what: RecordName,
   where: number,
   content: Uint32Array | bigint,
   text: string,
+  more: Pick<ReadStep, 'means' | 'input'>,
 ): TraceEvent {
   const words =
     typeof content === 'bigint'
       ? [content]
       : Array.from({ length: 8 }, (_, i) => wordOf(content[2 * i + 1]!, content[2 * i]!));
   const layout = `smmuv3.${what.toLowerCase()}`;
-  const step: ReadStep = { what, level: -1, s1Level: -1 };
+  const step: ReadStep = { what, level: -1, s1Level: -1, ...more };
   return { kind: 'memory.read', actor: 'iommu', at, address: where, words, layout, step, text };
 }
 
-/** A table descriptor was read. For stage 2, `purpose` and `s1Level` say for what. */
-export function readEvent(at: string, d: DescriptorAt, purpose: number, s1Level: number): TraceEvent {
+/** Which read of a walk it is. For stage 2, `purpose` and `s1Level` say for what, and `record` for which one of the configuration. */
+export function stepOf(stage: 1 | 2, level: number, purpose: number, s1Level: number, record: 'CD' | 'L1CD'): ReadStep {
+  if (stage === 1) return { what: 'S1', level, s1Level: level };
+  return { what: 'S2', level, s1Level, purpose: purpose === FOR_CD ? record : purpose === FOR_TABLE ? 'S1' : 'out' };
+}
+
+/** A table descriptor was read. @param input its address before stage 2, or what stage 2 translates; undefined: none */
+export function readEvent(
+  at: string,
+  d: DescriptorAt,
+  which: ReadStep,
+  described: WalkStage | undefined,
+  input: number | undefined,
+): TraceEvent {
   const { stage, level } = d;
   const layout = layoutOf(d);
   const form = layout.split('.')[2]!;
-  const step: ReadStep =
-    stage === 1
-      ? { what: 'S1', level, s1Level: level }
-      : { what: 'S2', level, s1Level, purpose: purpose === FOR_CD ? 'CD' : purpose === FOR_TABLE ? 'S1' : 'out' };
+  const step: ReadStep = {
+    ...which,
+    ...(described && { stage: described }),
+    ...(input !== undefined && { input }),
+    means: descriptorMeans(form, d),
+    ...((form === 'page' || form === 'block') && { page: spanOf(d.granule, level) }),
+  };
   return {
     kind: 'memory.read',
     actor: 'iommu',

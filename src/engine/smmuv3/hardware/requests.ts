@@ -62,7 +62,7 @@ export class DeviceRequests extends DeviceAccesses {
     const need = q.write ? WRITE : q.exec ? EXEC : READ;
     const status = t.translate(q.device.rid, q.pasid, hi, lo, need, q.priv ?? false, UNTRANSLATED);
     if (status === DONE) return this.reached(q.device, answers[t.answeredBy]!);
-    if (status !== FAULTED) return this.aborted(q.device, 'none', t.reads, 'no event');
+    if (status !== FAULTED) return this.aborted(q.device, 'none', t.reads, 'no event', t.unread);
     const response = configuredResponse(t);
     if (response === 'abort') return this.faulted(q.device, q.pasid, q.iova);
     if (response === 'raz') return this.faulted(q.device, q.pasid, q.iova, { raz: true });
@@ -87,7 +87,7 @@ export class DeviceRequests extends DeviceAccesses {
       t.recorded = true;
       return this.faulted(d, -1, wordOf(hi, lo), { always: true });
     }
-    return this.aborted(d, 'none', t.reads, `no event${why(t)}`);
+    return this.aborted(d, 'none', t.reads, `no event${why(t)}`, t.unread);
   }
 
   /** CR2.REC_CFG_ATS. Source: Arm IHI 0070, 3.9.1.2, 3.9.1.3. */
@@ -111,7 +111,7 @@ export class DeviceRequests extends DeviceAccesses {
       (t.event !== EVENT.C_BAD_STREAMID || how.always === true || (this.regs.num('CR2') & CR2.RECINVSID) !== 0);
     const { raz } = how;
     this.events.record(words, wanted);
-    this.tellAborted(d, `${raz ? 'reads as zero, writes are ignored' : 'aborted'}: ${eventName(t.event)}`);
+    this.tellAborted(d, `${raz ? 'reads as zero, writes are ignored' : 'aborted'}: ${eventName(t.event)}`, t.unread);
     return {
       ok: false,
       pa: -1,
@@ -131,7 +131,7 @@ export class DeviceRequests extends DeviceAccesses {
     const words = eventWords(t, d.rid, q.pasid, q.iova, stag);
     const { pasid, iova, write, exec = false, priv = false } = q;
     const hit = answers[t.answeredBy]!;
-    const { reads } = t;
+    const { reads, unread } = t;
     const recorded = this.stalls.room && this.events.recordStall(words);
     this.stalls.add({ stag, device: d.name, sid: d.rid, pasid, iova, write, exec, priv, words, recorded });
     this.trace.listener?.({
@@ -141,6 +141,7 @@ export class DeviceRequests extends DeviceAccesses {
       device: d.name,
       stag,
       text: `stalled, STAG ${stag}: ${eventName(t.event)}${recorded ? '' : '; the record waits for room'}`,
+      ...(unread && { unread }),
     });
     return { ok: false, pa: -1, hit, reads, stag, fault: faultOf(words) };
   }
@@ -217,11 +218,11 @@ export class DeviceRequests extends DeviceAccesses {
       return this.faulted(d, pasid, iova);
     }
     if (status === FAULTED && t.event < EVENT.F_TRANSLATION)
-      return this.aborted(d, hit, t.reads, `completer abort, no event${why(t)}`);
+      return this.aborted(d, hit, t.reads, `completer abort, no event${why(t)}`, t.unread);
     // A walk that ends in a fault answers with no permission and records nothing.
     const granted = status === DONE ? t.granted : 0;
     const pa = status === DONE ? (t.outHi >>> 0) * 4294967296 + (t.outLo >>> 0) : -1;
-    return { granted, pa, shift: t.leafShift, hit, reads: t.reads, why: why(t) };
+    return { granted, pa, shift: t.leafShift, hit, reads: t.reads, why: why(t), unread: t.unread };
   }
 }
 

@@ -61,6 +61,9 @@ export class Translator extends ConfigReader {
     this.ssidValid = ssid >= 0;
     this.ste = null;
     this.cd = null;
+    this.first = null;
+    this.missing = null;
+    w.faultUnread = false;
     this.leafShift = 12;
     this.ipaHi = hi;
     this.ipaLo = lo;
@@ -142,6 +145,7 @@ export class Translator extends ConfigReader {
     const va = (upper ? cd.tbi1 : cd.tbi0) ? (hi << 8) >> 8 : hi;
     const s1 = upper ? cd.ttb1 : cd.ttb0;
     const outside = s1 !== null && (upper ? beyond(~va, ~lo, s1.inputBits) : beyond(va, lo, s1.inputBits));
+    this.first = s1;
     const vmid = ste.el2 ? EL2 : ste.vmid;
     const asid = cd.single ? GLOBAL : cd.asid;
     const caches = this.caches;
@@ -157,7 +161,7 @@ export class Translator extends ConfigReader {
     // EPD forbids the walk, not the use of what is cached.
     if (s1 === null || outside) {
       this.recorded = cd.record;
-      return this.walkFault(EVENT.F_TRANSLATION, 1, FOR_INPUT, 0, 0);
+      return this.inputFault(EVENT.F_TRANSLATION);
     }
     if (caches !== null)
       caches.begin(vmid, asid, ste.sid, ssid, s1.granule, ste.s2 === null ? s1.granule : ste.s2.granule);
@@ -209,7 +213,7 @@ export class Translator extends ConfigReader {
     const s2 = ste.s2!;
     const w = this.walker;
     // Input above the IPA size limit is reported as a stage-1 fault. Source: IHI 0070 3.4.
-    if (beyond(hi, lo, this.features.oas)) return this.walkFault(EVENT.F_ADDR_SIZE, 1, FOR_INPUT, 0, 0);
+    if (beyond(hi, lo, this.features.oas)) return this.inputFault(EVENT.F_ADDR_SIZE);
     if (this.caches !== null) this.caches.begin(ste.vmid, 0, ste.sid, -1, s2.granule, s2.granule);
     const before = w.reads;
     let r = w.stage2(s2, hi, lo, stage2Need(need, priv), FOR_INPUT, -1);
@@ -224,8 +228,17 @@ export class Translator extends ConfigReader {
     return this.done(w.outHi, w.outLo, w.perms | ALL_S1, false, w.leafShift);
   }
 
+  /** The input address itself is what is wrong: no table is read. */
+  private inputFault(event: number): number {
+    const w = this.walker;
+    w.faultUnread = true;
+    w.faultStage = 1;
+    w.faultLevel = this.first === null ? -1 : this.first.startLevel;
+    return this.walkFault(event, 1, FOR_INPUT, 0, 0);
+  }
+
   private bypassed(hi: number, lo: number): number {
-    if (beyond(hi, lo, this.features.oas)) return this.walkFault(EVENT.F_ADDR_SIZE, 1, FOR_INPUT, 0, 0);
+    if (beyond(hi, lo, this.features.oas)) return this.inputFault(EVENT.F_ADDR_SIZE);
     return this.pass(hi, lo);
   }
 

@@ -9,7 +9,7 @@ import {
   queueOf,
   recordOf,
   staleBehind,
-  staleRecords,
+  staleness,
 } from '../../platform/index.ts';
 import {
   type CdConfig,
@@ -37,20 +37,21 @@ function unitHazards(p: Parts, u: Unit): Hazard[] {
   const { caches, audit, regs } = u.iommu;
   // Nothing is looked up while the SMMU is off.
   if ((regs.num('CR0') & SMMUEN) === 0) return [];
+  const look = staleness(u.iommu, p.memory, u.devices);
   const cds = [...caches.cd.values()].flatMap((of) => [...of.values()]);
   const level1 = (name: 'L1STD' | 'L1CD', of: Iterable<L1Entry>): Hazard[] =>
-    staleRecords(
+    look.records(
       of,
       (e) => audit.config(name, e),
       (e, v) => l1Hazard(p, u, name, e, v),
     );
   return [
-    ...staleRecords(
+    ...look.records(
       caches.ste.values(),
       (e) => audit.config('STE', e),
       (e, v) => steHazard(p, u, e, v),
     ),
-    ...staleRecords(
+    ...look.records(
       cds,
       (e) => audit.config('CD', e),
       (e, v) => cdHazard(p, u, e, v),
@@ -58,6 +59,7 @@ function unitHazards(p: Parts, u: Unit): Hazard[] {
     ...level1('L1STD', caches.l1std.values()),
     ...level1('L1CD', caches.l1cd.values()),
     ...staleBehind(
+      look,
       u.iommu,
       u.devices,
       (c, i, v) => translationHazard(p, u, c, i, v),

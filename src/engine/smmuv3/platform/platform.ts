@@ -6,6 +6,7 @@ import { hazardsOf } from './hazards.ts';
 import { inspect } from './inspect.ts';
 import type { Parts } from './parts.ts';
 import { sceneOf } from './scene.ts';
+import { tables } from './tables.ts';
 
 /** Every operation of the format that this platform has. */
 export const handlers = handlersFor({ encode: encodeCommand, isDoorbell: (reg) => reg.endsWith('_PROD') });
@@ -13,6 +14,6 @@ export const handlers = handlersFor({ encode: encodeCommand, isDoorbell: (reg) =
 /** The machine with SMMUv3s behind the interface that every vendor has. */
 export class Smmuv3Platform extends MachinePlatform<Parts> {
   constructor(parts: Parts) {
-    super(parts, { handlers, scene: sceneOf, inspect, hazards: hazardsOf, actionsFor, cached: cachedEntries });
+    super(parts, { handlers, scene: sceneOf, inspect, hazards: hazardsOf, actionsFor, cached: cachedEntries, tables });
   }
 }

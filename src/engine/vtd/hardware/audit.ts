@@ -47,6 +47,14 @@ import { ATS_REQUEST, DONE, Translator } from './translator.ts';
 
 const UNREACHABLE: Verdict = { state: 'unreachable', now: 'no request has this tag', depends: [] };
 
+const forms = new WeakMap<object, string>();
+
+function formOf(e: ContextEntry | PasidEntry): string {
+  let form = forms.get(e);
+  if (form === undefined) forms.set(e, (form = `${'pgtt' in e ? 'PASID' : 'context'} ${e.words.join()}`));
+  return form;
+}
+
 /**
  * Compares cached entries with what memory says now, through a second translator that caches nothing and that nobody
  * listens to. An entry that grants less than memory does counts as the same: an access that it refuses is walked for again.
@@ -55,6 +63,8 @@ export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, Co
   private readonly now: FreshConfig;
   private readonly devices: readonly PciDevice[];
   private readonly caches: VtdCaches;
+  /** Contents of the entries that were walked by for the entry at hand. Many requesters share theirs. */
+  private readonly walked = new Set<string>();
 
   constructor(
     memory: Memory,
@@ -77,11 +87,16 @@ export class Audit extends CacheAudit<Translator, PciDevice, ConfigCacheName, Co
   /** Verdict on an entry of the IOTLB or of a paging-structure cache. */
   verdict(c: TranslationCache, i: number): Verdict {
     let verdict: Verdict = UNREACHABLE;
+    this.walked.clear();
     // The requester that filled it first, then every other: the tag has no RID, so any of them could hit the entry.
     for (const rid of new Set([c.e[i + SID]!, ...this.devices.map((d) => d.rid & 0xffff)])) {
       this.begin();
       const e = this.entry(rid, c.e[i + A]!, c.e[i + B]!);
       if (e === null) continue;
+      // Entries of equal content translate alike: as long as nothing differs, walking again gives the same.
+      const form = formOf(e);
+      if (this.walked.has(form)) continue;
+      this.walked.add(form);
       const v = this.by(e, c, i);
       if (v.state === 'differs') return v;
       if (v.state === 'same') verdict = v;

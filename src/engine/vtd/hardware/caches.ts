@@ -12,11 +12,21 @@ import {
   TranslationCache,
 } from '../../cache/index.ts';
 import type { PagingCaches, X86Walker } from '../../pagetable/x86-64.ts';
-import type { Trace } from '../../trace/index.ts';
+import {
+  type Covered,
+  coveredSecond,
+  coveredTables,
+  coveredTranslation,
+  levelsBefore,
+  type ReadStep,
+  type Trace,
+} from '../../trace/index.ts';
 import { translationCells } from './cache-text.ts';
 import { ConfigCaches } from './config-caches.ts';
 import { type HardwareIds, hardwareIds } from './ids.ts';
 import { ABSENT, FIRST, PGTT_SHIFT, SECOND } from './iotlb-tags.ts';
+import { stepOf } from './read-events.ts';
+import { stagesOf } from './walk-stages.ts';
 
 /** What renews an entry that did not grant enough, in the words of the trace. */
 const BY_WALK = 'walked again';
@@ -38,6 +48,9 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
   private did = 0;
   private tag = 0;
   private pgtt = 0;
+  /** What the second stage is asked for just now, as a read has it. */
+  private purpose = 0;
+  private fsLevel = -1;
   private readonly data: EntryData = { attr: 0, level: 0, granule: 0, sid: 0, ssid: 0, ipaLo: 0, ipaHi: 0 };
   private readonly walks: readonly TranslationCache[];
 
@@ -54,6 +67,18 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
 
   protected override cells(c: TranslationCache, i: number): readonly string[] {
     return translationCells(c, i);
+  }
+
+  protected override covers(c: TranslationCache, i: number): Covered | undefined {
+    if (this.inUse === null) return undefined;
+    const stages = stagesOf(this.inUse());
+    const level = c.e[i + LEVEL]!;
+    if (c === this.iotlb) return coveredTranslation(stages, level);
+    if (c === this.fswalk) return coveredTables(stages, level);
+    const { second } = stages;
+    if (!second) return undefined;
+    const { purpose = 'out', s1Level }: ReadStep = stepOf(2, level, this.purpose, this.fsLevel);
+    return coveredSecond(second, purpose, s1Level, levelsBefore(second, level));
   }
 
   override translation(): readonly TranslationCache[] {
@@ -119,7 +144,9 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
 
   // What the walker asks.
 
-  secondTable(w: X86Walker, hi: number, lo: number): number {
+  secondTable(w: X86Walker, hi: number, lo: number, purpose: number, fsLevel: number): number {
+    this.purpose = purpose;
+    this.fsLevel = fsLevel;
     return this.table(this.sswalk, w, hi, lo);
   }
 

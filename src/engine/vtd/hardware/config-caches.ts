@@ -1,8 +1,9 @@
 import { IommuCaches } from '../../cache/index.ts';
-import type { Trace } from '../../trace/index.ts';
+import type { Covered, Trace } from '../../trace/index.ts';
 import { type ConfigCacheName, configCells } from './cache-text.ts';
 import type { ContextEntry, PasidEntry } from './config.ts';
 import type { HardwareIds } from './ids.ts';
+import { coveredConfig, type StagesInUse } from './walk-stages.ts';
 
 export interface ConfigSnapshot {
   readonly context: readonly [number, ContextEntry][];
@@ -19,6 +20,8 @@ export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ContextE
   readonly pasid = new Map<number, Map<number, PasidEntry>>();
   /** Scene ids of this unit. */
   readonly ids: HardwareIds;
+  /** What the request under way uses, as its translator says; asked only while somebody listens. */
+  inUse: (() => StagesInUse) | null = null;
 
   constructor(trace: Trace, ids: HardwareIds) {
     super(trace);
@@ -43,6 +46,10 @@ export abstract class ConfigCaches extends IommuCaches<ConfigCacheName, ContextE
 
   protected override configCells(cache: ConfigCacheName, e: ContextEntry | PasidEntry): readonly string[] {
     return configCells(cache, e);
+  }
+
+  protected override configCovers(cache: ConfigCacheName): Covered {
+    return coveredConfig(cache);
   }
 
   // What CC_INV removes. Source: VT-d specification, 6.5.2.1.

@@ -1,12 +1,13 @@
 import type { Memory } from '../../memory/index.ts';
 import { beyond, type ReadVisitor, type UpdateVisitor, X86Walker } from '../../pagetable/x86-64.ts';
-import type { Trace } from '../../trace/index.ts';
+import type { ReadStep, Trace } from '../../trace/index.ts';
 import type { VtdCaches } from './caches.ts';
 import { type ContextEntry, decodeContext, decodeLegacyContext, decodePasidEntry, type PasidEntry } from './config.ts';
 import type { VtdFeatures } from './features.ts';
 import { hardwareIds } from './ids.ts';
-import { type RecordName, readEvent, recordEvent, updateEvent } from './read-events.ts';
+import { type RecordName, readEvent, recordEvent, stepOf, updateEvent } from './read-events.ts';
 import { REASON } from './reasons.ts';
+import { recordMeans, stagesOf } from './walk-stages.ts';
 
 /** Outcomes of a request. `FAULTED` has a reason; `ABORTED` none: the device gets an unsupported request. */
 export const DONE = 0;
@@ -81,6 +82,10 @@ export class ConfigReader {
   context: ContextEntry | null = null;
   pasidEntry: PasidEntry | null = null;
   protected fetched = 0;
+  /** Record of the configuration that could not be read. */
+  protected missing: RecordName | null = null;
+  /** The fault is not that of a record or of an entry. */
+  protected beside = false;
 
   constructor(
     memory: Memory,
@@ -100,6 +105,19 @@ export class ConfigReader {
     // What caches nothing is a look at what would be, and changes nothing.
     this.walker.updates = caches !== null;
     this.registersChanged();
+    if (caches !== null) caches.inUse = () => ({ context: this.context, entry: this.pasidEntry });
+  }
+
+  /** Of a request that has faulted before an entry could be read: which one; of one that no entry is to blame for: none at all. */
+  get unread(): ReadStep | undefined {
+    if (this.status !== FAULTED || this.trace?.listener === null) return undefined;
+    if (this.missing !== null) return { what: this.missing, level: -1, s1Level: -1 };
+    if (this.beside) return { what: 'S1', level: -1, s1Level: -1 };
+    const w = this.walker;
+    if (!w.faultUnread) return undefined;
+    const stages = stagesOf({ context: this.context, entry: this.pasidEntry });
+    const of = w.faultStage === 1 ? stages.first : stages.second;
+    return { ...stepOf(w.faultStage, w.faultLevel, w.faultFor, w.faultTable), ...(of && { stage: of }) };
   }
 
   registersChanged(): void {
@@ -151,8 +169,10 @@ export class ConfigReader {
     const at = this.contextAddress(rid);
     if (at < 0) return null;
     const halves = this.legacy ? 4 : 8;
-    if (!this.memory.contains(at, halves * 4))
+    if (!this.memory.contains(at, halves * 4)) {
+      this.missing = 'Context';
       return this.noEntry(this.legacy ? REASON.CONTEXT_READ : REASON.SM_CONTEXT_READ);
+    }
     const words = this.read('Context', at, halves, rid);
     const decode = this.legacy ? decodeLegacyContext : decodeContext;
     const e = decode(words, rid, this.caches?.newUid() ?? 0, at, this.features);
@@ -169,6 +189,7 @@ export class ConfigReader {
     const { legacy, features } = this;
     const at = this.root + 16 * ((rid >>> 8) & 0xff);
     if (!this.memory.contains(at, 16)) {
+      this.missing = 'Root';
       this.fault(legacy ? REASON.ROOT_READ : REASON.SM_ROOT_READ);
       return -1;
     }
@@ -195,7 +216,10 @@ export class ConfigReader {
       return hit.fault === 0 ? hit : this.noEntry(hit.fault, c.fpd || hit.fpd);
     }
     const directoryAddress = c.directory + Math.floor(pasid / 64) * 8;
-    if (!this.memory.contains(directoryAddress, 8)) return this.noEntry(REASON.DIRECTORY_READ);
+    if (!this.memory.contains(directoryAddress, 8)) {
+      this.missing = 'PASIDDir';
+      return this.noEntry(REASON.DIRECTORY_READ);
+    }
     const d = this.read('PASIDDir', directoryAddress, 2, pasid);
     const low = d[0]!;
     const high = d[1]!;
@@ -204,7 +228,10 @@ export class ConfigReader {
     if ((low & 0xffc) !== 0 || beyond(high | 0, 0, this.features.haw))
       return this.noEntry(REASON.DIRECTORY_RESERVED, silent);
     const address = high * 4294967296 + ((low & -4096) >>> 0) + (pasid & 63) * 64;
-    if (!this.memory.contains(address, 64)) return this.noEntry(REASON.PASID_READ);
+    if (!this.memory.contains(address, 64)) {
+      this.missing = 'PASID';
+      return this.noEntry(REASON.PASID_READ);
+    }
     const words = this.read('PASID', address, 16, pasid);
     const directory = (BigInt(high) << 32n) | BigInt(low);
     const uid = this.caches?.newUid() ?? 0;
@@ -220,14 +247,19 @@ export class ConfigReader {
     if (this.trace?.listener) {
       const layout = layouts[what] + (this.legacy && (what === 'Root' || what === 'Context') ? '.legacy' : '');
       const index = what === 'Root' ? `bus ${(key >>> 8).toString(16)}` : key.toString(16);
-      this.trace.listener(recordEvent(this.place, what, address, words, layout, `${recordNames[what]} ${index}`));
+      const means = recordMeans(what, words, this.legacy, key, this.features);
+      const text = `${recordNames[what]} ${index}`;
+      this.trace.listener(recordEvent(this.place, what, address, words, layout, text, means));
     }
     return words;
   }
 
   /** Reports a paging read to whoever listens. Bound once, so that setting it allocates nothing. */
-  protected readonly visit: ReadVisitor = (stage, level, hi, lo, valueHi, valueLo, purpose, fsLevel) => {
-    this.trace!.listener!(readEvent(this.place, { stage, level, hi, lo, valueHi, valueLo }, purpose, fsLevel));
+  protected readonly visit: ReadVisitor = (stage, level, hi, lo, valueHi, valueLo, purpose, fsLevel, inHi, inLo) => {
+    const stages = stagesOf({ context: this.context, entry: this.pasidEntry });
+    const which = stepOf(stage, level, purpose, fsLevel);
+    const input = (inHi >>> 0) * 4294967296 + (inLo >>> 0);
+    this.trace!.listener!(readEvent(this.place, { stage, level, hi, lo, valueHi, valueLo }, which, stages, input));
   };
 
   /** Reports an entry that hardware has updated. */

@@ -2,7 +2,8 @@ import { wordOf } from '../../bits/index.ts';
 import { FOR_TABLE } from '../../pagetable/access.ts';
 import { secondStageEntryLayout } from '../../pagetable/vtd-second-stage-layout.ts';
 import { x86EntryLayout } from '../../pagetable/x86-64-layout.ts';
-import type { ReadStep, TraceEvent } from '../../trace/index.ts';
+import type { ReadStep, TraceEvent, WalkStages } from '../../trace/index.ts';
+import { entryMeans, pageOf } from './walk-stages.ts';
 
 /** What a VT-d unit tells of the memory it reads and writes on its own. Built only while somebody listens. */
 
@@ -33,21 +34,34 @@ export function recordEvent(
   halves: Uint32Array,
   layout: string,
   text: string,
+  means: string,
 ): TraceEvent {
   const words = Array.from({ length: halves.length / 2 }, (_, i) => wordOf(halves[2 * i + 1]!, halves[2 * i]!));
-  const step: ReadStep = { what, level: -1, s1Level: -1 };
+  const step: ReadStep = { what, level: -1, s1Level: -1, means };
   return { kind: 'memory.read', actor: 'iommu', at, address, words, layout, step, text };
 }
 
-/** A paging entry was read. For the second stage, `purpose` and `fsLevel` say for what. */
-export function readEvent(at: string, e: EntryAt, purpose: number, fsLevel: number): TraceEvent {
+/** Which read of a walk it is. For the second stage, `purpose` and `fsLevel` say for what. */
+export const stepOf = (stage: 1 | 2, level: number, purpose: number, fsLevel: number): ReadStep =>
+  stage === 1
+    ? { what: 'S1', level, s1Level: level }
+    : { what: 'S2', level, s1Level: fsLevel, purpose: purpose === FOR_TABLE ? 'S1' : 'out' };
+
+/** A paging entry was read. @param input its address before the second stage, or what that translates */
+export function readEvent(at: string, e: EntryAt, which: ReadStep, stages: WalkStages, input: number): TraceEvent {
   const { stage, level } = e;
-  const step: ReadStep =
-    stage === 1
-      ? { what: 'S1', level, s1Level: level }
-      : { what: 'S2', level, s1Level: fsLevel, purpose: purpose === FOR_TABLE ? 'S1' : 'out' };
   const d = described(e);
-  const text = `${stage === 1 ? 'FS' : 'SS'} level ${level}: ${d.layout.split('.')[1]!}`;
+  const form = d.layout.split('.')[1]!;
+  const of = stage === 1 ? stages.first : stages.second;
+  const page = pageOf(form);
+  const step: ReadStep = {
+    ...which,
+    ...(of && { stage: of }),
+    ...(stages.second && { input }),
+    means: entryMeans(form, stage, level, e.valueLo, e.valueHi),
+    ...(page !== undefined && { page }),
+  };
+  const text = `${stage === 1 ? 'FS' : 'SS'} level ${level}: ${form}`;
   return { kind: 'memory.read', actor: 'iommu', at, ...d, step, text };
 }
 

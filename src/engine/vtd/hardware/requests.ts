@@ -68,7 +68,7 @@ export class DeviceRequests extends DeviceAccesses {
       case FAULTED:
         return this.faulted(q, AT.untranslated);
       default:
-        return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded');
+        return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded', t.unread);
     }
   }
 
@@ -77,7 +77,8 @@ export class DeviceRequests extends DeviceAccesses {
     const t = this.translator;
     const status = t.translate(d.rid, -1, hi, lo, need, false, TRANSLATED);
     if (status === DONE) return this.arrived(d, this.output(), hit, t.reads);
-    if (status === ABORTED) return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded');
+    if (status === ABORTED)
+      return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded', t.unread);
     const iova = wordOf(hi, lo);
     return this.faulted({ device: d, pasid: -1, iova, write: need === WRITE, translated: true }, AT.translated);
   }
@@ -92,13 +93,15 @@ export class DeviceRequests extends DeviceAccesses {
   ): Completion | DmaOutcome {
     const t = this.translator;
     const status = t.translate(d.rid, pasid, hi, lo, ANY_DATA, false, ATS_REQUEST);
-    if (status === ABORTED) return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded');
+    if (status === ABORTED)
+      return this.aborted(d, 'none', t.reads, 'unsupported request, nothing is recorded', t.unread);
     const { reads, leafShift: shift } = t;
     const hit = this.answeredBy;
     if (status === DONE && t.untranslatedOnly)
       return { granted: 0, pa: -1, shift, hit, reads, why: '', untranslated: true };
     if (status === DONE) return { granted: t.granted & (READ | WRITE), pa: this.output(), shift, hit, reads, why: '' };
-    if (RECOVERABLE.has(t.event)) return { granted: 0, pa: -1, shift, hit, reads, why: ` (${faultName(t.event)})` };
+    if (RECOVERABLE.has(t.event))
+      return { granted: 0, pa: -1, shift, hit, reads, why: ` (${faultName(t.event)})`, unread: t.unread };
     return this.faulted({ device: d, pasid, iova: iova & ~0xfffn, write, translated: true }, AT.request);
   }
 
@@ -129,7 +132,7 @@ export class DeviceRequests extends DeviceAccesses {
     const hit = this.answeredBy;
     this.faults.record(words, recorded);
     const how = at === AT.request ? (UNSUPPORTED.has(reason) ? 'unsupported request' : 'completer abort') : 'aborted';
-    this.tellAborted(d, `${how}: ${faultName(reason)}`);
+    this.tellAborted(d, `${how}: ${faultName(reason)}`, t.unread);
     const fields = decodeFault(words);
     return {
       ok: false,

@@ -97,6 +97,9 @@ export class Translator extends ConfigReader {
     this.usedPasid = 0;
     this.context = null;
     this.pasidEntry = null;
+    this.missing = null;
+    this.beside = false;
+    this.walker.faultUnread = false;
     this.granted = 0;
     this.clean = 0;
     this.snoop = false;
@@ -143,6 +146,7 @@ export class Translator extends ConfigReader {
    * Source: VT-d specification, 3.15, 7.1.3 (LGN.4, SGN.8, S.1, S.2).
    */
   private toInterrupts(): number {
+    this.beside = true;
     if (this.kind !== ATS_REQUEST)
       return this.fault(this.legacy ? REASON.INTERRUPT_ADDRESS : REASON.SM_INTERRUPT_ADDRESS, this.silent);
     this.untranslatedOnly = (this.need & NO_WRITE) === 0;
@@ -151,6 +155,7 @@ export class Translator extends ConfigReader {
 
   /** An address that is a physical one is wider than there are. */
   private beyondWidth(): number {
+    this.beside = true;
     return this.fault(this.legacy ? REASON.ADDRESS_BEYOND : REASON.SM_ADDRESS_BEYOND, this.silent);
   }
 
@@ -207,7 +212,10 @@ export class Translator extends ConfigReader {
   ): number {
     const { caches, need, priv } = this;
     // A pre-condition of the first stage, whatever is cached.
-    if (fs !== null && ((hi >> fs.signShift) + 1) >>> 0 > 1) return this.fault(FS_NON_CANONICAL, this.silent);
+    if (fs !== null && ((hi >> fs.signShift) + 1) >>> 0 > 1) {
+      this.beside = true;
+      return this.fault(FS_NON_CANONICAL, this.silent);
+    }
     if (caches !== null) {
       const i = caches.iotlb.lookup(did, pasid, hi, lo);
       if (i >= 0) {
@@ -293,8 +301,10 @@ export class Translator extends ConfigReader {
     this.granted = (perms >>> (this.priv ? PRIV_SHIFT : 0)) & (perms >>> SS_SHIFT) & limit;
     // A device must not hold a translation of any part of them.
     const bits = this.kind === ATS_REQUEST && shift > 20 ? shift - 20 : 0;
-    if (hi === 0 && (lo >>> 20) >>> bits === INTERRUPT_MEGABYTE >>> bits)
+    if (hi === 0 && (lo >>> 20) >>> bits === INTERRUPT_MEGABYTE >>> bits) {
+      this.beside = true;
       return this.fault(this.legacy ? REASON.INTERRUPT_ADDRESS : REASON.SM_INTERRUPT_ADDRESS, this.silent);
+    }
     return DONE;
   }
 

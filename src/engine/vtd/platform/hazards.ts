@@ -11,7 +11,7 @@ import {
   queueOf,
   recordOf,
   staleBehind,
-  staleRecords,
+  staleness,
 } from '../../platform/index.ts';
 import {
   type ContextEntry,
@@ -46,19 +46,21 @@ function unitHazards(p: Parts, u: Unit): Hazard[] {
   const { caches, audit } = u.iommu;
   // Nothing is looked up while translation is off.
   if ((u.iommu.readRegister('GSTS_REG') & TES) === 0n) return [];
+  const look = staleness(u.iommu, p.memory, u.devices);
   const entries = [...caches.pasid.values()].flatMap((of) => [...of.values()]);
   return [
-    ...staleRecords(
+    ...look.records(
       caches.context.values(),
       (e) => audit.config('Context', e),
       (e, v) => contextHazard(p, u, e, v),
     ),
-    ...staleRecords(
+    ...look.records(
       entries,
       (e) => audit.config('PASID', e),
       (e, v) => pasidHazard(p, u, e, v),
     ),
     ...staleBehind(
+      look,
       u.iommu,
       u.devices,
       (c, i, v) => translationHazard(p, u, c, i, v),

@@ -7,6 +7,7 @@ import { hazardsOf } from './hazards.ts';
 import { inspect } from './inspect.ts';
 import type { Guest, Parts } from './parts.ts';
 import { sceneOf } from './scene.ts';
+import { tables } from './tables.ts';
 
 /** Every operation of the format that this platform has. */
 export const handlers = handlersFor({
@@ -18,6 +19,6 @@ export const handlers = handlersFor({
 /** The machine with VT-d units behind the interface that every vendor has. */
 export class VtdPlatform extends MachinePlatform<Parts> {
   constructor(parts: Parts) {
-    super(parts, { handlers, scene: sceneOf, inspect, hazards: hazardsOf, actionsFor, cached: cachedEntries });
+    super(parts, { handlers, scene: sceneOf, inspect, hazards: hazardsOf, actionsFor, cached: cachedEntries, tables });
   }
 }

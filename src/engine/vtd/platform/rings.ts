@@ -12,6 +12,9 @@ const descriptor = (words: 2 | 4): RingKind => ({
 const wide = descriptor(4);
 const narrow = descriptor(2);
 
+/** Descriptors of 32 bytes, or of 16. */
+export const invalidationKind = (words: number): RingKind => (words === 4 ? wide : narrow);
+
 /** Page requests: 32 bytes each. */
 export const requestRing: RingKind = {
   words: 4,
