@@ -10,7 +10,8 @@ const mostBytes = 32 * 1024 * 1024;
 
 /** A link of iommuscope in an address, wherever that leads. */
 const linkedData = (text: string): string | null =>
-  /^\s*(?:https?|file):\/\/[^\s#]{1,2000}#(?:[^\s#]*&)?d=([^\s&#]+)[^\s]*\s*$/.exec(text.slice(0, 100_000))?.[1] ?? null;
+  /^\s*(?:https?|file):\/\/[^\s#]{1,2000}#(?:[^\s#]*&)?d=([^\s&#]+)[^\s]*\s*$/.exec(text.slice(0, 100_000))?.[1] ??
+  null;
 
 /** Opens what was dropped, pasted or picked: a document, a link to one, or log text for the reader. */
 export function takeText(app: AppStore, text: string, name: string, place?: { step: number; event: number }): void {

@@ -16,7 +16,7 @@ const pressed =
 export function listenToKeys(app: AppStore): void {
   window.addEventListener('keydown', (e) => {
     if (e.defaultPrevented || e.altKey || e.isComposing) return;
-    const command = findByKey(appCommands, keyOf(e));
+    const command = findByKey(appCommands, keyOf(e), app.store.getState().presenting !== null);
     if (!command) return;
     const target = e.target instanceof Element ? e.target : document.body;
     if (!command.always) {

@@ -143,6 +143,8 @@ export async function startApp(app: AppStore, library: readonly LibraryScenario[
   const asked = hashToPlace(location.hash);
   const named = asked.scenario !== null || asked.local !== null || linkIn(location.hash) !== null;
   if (named || !asked.readable) await goTo(location.hash);
+  // What was said about the address stays when something else is opened in its place.
+  const said = state().notices;
   const { standing } = view;
   if (!state().document && standing?.local)
     await busy(keeperOf(app).then((k) => k.open(standing.local!, standing.place)));
@@ -151,6 +153,7 @@ export async function startApp(app: AppStore, library: readonly LibraryScenario[
   const first = library[0];
   if (!state().document && first) await openScenario(app, first);
   if (!named && asked.readable) await goTo(location.hash);
+  if (said.length > 0) app.store.setState({ notices: [...said, ...state().notices.filter((n) => !said.includes(n))] });
 
   app.started();
 
@@ -163,10 +166,9 @@ export async function startApp(app: AppStore, library: readonly LibraryScenario[
     const s = state();
     if (!s.document) return;
     const local = keeper.current;
-    const hash = placeToHash(
-      local === null ? (isOwn(s.history) ? null : s.scenario === null ? null : { scenario: s.scenario }) : { local },
-      s.place,
-    );
+    // A document that nobody keeps has no name that would find it again.
+    const scenario = s.scenario === null || isOwn(s.history) ? null : { scenario: s.scenario };
+    const hash = placeToHash(local === null ? scenario : { local }, s.place);
     if (hash !== location.hash) history.replaceState(null, '', hash);
     const text = viewText(s.settings, keeper.standing());
     if (text === viewSaved) return;
@@ -187,5 +189,6 @@ export async function startApp(app: AppStore, library: readonly LibraryScenario[
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'hidden') flush();
   });
-  window.addEventListener('hashchange', () => void goTo(location.hash).then(write));
+  // The address may have been written anew since.
+  window.addEventListener('hashchange', (e) => void goTo(new URL(e.newURL).hash).then(write));
 }

@@ -16,7 +16,7 @@ export interface LinkPlace {
 }
 
 /** The key in the fragment. */
-export const linkKey = 'd';
+const linkKey = 'd';
 const version = '1';
 
 /**
@@ -59,13 +59,6 @@ export type Linked =
 
 const refused = (problem: string, remedy: string): Linked => ({ ok: false, problem, remedy });
 const again = 'Copy the whole link once more, or ask for the document as a file.';
-
-/** What a fragment carries in `d`, `#` or not; null when it has none. */
-export function linkIn(fragment: string): string | null {
-  for (const part of fragment.replace(/^#/, '').split('&'))
-    if (part.startsWith(`${linkKey}=`)) return part.slice(linkKey.length + 1);
-  return null;
-}
 
 /**
  * Reads what `encodeLink` wrote. The text that comes back is not checked: it may be anything of a bounded size. Never throws.

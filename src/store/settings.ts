@@ -27,6 +27,8 @@ export interface Settings {
   /** Height of the strip below the topology in rem; null: by the window's height. */
   readonly stripHeight: number | null;
   readonly inspectorOpen: boolean;
+  /** A presentation goes forward by whole steps or by single events. */
+  readonly presentBy: 'step' | 'event';
 }
 
 export const defaultSettings: Settings = {
@@ -40,6 +42,7 @@ export const defaultSettings: Settings = {
   asText: false,
   stripHeight: null,
   inspectorOpen: true,
+  presentBy: 'step',
 };
 
 /** Settings from what was saved; what is missing or strange has its default. */
@@ -59,5 +62,6 @@ export function readSettings(value: unknown): Settings {
     asText: flag(v.asText, d.asText),
     stripHeight: typeof v.stripHeight === 'number' && v.stripHeight > 0 && v.stripHeight < 100 ? v.stripHeight : null,
     inspectorOpen: flag(v.inspectorOpen, d.inspectorOpen),
+    presentBy: one(['step', 'event'] as const, v.presentBy, d.presentBy),
   };
 }

@@ -1,7 +1,7 @@
 import type { Doc, Step, StepRecord } from './engine.ts';
 import { emptyHistory, type History } from './history.ts';
 import type { Lengths, Place } from './place.ts';
-import { defaultSettings, type Settings } from './settings.ts';
+import { defaultSettings, type Settings, type View } from './settings.ts';
 
 /** A record in memory, such as an entry of a table. */
 export interface RecordRef {
@@ -45,11 +45,27 @@ export interface CutQuestion {
 export type Dialog =
   | { readonly kind: 'palette' }
   | { readonly kind: 'keys' }
+  | { readonly kind: 'glossary'; readonly term?: string }
   | { readonly kind: 'documents' }
   | { readonly kind: 'link'; readonly link: string | null; readonly characters: number }
   | { readonly kind: 'picture'; readonly format: 'svg' | 'png' }
   | { readonly kind: 'log'; readonly text?: string }
   | { readonly kind: 'operation'; readonly name: string; readonly values?: Readonly<Record<string, unknown>> };
+
+/** What a presentation shows; null as a state: nobody presents. */
+export interface Presenting {
+  /** The first slide: title and what the document is about. */
+  readonly cover: boolean;
+  /** The speaker's view where a step hints at none; `viewAt`: the step for which it was chosen over its hint. */
+  readonly view: 'topology' | View;
+  readonly viewAt: number | null;
+  /** Nothing but black. */
+  readonly blank: boolean;
+  /** What stands beside the slide while the room asks "what if". */
+  readonly side: 'inspector' | 'machine' | 'operations' | null;
+  /** When it began, milliseconds since 1970. */
+  readonly since: number;
+}
 
 export interface State {
   /** False until the page has found out what to open. */
@@ -71,6 +87,7 @@ export interface State {
   readonly notices: readonly Notice[];
   readonly cut: CutQuestion | null;
   readonly dialog: Dialog | null;
+  readonly presenting: Presenting | null;
   /** A long document is being run: what for, and how many of its steps are done. What was open stays until then. */
   readonly work: { readonly label: string; readonly done: number; readonly total: number } | null;
 }
@@ -99,6 +116,7 @@ export const noState: State = {
   notices: [],
   cut: null,
   dialog: null,
+  presenting: null,
   work: null,
 };
 

@@ -10,7 +10,7 @@ import { createAppStore } from './store.ts';
 await loadVendors();
 
 const engine = createEngine(() => fakeVendor);
-const checks = await engine.loadChecks();
+await engine.loadChecks();
 const dma = (page: number): Step =>
   ({ do: 'device.dma', device: 'nic0', iova: `0x${page.toString(16)}000` }) as unknown as Step;
 const documentText = (steps: readonly Step[], title = 'T'): string =>

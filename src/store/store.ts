@@ -21,6 +21,7 @@ import {
   type HeadState,
   type Notice,
   noState,
+  type Presenting,
   type Selection,
   type State,
   sameSelection,
@@ -366,6 +367,8 @@ export function createAppStore() {
     select,
     setSettings,
     showDialog: (dialog: Dialog | null) => set({ dialog }),
+    /** Begins, changes or ends a presentation; the position stays. */
+    present: (presenting: Presenting | null) => set({ presenting }),
     notify,
     dismiss,
   };

@@ -12,6 +12,8 @@ export interface Command {
   readonly run: (app: AppStore) => void;
   /** Runs also while a text field has the focus. */
   readonly always?: boolean;
+  /** Its keys are its own only while somebody presents. */
+  readonly mode?: 'presenting';
 }
 
 /** Command on macOS counts as Ctrl. Shift is part of the name only where the key itself does not say it. */
@@ -37,8 +39,10 @@ export const keyText = (key: string): string =>
     .map((k) => shown[k] ?? (k.length === 1 ? k.toUpperCase() : k))
     .join(' ');
 
-export function findByKey(commands: readonly Command[], key: string): Command | undefined {
-  return commands.find((c) => c.keys?.includes(key));
+/** The command of a key; while somebody presents, what belongs to that comes first. */
+export function findByKey(commands: readonly Command[], key: string, presenting = false): Command | undefined {
+  const own = presenting && commands.find((c) => c.mode === 'presenting' && c.keys?.includes(key));
+  return own || commands.find((c) => c.mode === undefined && c.keys?.includes(key));
 }
 
 /** Runs a command where it applies. @returns false where it does not */

@@ -1,6 +1,6 @@
 import type { Glossary } from './entry.ts';
 
-const vtd = (section: string): string => `Intel VT-d architecture specification, ${section}`;
+const vtd = (section: string): string => `Intel VT-d architecture specification 5.10, ${section}`;
 const linux = (what: string): string => `Linux drivers/iommu/intel/${what}`;
 const uapi = (what: string): string => `Linux include/uapi/linux/iommufd.h, ${what}`;
 
@@ -8,11 +8,11 @@ const uapi = (what: string): string => `Linux include/uapi/linux/iommufd.h, ${wh
 export const vtdTerms: Glossary = {
   'Root table': {
     text: 'One entry a bus; in scalable mode its two halves point at the context tables of devices 0 to 15 and 16 to 31.',
-    source: vtd('9.1, Root Entry; 9.2, Scalable-Mode Root Entry'),
+    source: vtd('9.1, Root Entry; 9.2, Scalable-mode Root Entry'),
   },
   'Context entry': {
     text: 'What the unit knows of one requester id: in scalable mode the PASID directory, and whether ATS, PASIDs and page requests are allowed.',
-    source: vtd('9.4, Scalable-Mode Context Entry'),
+    source: vtd('9.4, Scalable-Mode Context-Entry'),
   },
   'PASID directory': {
     text: 'First level of the PASID table: an entry for 64 PASIDs.',
@@ -32,7 +32,7 @@ export const vtdTerms: Glossary = {
   },
   DID: {
     text: "Domain id: tag of everything that the unit caches of a domain. The host chooses it; the guest's (vDID) is only a key for finding the page table.",
-    source: vtd('6.2.1, Tagging of cached translations'),
+    source: vtd('6.2.1, Tagging of Cached Translations'),
   },
   vDID: {
     text: "The domain id in the guest's PASID entry; it never reaches the hardware.",
@@ -48,11 +48,11 @@ export const vtdTerms: Glossary = {
   },
   PRQ: {
     text: 'Page request queue: a ring in memory where the unit puts the page requests of devices.',
-    source: vtd('7.4, Page Request Queue'),
+    source: vtd('7.4.1, Handling of Page Requests'),
   },
   vPRQ: {
     text: "The page request queue of the guest's vIOMMU, in guest memory; the VMM fills it.",
-    source: vtd('7.4, Page Request Queue'),
+    source: vtd('7.4.1, Handling of Page Requests'),
   },
   FRCD: {
     text: 'Fault recording registers: a fault stands there until software clears its F bit.',
@@ -128,7 +128,7 @@ export const vtdTerms: Glossary = {
   },
   syncs: {
     text: 'Invalidation waits that the physical unit completed in this step: each makes the driver wait.',
-    source: vtd('6.5.2.8, Invalidation Wait Descriptor'),
+    source: vtd('6.5.2.9, Invalidation Wait Descriptor'),
   },
   reads: {
     text: 'Memory accesses of table walks in this step.',

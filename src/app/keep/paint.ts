@@ -98,7 +98,13 @@ interface Run {
   readonly looks: Looks;
 }
 
-function paintRun(ctx: CanvasRenderingContext2D, { text, looks }: Run, x: number, y: number, wide: number | null): number {
+function paintRun(
+  ctx: CanvasRenderingContext2D,
+  { text, looks }: Run,
+  x: number,
+  y: number,
+  wide: number | null,
+): number {
   const size = number(looks['font-size'], 12);
   ctx.font = `${looks['font-style'] ?? 'normal'} ${looks['font-weight'] ?? '400'} ${size}px ${looks['font-family'] || 'sans-serif'}`;
   ctx.letterSpacing = looks['letter-spacing']?.endsWith('px') ? looks['letter-spacing'] : '0px';
@@ -189,7 +195,8 @@ function clip(ctx: CanvasRenderingContext2D, root: Element, reference: string | 
 }
 
 function paintElement(ctx: CanvasRenderingContext2D, el: Element, above: Looks, root: Element): void {
-  if (['defs', 'title', 'clipPath', 'pattern', 'linearGradient', 'radialGradient', 'metadata'].includes(el.localName)) return;
+  if (['defs', 'title', 'clipPath', 'pattern', 'linearGradient', 'radialGradient', 'metadata'].includes(el.localName))
+    return;
   // What is not inherited must not reach the children.
   const { opacity: _, 'clip-path': __, transform: ___, 'text-decoration': ____, ...passed } = above;
   const looks = looksOf(el, passed);

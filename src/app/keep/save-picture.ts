@@ -1,6 +1,7 @@
 import { pngWithDocument, svgWithDocument } from '../../export/picture.ts';
 import type { AppStore } from '../../store/index.ts';
 import { fileName, saveFile } from '../files.ts';
+import { withWhole } from '../whole-picture.ts';
 import { paint } from './paint.ts';
 import { standalone } from './standalone.ts';
 
@@ -40,7 +41,7 @@ export async function savePicture(app: AppStore, picture: Picture, format: 'svg'
   if (!doc) return;
   const carried = { text: app.engine().serialize(doc), place };
   const name = `${fileName(doc.title)}-${fileName(picture.title)}-step-${place.step}.${format}`;
-  const { element, width, height } = standalone(picture.element);
+  const { element, width, height } = withWhole(picture.element, standalone);
   if (format === 'svg') {
     const text = new XMLSerializer().serializeToString(element);
     const whole = `<?xml version="1.0" encoding="UTF-8"?>\n${svgWithDocument(text, carried)}\n`;

@@ -10,7 +10,7 @@ const drawn = new Set(
 /** Attributes that say where and how large; looks come from the computed style, behaviour stays behind. */
 const geometry = new Set(
   (
-    'x y width height rx ry cx cy r x1 y1 x2 y2 d points transform dx dy textLength lengthAdjust offset id viewBox ' +
+    'x y width height rx ry cx cy r x1 y1 x2 y2 d points transform dx dy textLength lengthAdjust offset id viewBox xml:space ' +
     'clipPathUnits patternUnits patternContentUnits patternTransform gradientUnits gradientTransform'
   ).split(' '),
 );
@@ -133,10 +133,21 @@ export interface Standalone {
  */
 export function standalone(svg: SVGSVGElement): Standalone {
   const element = copy(svg, inherited) as SVGSVGElement;
+  // What flies over a drawing lies in a drawing of its own beside it.
+  for (const over of svg.parentElement?.querySelectorAll(':scope > svg') ?? []) {
+    const layer = over === svg ? null : copy(over, inherited);
+    if (!layer) continue;
+    const group = document.createElementNS(svgNs, 'g');
+    for (const { name, value } of layer.attributes) if (name in inherited) group.setAttribute(name, value);
+    group.append(...layer.childNodes);
+    element.append(group);
+  }
   const box = svg.getBoundingClientRect();
   const view = svg.viewBox.baseVal;
   const [x, y, w, h] =
-    view && view.width > 0 && view.height > 0 ? [view.x, view.y, view.width, view.height] : [0, 0, box.width, box.height];
+    view && view.width > 0 && view.height > 0
+      ? [view.x, view.y, view.width, view.height]
+      : [0, 0, box.width, box.height];
   const width = Math.max(1, Math.ceil(box.width || w));
   const height = Math.max(1, Math.ceil(box.height || h));
   element.removeAttribute('x');

@@ -17,6 +17,7 @@ import {
   headSize,
   type Ladder,
   type LadderRow,
+  ladderSvg,
   layoutLanes,
   lineHeight,
   setFold,
@@ -25,6 +26,7 @@ import { bandOfActor, bandStyle } from '../actors.ts';
 import { remPixels } from '../bits.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
+import { offerWhole } from '../whole-picture.ts';
 import { LadderLine } from './LadderLine.tsx';
 import { rowMatches } from './matches.ts';
 
@@ -40,15 +42,22 @@ interface Props {
 const margin = 6;
 
 /** Headings of the lanes; they stay in view. */
-function Heads({ geometry: g }: { geometry: Geometry }) {
+function Heads({ geometry: g, step, whole }: { geometry: Geometry; step: string; whole: () => string }) {
+  const svg = useRef<SVGSVGElement>(null);
+  useEffect(() => (svg.current ? offerWhole(svg.current, whole) : undefined), [whole]);
   return (
     <div className="ladder-heads" style={{ width: `${g.width / 16}rem`, minWidth: '100%' }}>
       <svg
+        ref={svg}
         role="img"
+        data-export="Ladder"
         aria-label={`Lanes: ${g.lanes.map((l) => l.full).join(', ')}`}
         viewBox={`0 0 ${g.width} ${headHeight}`}
         style={{ width: `${g.width / 16}rem`, height: `${headHeight / 16}rem` }}
       >
+        <text x={8} y={15} fontSize={headSize} fill="currentColor" className="text-ink-2">
+          {step}
+        </text>
         {g.lanes.map((l) => (
           <text
             key={l.x}
@@ -78,11 +87,15 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
   const list = useRef<HTMLDivElement>(null);
   /** In units of the drawing: 16 of them are one rem. */
   const [size, setSize] = useState({ width: 0, height: 0 });
+  /** The line at the upper edge of the window. */
   const [first, setFirst] = useState(0);
   const [cursor, setCursor] = useState<number | null>(null);
   const [following, setFollowing] = useState(true);
-  /** Where this program has scrolled to: anything else was a person. */
-  const scrolledTo = useRef(-1);
+  /** When a person last moved wheel, finger or scroll bar: other scrolling is the program's or the browser's. */
+  const touched = useRef(Number.NEGATIVE_INFINITY);
+  const touch = (): void => {
+    touched.current = performance.now();
+  };
 
   const rows = useMemo(() => ladder.rows(records, folds, place.step), [ladder, records, folds, place.step]);
   const speakers = useMemo(() => ladder.present(records), [ladder, records]);
@@ -112,8 +125,7 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
     const y = Math.round(Math.max(0, top) * unit);
     if (Math.abs(el.scrollTop - y) < 1) return;
     el.scrollTop = y;
-    scrolledTo.current = el.scrollTop;
-    setFirst(Math.max(0, Math.floor(el.scrollTop / unit / lineHeight) - margin));
+    setFirst(Math.max(0, Math.floor(el.scrollTop / unit / lineHeight + 0.01)));
   }, []);
   /** Brings a line into view with a line of its surroundings; `most`: not lower than this part of the window. */
   const reveal = useCallback(
@@ -135,15 +147,19 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
   useLayoutEffect(() => {
     if (following) reveal(head, 0.7);
   }, [following, head, rows, reveal]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the cursor goes with the playing head when that moves
-  useEffect(() => setCursor(null), [place]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only the playing head's own moves count
+  useEffect(() => {
+    setCursor(null);
+    // It comes through the window: it is followed again.
+    if (head >= first - 1 && head <= first + page) setFollowing(true);
+  }, [place]);
 
   const onScroll = (e: UIEvent<HTMLDivElement>): void => {
     const el = e.currentTarget;
     const unit = remPixels() / 16;
-    setFirst(Math.max(0, Math.floor(el.scrollTop / unit / lineHeight) - margin));
-    if (Math.abs(el.scrollTop - scrolledTo.current) < 1) return;
-    scrolledTo.current = -1;
+    setFirst(Math.max(0, Math.floor(el.scrollTop / unit / lineHeight + 0.01)));
+    if (performance.now() - touched.current > 500) return;
+    touch();
     // Whoever scrolls away from the head wants to read; whoever comes back to it wants to follow again.
     const y = head * lineHeight - el.scrollTop / unit;
     setFollowing(y > -lineHeight / 2 && y < size.height - headHeight - lineHeight / 2);
@@ -177,6 +193,24 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
     },
     [app, toggle],
   );
+  const seen = useRef({ first, page, folds, titles, width: size.width });
+  seen.current = { first, page, folds, titles, width: size.width };
+  /** The steps in the window as one drawing, from their first line to their last. */
+  const whole = useCallback((): string => {
+    const { rows: r, records: all } = latest.current;
+    const v = seen.current;
+    const from = r.at(Math.min(v.first, r.count - 1)).step;
+    const to = r.at(Math.min(v.first + v.page, r.count) - 1).step;
+    return ladderSvg({
+      parties: ladder.parties,
+      steps: all,
+      titleOf: (n) => v.titles[n] ?? '',
+      show: Array.from({ length: to - from + 1 }, (_, i) => from + i),
+      width: v.width,
+      folds: v.folds,
+      current: latest.current.place.step,
+    });
+  }, [ladder]);
   const chooseObject = useCallback(
     (index: number): void => {
       const { rows: r, records: all } = latest.current;
@@ -250,8 +284,10 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
     const over = row.step < place.step || (row.step === place.step && place.event >= records[row.step]!.eventCount);
     return over ? 'past' : 'future';
   };
-  const start = Math.min(first, Math.max(0, rows.count - 1));
+  const start = Math.max(0, Math.min(first, rows.count - 1) - margin);
+  const upper = rows.count > 0 ? rows.at(Math.min(first, rows.count - 1)).step : 0;
   const shown = rows.slice(start, start + count);
+  const away = !following && (head < first || head >= first + page);
   const now = shown[head - start];
   const done = now && now.to > now.from && place.event > 0 ? (place.event - now.from + 1) / (now.to - now.from + 1) : 1;
   return (
@@ -264,9 +300,12 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
         aria-activedescendant={at >= start && at < start + shown.length ? `${base}${at}` : undefined}
         className="ladder-list"
         onScroll={onScroll}
+        onWheel={touch}
+        onTouchMove={touch}
+        onPointerDown={touch}
         onKeyDown={onKeyDown}
       >
-        <Heads geometry={geometry} />
+        <Heads geometry={geometry} step={upper === 0 ? 'Setup' : `Step ${upper}`} whole={whole} />
         <div
           className="relative"
           style={{ height: `${(rows.count * lineHeight) / 16}rem`, width: `${geometry.width / 16}rem` }}
@@ -299,7 +338,7 @@ export function LadderList({ ladder, records, titles, folds, setFolds }: Props) 
             })}
         </div>
       </div>
-      {!following && (
+      {away && (
         <button
           type="button"
           className="btn absolute right-4 bottom-2 z-10 shadow"

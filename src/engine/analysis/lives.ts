@@ -31,6 +31,10 @@ export interface Life {
   readonly filled: Place | null;
   /** The access or the command that filled it. */
   readonly trigger: Place | null;
+  /** The same in words: `nic0 read 0x10000`; '' when the trace shows none. */
+  readonly by: string;
+  /** The device for whose access it was filled. */
+  readonly device?: string;
   readonly hits: readonly Place[];
   readonly stale: readonly StaleStretch[];
   /** Null: it is cached to the end. */
@@ -88,7 +92,7 @@ export class LifeLog {
   private event(step: number, c: CacheFact): void {
     const key = keyOf(c.at, c.id);
     const place = afterEvent(step, c.event);
-    const trigger = c.trigger < 0 ? null : afterEvent(step, c.trigger);
+    const trigger = c.trigger && afterEvent(step, c.trigger.event);
     let life = this.open(key);
     if (c.kind === 'fill' && life) {
       // The same row once more, without a removal that the trace shows.
@@ -105,6 +109,8 @@ export class LifeLog {
         cells,
         filled: fill ? place : null,
         trigger: fill ? trigger : null,
+        by: fill ? (c.trigger?.text ?? '') : '',
+        ...(fill && c.trigger?.device !== undefined ? { device: c.trigger.device } : {}),
         hits: [],
         stale: [],
         removed: null,

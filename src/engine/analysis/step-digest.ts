@@ -43,8 +43,17 @@ export interface CacheFact {
   /** Of a removal. */
   readonly valid: boolean;
   readonly by: string;
-  /** Index of the event that this is the work of, -1: the step itself. */
-  readonly trigger: number;
+  /** The access or the command that this is the work of; null: nothing that the trace shows. */
+  readonly trigger: Trigger | null;
+}
+
+/** What hardware works on. */
+export interface Trigger {
+  readonly event: number;
+  /** The device whose access it is. */
+  readonly device?: string;
+  /** `nic0 read 0x10000`, `TLBI_NH_ALL vmid 1`. */
+  readonly text: string;
 }
 
 /** What became another in a scene object: where an `at` of a record or an object says so. */
@@ -136,34 +145,31 @@ function digest(events: readonly TraceEvent[]): StepDigest {
  * access that asks for a translation first is one piece of work.
  */
 class Working {
-  private access = -1;
-  private command = -1;
-  private commandText = '';
+  private access: Trigger | null = null;
+  private command: Trigger | null = null;
 
-  /** Index of the event that a cache event is the work of, -1: nothing that the trace shows. */
-  triggerOf(e: TraceEvent): number {
-    if (e.kind !== 'cache.remove') return Math.max(this.access, this.command);
-    return e.by === this.commandText ? this.command : this.access;
+  /** What a cache event is the work of. */
+  triggerOf(e: TraceEvent): Trigger | null {
+    if (e.kind === 'cache.remove') return e.by !== '' && e.by === this.command?.text ? this.command : this.access;
+    return (this.access?.event ?? -1) > (this.command?.event ?? -1) ? this.access : this.command;
   }
 
   /** Takes in the next event. */
-  note(e: TraceEvent, index: number): void {
+  note(e: TraceEvent, event: number): void {
     switch (e.kind) {
       case 'dma':
       case 'resume':
-        this.access = index;
+        this.access = { event, device: e.device, text: `${e.device} ${e.text}` };
         break;
       case 'ats':
-        if (e.message === 'request' && this.access < 0) this.access = index;
+        if (e.message === 'request') this.access ??= { event, device: e.device, text: `${e.device} ${e.text}` };
         break;
       case 'dma.done':
       case 'dma.abort':
-        this.access = -1;
+        this.access = null;
         break;
       case 'command.fetch':
-        if (e.actor !== 'iommu') break;
-        this.command = index;
-        this.commandText = e.command.text;
+        if (e.actor === 'iommu') this.command = { event, text: e.command.text };
         break;
       default:
         break;

@@ -23,8 +23,7 @@ interface KnownRow {
 const known = new WeakMap<TranslationCache, Map<number, KnownRow>>();
 
 function sameEntry(c: TranslationCache, i: number, words: Int32Array): boolean {
-  for (let k = 0; k < STRIDE; k++)
-    if ((k < FIRST_LINK || k > LAST_LINK) && c.e[i + k] !== words[k]) return false;
+  for (let k = 0; k < STRIDE; k++) if ((k < FIRST_LINK || k > LAST_LINK) && c.e[i + k] !== words[k]) return false;
   return true;
 }
 

@@ -32,11 +32,18 @@ export const indexOf = (s: Session): TraceIndex => {
   });
 };
 
-/** The moment, or the end of the run of cache events that it lies in: a walk fills several caches at once and then tells. */
+/**
+ * The moment, or the next one at which the machine stands as its events say: a walk fills several caches at once and then
+ * tells, and a removal is told while the row can still be read.
+ */
 export function settled(s: Session, at: Moment): Moment {
   const { events } = s.steps[at.step]!;
   let { event } = at;
-  while (events[event]?.kind.startsWith('cache.')) event++;
+  while (
+    events[event]?.kind.startsWith('cache.') ||
+    (event < events.length && events[event - 1]?.kind === 'cache.remove')
+  )
+    event++;
   return { step: at.step, event };
 }
 

@@ -1,11 +1,17 @@
-import type { Covered, CoveredRow, WalkStage } from './events.ts';
+import type { Covered, CoveredRow, ReadStep, WalkStage } from './events.ts';
 
-/** What a hit in each kind of cache stands for, as rows of a walk. Built only while somebody listens. */
+/** What events say of the walk that they are part of. Built only while somebody listens. */
 
 /** The stages of a walk; either may not translate. */
 export interface WalkStages {
   readonly first?: WalkStage;
   readonly second?: WalkStage;
+}
+
+/** The stage of a read, and the one that it is made for. */
+export function stageOf(step: ReadStep, { first, second }: WalkStages): Pick<ReadStep, 'stage' | 'first'> {
+  if (step.what === 'S1') return { ...(first && { stage: first }) };
+  return { ...(second && { stage: second }), ...(first && step.purpose === 'S1' && { first }) };
 }
 
 const whole = (s: WalkStages, what: CoveredRow['what'], level: number, entry = true): CoveredRow => ({
@@ -61,10 +67,8 @@ export function coveredTranslation(s: WalkStages, last: number): Covered {
   return { ...stagesOf(s), rows, ...(second && { most: true }) };
 }
 
-/** Second-stage reads of one row. */
-export const coveredSecond = (
-  second: WalkStage,
-  what: CoveredRow['what'],
-  level: number,
-  levels: readonly number[],
-): Covered => ({ second, rows: [{ what, level, second: levels, entry: false }] });
+/** Second-stage reads of one row, that of the read `step`. */
+export const coveredSecond = (s: WalkStages, step: ReadStep, levels: readonly number[]): Covered => ({
+  ...stagesOf(s),
+  rows: [{ what: step.purpose ?? 'out', level: step.s1Level, second: levels, entry: false }],
+});

@@ -68,6 +68,8 @@ export interface ReadStep {
   readonly s1Level: number;
   /** The stage whose entry it is. */
   readonly stage?: WalkStage;
+  /** For stage-2 reads on behalf of a stage-1 table: that stage. */
+  readonly first?: WalkStage;
   /**
    * Address before the second stage: for a stage-2 read what is being translated; for any other read where the entry lies in
    * the intermediate space, left out where there is no second stage.

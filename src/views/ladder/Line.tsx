@@ -13,6 +13,7 @@ function MarkShape({ mark: m }: { mark: Mark }) {
           fontFamily={m.face === 'mono' ? monoFont : sansFont}
           className={m.halo ? 'ladder-halo' : undefined}
           xmlSpace="preserve"
+          textAnchor={m.end ? 'end' : undefined}
         >
           {m.runs.map((r) => (
             <tspan key={r.x} x={r.x} fill={r.ink} fontWeight={r.weight}>

@@ -4,7 +4,7 @@ import { type Face, fitLine, textWidth } from '../topology/measure.ts';
 import { actorNames, eventText } from '../trace/text.ts';
 import { type Geometry, lineHeight, partyName } from './lanes.ts';
 import { type Ladder, nodeOf } from './rows.ts';
-import { costText, plainText, sayCall, sayEvent, sayRun, troubleOf } from './say.ts';
+import { costParts, costText, plainText, sayCall, sayEvent, sayRun, troubleOf } from './say.ts';
 import type { Ends, LadderRow, LadderStep, Run, Saying, Tone } from './types.ts';
 
 export interface PlacedRun {
@@ -27,6 +27,8 @@ export type Mark =
       readonly runs: readonly PlacedRun[];
       /** A lane's line may run behind it. */
       readonly halo: boolean;
+      /** A single run that ends where its `x` says. */
+      readonly end: boolean;
     }
   | {
       readonly kind: 'box';
@@ -139,12 +141,23 @@ function text(
   y: number,
   room: number,
   ink: string,
-  more: { face?: Face; size?: number; halo?: boolean } = {},
+  more: { face?: Face; size?: number; halo?: boolean; end?: true } = {},
 ): { mark: Mark; cut: boolean } {
   const face = more.face ?? 'mono';
   const fontSize = more.size ?? size;
   const { placed, w, cut } = place(runs, x, room, face, fontSize, ink);
-  return { mark: { kind: 'text', x, y, w, size: fontSize, face, runs: placed, halo: more.halo ?? false }, cut };
+  const mark: Mark = {
+    kind: 'text',
+    x: more.end ? x - w : x,
+    y,
+    w,
+    size: fontSize,
+    face,
+    runs: placed,
+    halo: more.halo ?? false,
+    end: more.end ?? false,
+  };
+  return { mark, cut };
 }
 
 const pad = 8;
@@ -225,23 +238,21 @@ export function eventSentence(e: TraceEvent, ends: Ends): string {
 function stepLine(row: LadderRow, record: LadderStep, title: string, g: Geometry): LinePicture {
   const n = record.eventCount;
   const parts = [n === 1 ? '1 event' : `${n} events`];
-  if (!row.open) parts.push(costText(record.cost));
+  if (!row.open) parts.push(...[costParts(record.cost)].filter((c) => c !== ''));
   const trouble = troubleOf(record);
   const head = row.step === 0 ? title : `Step ${row.step}  ${title}`;
-  const summary: Run[] = [{ text: parts.join(' · ') }];
   const x = 22;
   const end = g.width - 10;
-  const troubleW = trouble === '' ? 0 : textWidth(trouble, 'text', size) + 12;
+  const troubleW = trouble === '' ? 0 : textWidth(trouble, 'text', size) + 14;
   const headW = Math.min(textWidth(head, 'title', 12), (end - x - troubleW) * 0.62);
   const t = text([{ text: head, strong: true }], x, 16, headW + 0.5, colours.ink, { face: 'title', size: 12 });
-  const room = end - x - headW - 20 - troubleW;
-  const s = text(summary, 0, 16, room, colours.ink2, { face: 'text' });
-  const at = end - troubleW - (s.mark.kind === 'text' ? s.mark.w : 0);
-  const right = text(summary, at, 16, room, colours.ink2, { face: 'text' });
+  const at = end - troubleW;
+  const room = at - x - headW - 16;
+  const right = text([{ text: parts.join(' · ') }], at, 16, room, colours.ink2, { face: 'text', end: true });
   const marks: Mark[] = [...gutter({ ...row, depth: 0 }, ''), t.mark, right.mark];
   if (trouble !== '') {
     const ink = trouble.includes('✕') ? colours.removedInk : colours.staleInk;
-    marks.push(text([{ text: trouble, strong: true }], end - troubleW + 12, 16, troubleW, ink, { face: 'text' }).mark);
+    marks.push(text([{ text: trouble, strong: true }], end, 16, troubleW, ink, { face: 'text', end: true }).mark);
   }
   return {
     marks,
@@ -291,9 +302,12 @@ export function drawLine(ladder: Ladder, row: LadderRow, record: LadderStep, g: 
         : sayRun(node, step.events);
   const from = g.laneOf.get(ends.from) ?? 0;
   const to = ends.to === null ? from : (g.laneOf.get(ends.to) ?? from);
+  // A command that a guest writes into its own queue goes nowhere yet.
+  const posted = e.kind === 'command.post' && from === to && node === null ? 'post ' : '';
   // On a lane that several share the name goes with the text.
   const shared = [ends.from, ends.to].find((p) => p !== null && g.lanes[g.laneOf.get(p) ?? 0]!.parties.length > 1);
-  const says: Saying = shared ? { ...saying, runs: [{ text: `${partyName(shared)}: ` }, ...saying.runs] } : saying;
+  const before = `${shared ? `${partyName(shared)}: ` : ''}${posted}`;
+  const says: Saying = before === '' ? saying : { ...saying, runs: [{ text: before }, ...saying.runs] };
   const wide = node?.kind === 'run';
   const drawn = from === to ? note(from, says, g) : message(from, to, ends, says, g, row, wide);
   const label = row.to < row.from ? '' : `${row.from}`;

@@ -1,49 +1,53 @@
 import type { TraceEvent } from '../../engine/trace/index.ts';
 import type { Ends, LadderNode } from './types.ts';
 
-/** Events of one class that follow one another between the same parties can be folded into one line. */
-function runClass(e: TraceEvent): string | null {
+/**
+ * Events of one class that follow one another between the same parties can be folded into one line; null for what stands
+ * for itself.
+ */
+function runKey(e: TraceEvent, ends: Ends): string | null {
+  const between = `${ends.from}>${ends.to ?? ''}`;
   switch (e.kind) {
     case 'memory.read':
     case 'cache.hit':
     case 'cache.fill':
-      return 'walk';
-    case 'table.write':
+      return `walk ${between}`;
+    case 'trap':
+      return `access ${ends.from}`;
     case 'register.write':
     case 'register.read':
+      // An access that traps and its exit belong together.
+      if (e.iommu === 'virtual' && ends.to !== null)
+        return `access ${e.kind === 'register.write' ? ends.to : ends.from}`;
+      return `${e.kind} ${between}`;
+    case 'table.write':
     case 'command.post':
     case 'command.fetch':
     case 'cache.remove':
     case 'object.create':
     case 'object.destroy':
     case 'note':
-      return e.kind;
+      return `${e.kind} ${between}`;
     default:
       return null;
   }
 }
 
 /** Fewer are shown one by one. What an invalidation removes is what one wants to see. */
-const shortest = (c: string): number => (c === 'cache.remove' ? 6 : 4);
+const shortest = (key: string): number => (/^(cache\.remove|access)/.test(key) ? 6 : 4);
 
 const single = (i: number): LadderNode => ({ kind: 'event', first: i, last: i, children: [] });
 
 function withRuns(nodes: readonly LadderNode[], events: readonly TraceEvent[], ends: readonly Ends[]): LadderNode[] {
+  const keyOf = (n: LadderNode): string | null =>
+    n.kind === 'event' ? runKey(events[n.first]!, ends[n.first]!) : null;
   const out: LadderNode[] = [];
   for (let i = 0; i < nodes.length; ) {
-    const n = nodes[i]!;
-    const c = n.kind === 'event' ? runClass(events[n.first]!) : null;
+    const key = keyOf(nodes[i]!);
     let end = i + 1;
-    if (c !== null)
-      while (
-        end < nodes.length &&
-        nodes[end]!.kind === 'event' &&
-        ends[nodes[end]!.first] === ends[n.first] &&
-        runClass(events[nodes[end]!.first]!) === c
-      )
-        end++;
-    if (c !== null && end - i >= shortest(c))
-      out.push({ kind: 'run', first: n.first, last: nodes[end - 1]!.last, children: nodes.slice(i, end) });
+    if (key !== null) while (end < nodes.length && keyOf(nodes[end]!) === key) end++;
+    if (key !== null && end - i >= shortest(key))
+      out.push({ kind: 'run', first: nodes[i]!.first, last: nodes[end - 1]!.last, children: nodes.slice(i, end) });
     else for (let k = i; k < end; k++) out.push(nodes[k]!);
     i = end;
   }

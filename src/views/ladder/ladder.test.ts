@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../engine/trace/index.ts';
-import { drawLine, type LinePicture, type Mark } from './draw.ts';
+import { drawLine } from './draw.ts';
+import { lineFaults } from './fixtures/faults.ts';
 import { foldAll, groupKey, noFolds, setFold } from './folds.ts';
 import { groupEvents } from './groups.ts';
-import { headSize, layoutLanes, lineHeight, orderParties } from './lanes.ts';
+import { headSize, layoutLanes, orderParties } from './lanes.ts';
 import { createParties, endsOf } from './parties.ts';
 import { Ladder } from './rows.ts';
 import { sayEvent } from './say.ts';
@@ -94,7 +95,7 @@ const dma: TraceEvent = {
 };
 
 const cost = { exits: 1, ioctls: 1, commands: 2, syncs: 1, removed: 1, stillValid: 0, reads: 3 };
-export const stepOf = (events: readonly TraceEvent[], more: Partial<LadderStep> = {}): LadderStep => ({
+const stepOf = (events: readonly TraceEvent[], more: Partial<LadderStep> = {}): LadderStep => ({
   events,
   eventCount: events.length,
   cost,
@@ -274,32 +275,6 @@ describe('what a line says', () => {
     expect(same.runs.some((r) => r.changed)).toBe(false);
   });
 });
-
-type Box = { x: number; y: number; w: number; h: number };
-const boxOf = (m: Mark): Box | null =>
-  m.kind === 'text'
-    ? { x: m.x, y: m.y - m.size * 0.78, w: m.w, h: m.size * 0.98 }
-    : m.kind === 'arrow'
-      ? { x: Math.min(m.x1, m.x2), y: m.y - 3.5, w: Math.abs(m.x2 - m.x1), h: 7 }
-      : m.kind === 'chevron'
-        ? { x: m.x, y: m.y - 5, w: 9, h: 10 }
-        : null;
-const touching = (a: Box, b: Box): boolean =>
-  a.x < b.x + b.w - 0.5 && b.x < a.x + a.w - 0.5 && a.y < b.y + b.h - 0.5 && b.y < a.y + a.h - 0.5;
-
-/** What is wrong with a line's picture, for eyes. */
-export function lineFaults(p: LinePicture, width: number): string[] {
-  const out: string[] = [];
-  const boxes = p.marks.map(boxOf);
-  for (const [i, a] of boxes.entries()) {
-    if (!a) continue;
-    if (a.x < 0 || a.x + a.w > width || a.y < 0 || a.y + a.h > lineHeight) out.push(`mark ${i} leaves the line`);
-    for (const [k, b] of boxes.entries()) if (k > i && b && touching(a, b)) out.push(`marks ${i} and ${k} overlap`);
-  }
-  const drawn = p.marks.flatMap((m) => (m.kind === 'text' ? m.runs.map((r) => r.text) : [])).join('');
-  if (drawn.includes('…') !== p.cut) out.push('cut without a word of it');
-  return out;
-}
 
 describe('drawing', () => {
   const long: TraceEvent = { ...trap, text: 'x'.repeat(400) };

@@ -118,7 +118,11 @@ export function sayEvent(e: TraceEvent): Saying {
   }
 }
 
-const distinct = (names: readonly string[]): string => [...new Set(names)].slice(0, 12).join(', ');
+/** Each name once; of very many the first ones. */
+function distinct(names: readonly string[]): string {
+  const all = [...new Set(names)];
+  return all.length <= 16 ? all.join(', ') : `${all.slice(0, 16).join(', ')} and ${all.length - 16} more`;
+}
 
 /** What the head of a run says: how many of what. */
 export function sayRun(node: LadderNode, events: readonly TraceEvent[]): Saying {
@@ -156,12 +160,19 @@ export function sayRun(node: LadderNode, events: readonly TraceEvent[]): Saying 
         `${n} table writes`,
         all.map((e) => (e.kind === 'table.write' ? (e.text.split(/[:=]/)[0] ?? '').trim() : '')),
       );
+    case 'trap':
     case 'register.write':
-    case 'register.read':
-      return names(
-        `${n} register ${first.kind === 'register.write' ? 'writes' : 'reads'}`,
-        all.map((e) => (e.kind === 'register.write' || e.kind === 'register.read' ? e.reg : '')),
-      );
+    case 'register.read': {
+      const regs = all.flatMap((e) => (e.kind === 'register.write' || e.kind === 'register.read' ? [e.reg] : []));
+      const exits = n - regs.length;
+      const what = all.some((e) => e.kind === 'register.read')
+        ? all.some((e) => e.kind === 'register.write')
+          ? 'register access'
+          : 'register read'
+        : 'register write';
+      const plural = what.endsWith('s') ? `${what}es` : `${what}s`;
+      return names(`${count(regs.length, what, plural)}${exits > 0 ? `, ${count(exits, 'VM exit')}` : ''}`, regs);
+    }
     case 'command.post':
     case 'command.fetch':
       return names(
@@ -209,8 +220,8 @@ export function sayCall(node: LadderNode, events: readonly TraceEvent[]): Saying
   };
 }
 
-/** What a step cost, without what it did not. */
-export function costText(c: LadderCost): string {
+/** What a step cost, without what it did not; '' when it cost nothing. */
+export function costParts(c: LadderCost): string {
   const parts = [
     c.exits > 0 ? count(c.exits, 'VM exit') : '',
     c.ioctls > 0 ? count(c.ioctls, 'ioctl') : '',
@@ -220,8 +231,10 @@ export function costText(c: LadderCost): string {
     c.removed > 0 ? `${c.removed} removed` : '',
     c.stillValid > 0 ? `${c.stillValid} of them still valid` : '',
   ].filter((x) => x !== '');
-  return parts.length === 0 ? 'no exit, ioctl, command or read' : parts.join(' · ');
+  return parts.join(' · ');
 }
+
+export const costText = (c: LadderCost): string => costParts(c) || 'no exit, ioctl, command or read';
 
 /** How a step ended, when it did not simply succeed. */
 export function troubleOf(step: LadderStep): string {

@@ -32,7 +32,7 @@ function markSvg(m: Mark): string {
         ? ` stroke="${colours.panel}" stroke-width="3" paint-order="stroke" stroke-linejoin="round"`
         : '';
       const font = m.face === 'mono' ? monoFont : sansFont;
-      return `<text y="${m.y}" font-size="${m.size}" font-family="${escaped(font)}" xml:space="preserve"${halo}>${runs}</text>`;
+      return `<text y="${m.y}" font-size="${m.size}" font-family="${escaped(font)}" xml:space="preserve"${m.end ? ' text-anchor="end"' : ''}${halo}>${runs}</text>`;
     }
     case 'box':
       return `<rect x="${m.x}" y="${m.y}" width="${m.w}" height="${m.h}" rx="3" fill="${m.fill}" stroke="${m.stroke}" stroke-width="${m.dashed ? 1.2 : 0.8}"${m.dashed ? ' stroke-dasharray="4 2"' : ' stroke-opacity="0.5"'}/>`;
@@ -57,6 +57,8 @@ export interface LadderPictureInput {
   /** Numbers of the steps to draw. */
   readonly show: readonly number[];
   readonly width: number;
+  /** Step at the playing head; with it the steps are as folded as `folds` say, without it all of them are open. */
+  readonly current?: number;
   /** Without it calls are open and runs are folded. */
   readonly folds?: Folds;
   /** Lines to draw at most; a picture of more is of no use. */
@@ -72,8 +74,9 @@ export function ladderSvg(input: LadderPictureInput): string {
   const ladder = new Ladder(input.parties);
   const g = layoutLanes(ladder.present(show.map((i) => steps[i]!)), input.width, input.parties.known());
   const base = input.folds ?? foldAll('auto');
-  const open: Folds = { ...base, steps: new Map(steps.map((_, i) => [i, show.includes(i)])) };
-  const rows = ladder.rows(steps, open, -1);
+  const open: Folds =
+    input.current === undefined ? { ...base, steps: new Map(steps.map((_, i) => [i, show.includes(i)])) } : base;
+  const rows = ladder.rows(steps, open, input.current ?? -1);
   const lines: string[] = [];
   let y = headHeight + 4;
   let left = 0;

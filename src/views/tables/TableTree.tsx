@@ -51,14 +51,16 @@ export const TableTree = memo(function TableTree(p: TableTreeProps) {
     return () => observer.disconnect();
   }, [measure]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: only when asked, so that opening a table above doesn't scroll
+  // Once for each time that it is asked for, and as soon as the line is there: opening a table above doesn't scroll.
+  const shown = useRef(0);
   useEffect(() => {
     const el = list.current;
-    if (!el || at < 0) return;
+    if (!el || at < 0 || shown.current === p.reveal) return;
+    shown.current = p.reveal;
     const y = at * line;
     if (y < el.scrollTop) el.scrollTop = Math.max(0, y - line);
     else if (y + line > el.scrollTop + el.clientHeight) el.scrollTop = y + 2 * line - el.clientHeight;
-  }, [p.reveal, cursor, line]);
+  }, [p.reveal, at, line]);
 
   const first = Math.max(0, Math.floor(view.top / line) - MARGIN);
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / line) + MARGIN);
@@ -112,7 +114,6 @@ export const TableTree = memo(function TableTree(p: TableTreeProps) {
       ref={list}
       role="tree"
       aria-label="Tables in memory"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a tree has the focus and the keys
       tabIndex={0}
       aria-activedescendant={at >= first && at < last && at >= 0 ? `${base}${at}` : undefined}
       className="table-tree scroll-thin"
@@ -166,7 +167,7 @@ const Line = memo(function Line({ id, row, top, line, current, selected, onCurso
       aria-expanded={row.expandable ? row.open : undefined}
       aria-selected={selected}
       aria-label={`${rowText(row)}${change && `. ${change}`}${row.onPath ? '. On the walk' : ''}`}
-      className={`table-line ${current ? 'table-line-current' : ''} ${selected ? 'table-line-selected' : ''} ${own ? 'table-line-changed' : ''}`}
+      className={`table-line ${current ? 'table-line-current' : ''} ${selected ? 'table-line-selected' : ''}`}
       style={{ top, height: line, paddingLeft: `${0.5 + row.depth}rem` }}
       onClick={() => {
         if (String(window.getSelection() ?? '') !== '') return;
@@ -175,7 +176,6 @@ const Line = memo(function Line({ id, row, top, line, current, selected, onCurso
       onDoubleClick={() => row.expandable && onToggle(row, !row.open)}
     >
       {row.expandable ? (
-        // biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: the arrow keys do the same
         <span
           className="table-twisty"
           aria-hidden="true"

@@ -18,6 +18,8 @@ const BUDGET = 60_000;
 export const refKey = (r: TableRef): string =>
   `${r.space}:${r.guest ?? ''}:${r.address.toString(16)}:${r.format}:${r.args.join('.')}:${r.base.toString(16)}`;
 
+const placeKey = (r: TableRef): string => `${r.space}:${r.guest ?? ''}:${r.address.toString(16)}`;
+
 export const rootKey = (r: TableRoot): string =>
   `${r.ref.space}:${r.ref.guest ?? ''}:${r.object}:${r.ref.format}:${r.ref.address.toString(16)}`;
 
@@ -37,11 +39,13 @@ export class TableReader {
   private readonly opened = new Map<string, readonly Item[]>();
   private readonly inside = new Map<string, boolean>();
   private readonly some: boolean;
+  private readonly rootPlaces: ReadonlySet<string>;
   private budget = BUDGET;
 
   constructor(memory: TableMemory) {
     this.memory = memory;
     this.roots = memory.roots();
+    this.rootPlaces = new Set(this.roots.map((r) => placeKey(r.ref)));
     this.some = memory.changes().length > 0;
   }
 
@@ -67,17 +71,26 @@ export class TableReader {
     return findPath(this.entryAt, root, goal);
   }
 
-  /** The step has changed something of a table, or of a table that it leads to. */
-  changesIn(ref: TableRef): boolean {
+  /** A table that stands in the list by itself, whatever else leads to it. */
+  isRoot(ref: TableRef): boolean {
+    return this.rootPlaces.has(placeKey(ref));
+  }
+
+  /**
+   * The step has changed something of a table, or of a table that it leads to.
+   * @param own  not counting tables that stand in the list by themselves
+   */
+  changesIn(ref: TableRef, own = false): boolean {
     if (!this.some) return false;
-    const key = refKey(ref);
+    const key = `${own} ${refKey(ref)}`;
     const known = this.inside.get(key);
     if (known !== undefined) return known;
     // A table that leads back to itself has nothing more inside.
     this.inside.set(key, false);
     const found =
       this.memory.changed(ref, ref.entries * ref.bytes) ||
-      this.children(ref, (child) => (this.changesIn(child) ? true : undefined)) === true;
+      this.children(ref, (child) => (!(own && this.isRoot(child)) && this.changesIn(child, own) ? true : undefined)) ===
+        true;
     this.inside.set(key, found);
     return found;
   }

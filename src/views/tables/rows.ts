@@ -36,6 +36,7 @@ export type Row = Base &
   );
 
 export interface TreeState {
+  /** Keys of rows that are open; with the filter for changes, those with changes inside are open unless `closedKey` is here. */
   readonly open: ReadonlySet<string>;
   readonly filter: Filter;
   /** Keys of entries that a walk goes through. */
@@ -43,6 +44,15 @@ export interface TreeState {
   /** Keys of entries that stand alone: those of the path, and one that was selected elsewhere. */
   readonly pins: ReadonlySet<string>;
 }
+
+export const closedKey = (key: string): string => `-${key}`;
+
+const isOpen = (s: TreeState, key: string, inside: boolean): boolean =>
+  s.filter === 'changed' && inside ? !s.open.has(closedKey(key)) : s.open.has(key);
+
+/** Whether a table has changes in it. Where only those are listed, a table that stands by itself has them there alone. */
+const changesIn = (reader: TableReader, s: TreeState, ref: TableRef): boolean =>
+  s.filter === 'changed' ? !reader.isRoot(ref) && reader.changesIn(ref, true) : reader.changesIn(ref);
 
 /** Lines beyond which the tree is cut: nobody reads them, and a filter shows the rest. */
 const MOST = 200_000;
@@ -59,16 +69,17 @@ export function rowsOf(reader: TableReader, s: TreeState): Row[] {
       if (part.open && below) place(below());
     }
   };
-  const roots = reader.roots.filter((r) => s.filter !== 'changed' || reader.changesIn(r.ref));
+  const roots = reader.roots.filter((r) => s.filter !== 'changed' || reader.changesIn(r.ref, true));
   place(
     roots.map((root): Part => {
       const key = rootKey(root);
+      const inside = reader.changesIn(root.ref);
       return {
         ...base(root, root.ref, key, '', 0, s),
         kind: 'root',
         expandable: true,
-        open: s.open.has(key),
-        inside: reader.changesIn(root.ref),
+        open: isOpen(s, key, inside),
+        inside,
         below: () => tableParts(reader, s, root, root.ref, key, 1, key),
       };
     }),
@@ -140,7 +151,7 @@ function itemParts(
     }
     const { entry, before } = item;
     const { children } = entry;
-    const inside = children.some((c) => reader.changesIn(c));
+    const inside = children.some((c) => changesIn(reader, s, c));
     if (s.filter === 'changed' && !before && !inside) return [];
     if (s.filter === 'valid' && (entry.kind === 'empty' || entry.kind === 'invalid')) return [];
     const only = children.length === 1 ? children[0]! : null;
@@ -153,8 +164,8 @@ function itemParts(
               ...base(root, child, under, key, depth + 1, s),
               kind: 'table',
               expandable: true,
-              open: s.open.has(under),
-              inside: reader.changesIn(child),
+              open: isOpen(s, under, changesIn(reader, s, child)),
+              inside: changesIn(reader, s, child),
               below: () => tableParts(reader, s, root, child, under, depth + 2, under),
             };
           });
@@ -164,7 +175,7 @@ function itemParts(
       entry,
       ...(before ? { before } : {}),
       expandable: children.length > 0,
-      open: children.length > 0 && s.open.has(key),
+      open: children.length > 0 && isOpen(s, key, inside),
       inside,
       below,
     };

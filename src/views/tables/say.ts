@@ -1,5 +1,5 @@
 import { hex } from '../../engine/bits/index.ts';
-import { inputRange, sizeOf, type TableEntry, type TableRef } from '../../engine/machine/index.ts';
+import { inputRange, type TableEntry, type TableRef } from '../../engine/machine/index.ts';
 import type { Item } from './fold.ts';
 import type { Row } from './rows.ts';
 
@@ -20,7 +20,7 @@ export function rangeText(ref: TableRef, index: number, count = 1): string {
   }
 }
 
-const times = (n: number, what: string): string => `${n.toLocaleString('en-US').replaceAll(',', ' ')} ${what}`;
+const times = (n: number, what: string): string => `${n} ${what}`;
 
 /** What a folded range says: `0x4020_0000, 512 × 4 KiB RW`, `510 empty entries`. */
 export function runText(ref: TableRef, item: Extract<Item, { kind: 'run' }>): string {
@@ -70,6 +70,3 @@ export function changeText(row: Row): string {
   }
   return row.inside ? 'changes inside' : '';
 }
-
-/** Covers of a page as one size. */
-export const coverText = (ref: TableRef): string => (ref.input === 'address' ? sizeOf(ref.span) : '');

@@ -29,7 +29,7 @@ const NOBODY: ReadonlySet<number> = new Set();
 
 /** Everything that is there: empty ranges only where they have become so, each table once. */
 export function tablesText(reader: TableReader, filter: Filter): TextSection[] {
-  const roots = reader.roots.filter((r) => filter !== 'changed' || reader.changesIn(r.ref));
+  const roots = reader.roots.filter((r) => filter !== 'changed' || reader.changesIn(r.ref, true));
   const own = new Map(roots.map((r) => [refKey(r.ref), r]));
   return roots.map((root) => {
     const lines: TextLine[] = [];
@@ -64,7 +64,7 @@ function walk(
     const line = lineOf(ref, item);
     const isChanged = line !== null && line.change !== '';
     const children = item.kind === 'entry' ? item.entry.children : [];
-    const inside = children.some((c) => reader.changesIn(c));
+    const inside = children.some((c) => !reader.isRoot(c) && reader.changesIn(c));
     const dull = (item.kind === 'run' && item.of === 'empty') || (item.kind === 'entry' && item.entry.kind === 'empty');
     if (!line || (filter === 'changed' && !isChanged && !inside) || (dull && !isChanged)) continue;
     if (filter === 'valid' && item.kind === 'run' && item.of !== 'page') continue;

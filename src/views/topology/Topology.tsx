@@ -5,6 +5,7 @@ import { Box } from './Box.tsx';
 import { sansFont } from './colours.ts';
 import { activeDevices, goneObjects, rowMarks } from './fates.ts';
 import { Arrows, Bands, Chips, FoldColumn, Refold } from './Ground.tsx';
+import { Look, lookByKey } from './Look.tsx';
 import { layoutTopology } from './layout.ts';
 import { FlightView, FlightWay, NoteView, type Progress, TrailLabels, Trails } from './Messages.tsx';
 import { motionOf } from './motion.ts';
@@ -15,6 +16,7 @@ import { reserveSlots, type TopologySlots } from './slots.ts';
 import { withHazards } from './stale.ts';
 import './topology.css';
 import type { TopologyLayout } from './types.ts';
+import { useCamera } from './use-camera.ts';
 import { useSections } from './use-sections.ts';
 
 /** Part of an object: a cache row by its id, a queue entry by its index. */
@@ -55,8 +57,6 @@ const partOf = (el: Element): TopologyPart | undefined => {
   return undefined;
 };
 
-const scrollBar = 12;
-
 const directions: Readonly<Record<string, Direction>> = {
   ArrowLeft: 'left',
   ArrowRight: 'right',
@@ -77,7 +77,7 @@ export function Topology(p: TopologyProps) {
   const gone = useMemo(() => goneObjects(folding.before, scene), [folding.before, scene]);
   const selectedDevice = selection ? scene.objects.find((o) => o.id === selection.id)?.device : undefined;
   const pinned = useMemo(
-    () => [...activeDevices(scene, events), ...(selectedDevice === undefined ? [] : [selectedDevice])],
+    () => [...(selectedDevice === undefined ? [] : [selectedDevice]), ...activeDevices(scene, events)],
     [scene, events, selectedDevice],
   );
 
@@ -87,11 +87,8 @@ export function Topology(p: TopologyProps) {
   if (memory.current?.base !== reserved) memory.current = { base: reserved, slots: reserved, layout: null };
   const keep = memory.current;
   const layout = useMemo(() => {
-    const place = (h: number): TopologyLayout =>
-      layoutTopology(scene, { width, height: h }, { slots: keep.slots, open, pinned, marks, gone, sections });
-    let next = place(height);
-    // A bar to scroll sideways takes its height.
-    if (next.width > width) next = place(height - scrollBar);
+    const { slots, layout: before } = keep;
+    const next = layoutTopology(scene, { width, height }, { slots, open, pinned, marks, gone, sections, before });
     keep.slots = next.slots;
     keep.layout = shareLayout(keep.layout, next);
     return keep.layout;
@@ -99,6 +96,9 @@ export function Topology(p: TopologyProps) {
   const motion = useMemo(() => motionOf(layout, events, event), [layout, events, event]);
 
   const root = useRef<SVGSVGElement>(null);
+  const view = useRef<HTMLDivElement>(null);
+  const stage = useRef<HTMLDivElement>(null);
+  const camera = useCamera(view, stage, layout, { width, height });
   const lastKey = useRef<string | null>(null);
   const [inside, setInside] = useState(false);
 
@@ -107,7 +107,9 @@ export function Topology(p: TopologyProps) {
   const focusKey = (key: string | null): void => {
     const items = [...(root.current?.querySelectorAll<SVGGElement>('[data-key]') ?? [])];
     const item = items.find((i) => i.getAttribute('data-key') === key) ?? items[0];
-    item?.focus();
+    item?.focus({ preventScroll: true });
+    const stop = item && stopsOf(layout).find((s) => s.key === item.getAttribute('data-key'));
+    if (stop) camera.reveal(stop);
   };
   const choose = (item: Element): void => {
     if (item.hasAttribute('data-fold')) {
@@ -125,6 +127,7 @@ export function Topology(p: TopologyProps) {
     if (id !== null && sectionOf(id) === null) onActions?.(id, item.getBoundingClientRect(), partOf(item));
   };
   const onKeyDown = (e: KeyboardEvent): void => {
+    if (lookByKey(e, camera)) return;
     const item = itemOf(e.target);
     if (!item) return;
     const direction = directions[e.key];
@@ -172,82 +175,79 @@ export function Topology(p: TopologyProps) {
     return out;
   }, [layout.arrows, selection?.id]);
 
-  const view = useRef<HTMLDivElement>(null);
-  const target = motion.target;
+  const { target } = motion;
+  const { reveal } = camera;
+  // A message to a place outside the window brings it in.
   useEffect(() => {
-    const el = view.current;
-    if (!el || !target || (layout.width <= width && layout.height <= height)) return;
-    // A message to a place outside the window brings it in.
-    const away = (start: number, length: number, at: number, room: number): number =>
-      start < at ? start - 24 : start + length > at + room ? start + length - room + 24 : at;
-    el.scrollTo({
-      left: away(target.x, target.w, el.scrollLeft, el.clientWidth),
-      top: away(target.y, target.h, el.scrollTop, el.clientHeight),
-    });
-  }, [target, layout.width, layout.height, width, height]);
+    if (target) reveal(target);
+  }, [target, reveal]);
 
   const size = { width: layout.width, height: layout.height, viewBox: `0 0 ${layout.width} ${layout.height}` };
   return (
     <div ref={view} className={p.reducedMotion ? 'topo' : 'topo topo-moving'} style={{ width, height }}>
-      {/* biome-ignore lint/a11y/useSemanticElements: an SVG drawing has no fieldset */}
-      <svg
-        ref={root}
-        {...size}
-        role="group"
-        aria-label="Topology: guest, VMM, host kernel, hardware. Arrow keys move between objects, Page Down to the next in reading order, Enter selects."
-        fontFamily={sansFont}
-        tabIndex={inside ? -1 : 0}
-        onFocus={(e) => {
-          setInside(true);
-          const item = itemOf(e.target);
-          if (item) lastKey.current = item.getAttribute('data-key');
-          else focusKey(lastKey.current ?? selection?.id ?? null);
-        }}
-        onBlur={(e) => {
-          if (!root.current?.contains(e.relatedTarget)) setInside(false);
-        }}
-        onKeyDown={onKeyDown}
-        onClick={onClick}
-        onContextMenu={onContextMenu}
-      >
-        <Bands bands={layout.bands} />
-        <Arrows arrows={layout.arrows} selected={selection?.id ?? null} />
-        {layout.boxes.map((b) => {
-          const mark = motion.marks.get(b.id);
-          const selected = selection?.id === b.id;
-          return (
-            <Box
-              key={b.id}
-              box={b}
-              selected={selected && selection.row === undefined && selection.index === undefined}
-              related={related.has(b.id)}
-              selectedRow={selected ? (selection.row ?? -1) : -1}
-              selectedIndex={selected ? (selection.index ?? -1) : -1}
-              markTone={mark?.tone ?? null}
-              markNow={mark?.when === 'now'}
-              slot={motion.slot?.id === b.id ? motion.slot.index : -1}
-              staleTexts={stale.get(b.id) ?? ''}
-            />
-          );
-        })}
-        {layout.fold && <FoldColumn fold={layout.fold} />}
-        {layout.refold && <Refold text={layout.refold} />}
-        <Chips chips={layout.chips} />
-      </svg>
-      <svg className="topo-over" {...size} fontFamily={sansFont} aria-hidden="true">
-        <Trails trail={motion.trail} />
-        {motion.flight && <FlightWay flight={motion.flight} />}
-        <TrailLabels trail={motion.trail} />
-        {motion.flight && (
-          <FlightView
-            key={`flight ${motion.flight.id}`}
-            flight={motion.flight}
-            progress={p.progress}
-            still={p.reducedMotion ?? false}
-          />
-        )}
-        {motion.note && <NoteView key={`note ${motion.note.id}`} note={motion.note} />}
-      </svg>
+      <div ref={stage} className="topo-stage" style={{ width: layout.width, height: layout.height }}>
+        {/* biome-ignore lint/a11y/useSemanticElements: an SVG drawing has no fieldset */}
+        <svg
+          ref={root}
+          {...size}
+          data-export="Topology"
+          role="group"
+          aria-label="Topology: guest, VMM, host kernel, hardware. Arrow keys move between objects, Page Down to the next in reading order, Enter selects; plus and minus zoom, 0 shows all, Shift with arrows pans."
+          fontFamily={sansFont}
+          tabIndex={inside ? -1 : 0}
+          onFocus={(e) => {
+            setInside(true);
+            const item = itemOf(e.target);
+            if (item) lastKey.current = item.getAttribute('data-key');
+            else focusKey(lastKey.current ?? selection?.id ?? null);
+          }}
+          onBlur={(e) => {
+            if (!root.current?.contains(e.relatedTarget)) setInside(false);
+          }}
+          onKeyDown={onKeyDown}
+          onClick={onClick}
+          onContextMenu={onContextMenu}
+        >
+          <Bands bands={layout.bands} />
+          <Arrows arrows={layout.arrows} selected={selection?.id ?? null} />
+          {layout.boxes.map((b) => {
+            const mark = motion.marks.get(b.id);
+            const selected = selection?.id === b.id;
+            return (
+              <Box
+                key={b.id}
+                box={b}
+                selected={selected && selection.row === undefined && selection.index === undefined}
+                related={related.has(b.id)}
+                selectedRow={selected ? (selection.row ?? -1) : -1}
+                selectedIndex={selected ? (selection.index ?? -1) : -1}
+                markTone={mark?.tone ?? null}
+                markNow={mark?.when === 'now'}
+                slot={motion.slot?.id === b.id ? motion.slot.index : -1}
+                staleTexts={stale.get(b.id) ?? ''}
+              />
+            );
+          })}
+          {layout.fold && <FoldColumn fold={layout.fold} />}
+          {layout.refold && <Refold text={layout.refold} />}
+          <Chips chips={layout.chips} />
+          <g className="topo-over" aria-hidden="true">
+            <Trails trail={motion.trail} />
+            {motion.flight && <FlightWay flight={motion.flight} />}
+            <TrailLabels trail={motion.trail} />
+            {motion.flight && (
+              <FlightView
+                key={`flight ${motion.flight.id}`}
+                flight={motion.flight}
+                progress={p.progress}
+                still={p.reducedMotion ?? false}
+              />
+            )}
+            {motion.note && <NoteView key={`note ${motion.note.id}`} note={motion.note} />}
+          </g>
+        </svg>
+      </div>
+      <Look camera={camera} />
     </div>
   );
 }

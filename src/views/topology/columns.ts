@@ -50,7 +50,9 @@ export function chooseDevices(
   const fit = Math.floor(forDevices / (deviceWidth + m.gapX));
   if (open || all.length <= Math.max(2, fit)) return { shown: [...all], folded: [] };
   const room = Math.max(1, Math.floor((forDevices - foldWidthOf(m) - m.gapX) / (deviceWidth + m.gapX)));
-  const always = all.filter((d) => pinned.includes(d));
+  // No more than there is room for, those named first: a diagram that grows in the middle of a step would jump.
+  const first = pinned.filter((d) => all.includes(d)).slice(0, room);
+  const always = all.filter((d) => first.includes(d));
   const rest = all.filter((d) => !pinned.includes(d)).slice(0, Math.max(0, room - always.length));
   const shown = all.filter((d) => always.includes(d) || rest.includes(d));
   return { shown, folded: all.filter((d) => !shown.includes(d)) };

@@ -32,9 +32,23 @@ export function rowMarks(events: readonly TraceEvent[], index: number): Readonly
     else if (i === index || c.fates.get(id) !== 'filled') c.fates.set(id, 'hit');
   }
   const marks = new Map<string, RowMarks>();
-  for (const [id, c] of out) marks.set(id, { fates: c.fates, ghosts: [...c.ghosts.values()], recent: c.recent });
+  const last = lastMarks.get(events);
+  // A cache that no event has touched since keeps its marks, so that its box is not drawn anew.
+  const touched = new Set<string>();
+  if (last)
+    for (let i = Math.min(last.index, index); i <= Math.max(last.index, index); i++) touched.add(events[i]?.at ?? '');
+  for (const [id, c] of out) {
+    const known = touched.has(id) ? undefined : last?.marks.get(id);
+    marks.set(id, known ?? { fates: c.fates, ghosts: [...c.ghosts.values()], recent: c.recent });
+  }
+  lastMarks.set(events, { index, marks });
   return marks;
 }
+
+const lastMarks = new WeakMap<
+  readonly TraceEvent[],
+  { readonly index: number; readonly marks: ReadonlyMap<string, RowMarks> }
+>();
 
 /** Objects that were there when the step began and are not any more. */
 export function goneObjects(before: Scene | null | undefined, now: Scene): SceneObject[] {

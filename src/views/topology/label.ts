@@ -72,15 +72,54 @@ export interface Occupied {
   readonly weight: number;
 }
 
+/** Occupied places by where they are: a label looks only at those near it. */
+export class Ground {
+  private readonly cells = new Map<number, Occupied[]>();
+  private readonly asked = new Map<Occupied, number>();
+  private turn = 0;
+
+  constructor(places: readonly Occupied[]) {
+    for (const p of places) this.each(p.rect, (cell) => this.put(cell, p));
+  }
+
+  private put(cell: number, p: Occupied): void {
+    const list = this.cells.get(cell);
+    if (list) list.push(p);
+    else this.cells.set(cell, [p]);
+  }
+
+  private each(r: Rect, f: (cell: number) => void): void {
+    const side = 96;
+    for (let y = Math.floor(r.y / side); y <= Math.floor((r.y + r.h) / side); y++)
+      for (let x = Math.floor(r.x / side); x <= Math.floor((r.x + r.w) / side); x++) f(y * 4096 + x);
+  }
+
+  /** What lies in the cells that a rectangle touches, each once. */
+  near(r: Rect): Occupied[] {
+    this.turn++;
+    const out: Occupied[] = [];
+    this.each(r, (cell) => {
+      for (const p of this.cells.get(cell) ?? []) {
+        if (this.asked.get(p) === this.turn) continue;
+        this.asked.set(p, this.turn);
+        out.push(p);
+      }
+    });
+    return out;
+  }
+}
+
 /**
  * The best place for a label of that size: covers least, then lies nearest to `near`.
+ * @param ground  what stands there, `others` what has been placed besides
  * @param extra  further cost of a place
  * @param candidates  upper left corners to try, in order of preference
  */
 export function bestPlace(
   size: { readonly w: number; readonly h: number },
   candidates: readonly Point[],
-  occupied: readonly Occupied[],
+  ground: Ground,
+  others: readonly Occupied[],
   bounds: Rect,
   near: Point,
   extra: (rect: Rect) => number = () => 0,
@@ -97,10 +136,9 @@ export function bestPlace(
     if (most <= 0) continue;
     const rect = { x, y, w: size.w, h: size.h };
     let over = 0;
-    for (let i = 0; i < occupied.length && over < most; i++) {
-      const o = occupied[i]!;
-      over += overlap(rect, o.rect) * o.weight;
-    }
+    for (let i = 0; i < others.length && over < most; i++) over += overlap(rect, others[i]!.rect) * others[i]!.weight;
+    if (over >= most) continue;
+    for (const o of ground.near(rect)) over += overlap(rect, o.rect) * o.weight;
     if (over >= most) continue;
     const cost = over + distance * 3 + extra(rect);
     if (cost < least) {

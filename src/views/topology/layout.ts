@@ -6,9 +6,50 @@ import { chooseDevices } from './columns.ts';
 import { placeFold } from './fold.ts';
 import { geometryOf } from './geometry.ts';
 import { textWidth } from './measure.ts';
+import type { Metrics } from './metrics.ts';
 import { arrowsOf, foldId, routingOf } from './route.ts';
-import { extendSlots, groupKey, noSlots, placeKey, type TopologySlots } from './slots.ts';
-import type { BandBox, LayoutOptions, ObjectBox, PlacedText, TopologyLayout } from './types.ts';
+import { extendSlots, groupKey, noSlots, placeKey, type Slot, type TopologySlots } from './slots.ts';
+import type { BandBox, LayoutOptions, ObjectBox, PlacedText, Rect, RowMarks, TopologyLayout } from './types.ts';
+
+/** All that decides how a box looks. */
+interface Made {
+  readonly o: SceneObject;
+  readonly slot: Slot;
+  readonly rect: Rect;
+  readonly m: Metrics;
+  readonly marks: RowMarks | undefined;
+  readonly gone: boolean;
+}
+
+const madeFrom = new WeakMap<ObjectBox, Made>();
+
+const sameList = <T>(a: readonly T[], b: readonly T[], same: (x: T, y: T) => boolean = (x, y) => x === y): boolean =>
+  a === b || (a.length === b.length && a.every((x, i) => same(x, b[i]!)));
+
+/** Whether two scene objects are drawn alike; references are arrows, not part of the box. */
+function sameObject(a: SceneObject, b: SceneObject): boolean {
+  if (a === b) return true;
+  if (a.title !== b.title || a.band !== b.band || a.type !== b.type || a.device !== b.device) return false;
+  if (a.listed !== b.listed || !sameList(a.lines, b.lines)) return false;
+  const { queue: q, cache: c } = a;
+  if (!q !== !b.queue || !c !== !b.cache) return false;
+  if (q && b.queue) {
+    if (q.size !== b.queue.size || q.prod !== b.queue.prod || q.cons !== b.queue.cons) return false;
+    const same = (x: (typeof q.slots)[number], y: (typeof q.slots)[number]): boolean =>
+      x.index === y.index && x.state === y.state && x.text === y.text;
+    if (!sameList(q.slots, b.queue.slots, same)) return false;
+  }
+  return !c || !b.cache || (sameList(c.columns, b.cache.columns) && sameList(c.rows, b.cache.rows));
+}
+
+const sameMaking = (a: Made | undefined, b: Made): boolean =>
+  a !== undefined &&
+  a.slot === b.slot &&
+  a.rect === b.rect &&
+  a.m === b.m &&
+  a.gone === b.gone &&
+  a.marks === b.marks &&
+  sameObject(a.o, b.o);
 
 /**
  * Places a scene into four bands: Guest, VMM, Host kernel, Hardware. Each device is a column through all of them;
@@ -29,6 +70,15 @@ export function layoutTopology(
   const behind = new Map<string, Band>();
   const placeOf = new Map<string, string>();
   const placed = new Set<string>();
+  const before = new Map(options.before?.boxes.map((b) => [b.id, b]));
+  const box = (o: SceneObject, slot: Slot, rect: Rect, m: Metrics, gone: boolean): ObjectBox => {
+    const made: Made = { o, slot, rect, m, marks: options.marks?.get(o.id), gone };
+    const known = before.get(o.id);
+    if (known && sameMaking(madeFrom.get(known), made)) return known;
+    const b = placeBox(o, slot, rect, m, made.marks, gone);
+    madeFrom.set(b, made);
+    return b;
+  };
   const add = (o: SceneObject, gone: boolean): void => {
     const group = groups.get(groupKey(slots, o));
     const index = group?.slots.findIndex((s) => s.occupant === o.id) ?? -1;
@@ -38,7 +88,7 @@ export function layoutTopology(
     placed.add(place);
     if (!gone) placeOf.set(o.id, place);
     const rect = g.rects.get(place);
-    if (rect) boxes.push(placeBox(o, g.measures.get(place)!, rect, g.metrics[o.band], options.marks?.get(o.id), gone));
+    if (rect) boxes.push(box(o, g.measures.get(place)!, rect, g.metrics[o.band], gone));
     else behind.set(o.id, o.band);
   };
   for (const o of scene.objects) add(o, false);

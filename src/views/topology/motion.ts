@@ -5,6 +5,7 @@ import {
   bestPlace,
   crosses,
   cutRuns,
+  Ground,
   type Label,
   labelSize,
   lattice,
@@ -102,11 +103,7 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
   const hops = hopsOf(events, index, (id) => bandIds.get(id) ?? layout.fold?.ids.get(id));
   const scale = layout.scale;
   const bounds = { x: 0, y: 0, w: layout.width, h: layout.height };
-  const fixed: Occupied[] = [
-    ...layout.boxes.flatMap(coverage),
-    ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 8 })),
-    ...layout.chips.map((rect) => ({ rect, weight: 3 })),
-  ];
+  const ground = groundOf(layout);
   const labels: Occupied[] = [];
   const widest = Math.min(350 * scale, layout.width * 0.55);
 
@@ -127,9 +124,9 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
       .slice(0, 1)
       .map((l) => cutRuns(l, width, scale));
     const size = labelSize(lines, scale);
-    const occupied = [...fixed, ...labels, ...layout.boxes.filter((b) => ends.includes(b.id)).flatMap(coverage)];
+    const others = [...labels, ...layout.boxes.filter((b) => ends.includes(b.id)).flatMap(coverage)];
     const candidates = [...alongPath(points, size), ...(free ? lattice(around(points, size), size) : [])];
-    const place = bestPlace(size, candidates, occupied, bounds, pointAt(points, 0.5));
+    const place = bestPlace(size, candidates, ground, others, bounds, pointAt(points, 0.5));
     return { label: placeLabel(lines, place.at, scale, eventText(ev)), covers: place.covers };
   };
 
@@ -195,14 +192,13 @@ export function motionOf(layout: TopologyLayout, events: readonly TraceEvent[], 
     const band = layout.bands.find((b) => b.band === bandOf[e.actor]) ?? layout.bands[0]!;
     const box: Rect = (at !== null ? places.get(at) : undefined) ?? titleRect(band.title);
     const candidates = [...aroundBox(box, size), ...lattice(reach(box, band, bounds), size)];
-    const occupied = [...fixed, ...labels, { rect: box, weight: 4 }];
     const others = layout.boxes.filter((b) => b.id !== at);
     const through = (rect: Rect): number => {
       const [a, b] = connect(box, rect);
       return a && b ? 900 * others.filter((o) => crosses(a, b, o)).length : 0;
     };
     const centre = { x: box.x + box.w / 2, y: box.y + box.h / 2 };
-    const place = bestPlace(size, candidates, occupied, bounds, centre, through);
+    const place = bestPlace(size, candidates, ground, [...labels, { rect: box, weight: 4 }], bounds, centre, through);
     const label = placeLabel(lines, place.at, scale, eventText(e));
     note = { id: `${index}`, tone, label, connector: flight ? [] : connect(box, label), rewrite };
   }
@@ -231,6 +227,23 @@ function coverage(b: ObjectBox): Occupied[] {
     { rect: { ...b, h: end - b.y }, weight: 2 },
     { rect: { ...b, y: end, h: b.y + b.h - end }, weight: 0.15 },
   ];
+}
+
+const grounds = new WeakMap<readonly ObjectBox[], Ground>();
+
+/** Everything that a label should not cover: what holds texts, and the titles of the bands most of all. */
+function groundOf(layout: TopologyLayout): Ground {
+  let ground = grounds.get(layout.boxes);
+  if (!ground)
+    grounds.set(
+      layout.boxes,
+      (ground = new Ground([
+        ...layout.boxes.flatMap(coverage),
+        ...layout.bands.map((b) => ({ rect: titleRect(b.title), weight: 8 })),
+        ...layout.chips.map((rect) => ({ rect, weight: 3 })),
+      ])),
+    );
+  return ground;
 }
 
 const known = new WeakMap<TopologyLayout, Map<string, Rect>>();
@@ -266,7 +279,8 @@ function around(points: readonly Point[], size: { readonly w: number; readonly h
 function alongPath(points: readonly Point[], size: { readonly w: number; readonly h: number }): Point[] {
   const total = pathLength(points);
   const out: Point[] = [];
-  const n = Math.max(2, Math.ceil(total / 6));
+  // A long way is looked at more coarsely.
+  const n = Math.max(2, Math.ceil(total / Math.max(6, total / 120)));
   for (let i = 1; i < n; i++) {
     const p = pointAt(points, i / n);
     const y = p.y - size.h / 2;

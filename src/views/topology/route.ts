@@ -11,6 +11,8 @@ import type { Arrow, BandBox, Fold, ObjectBox, Point, Rect } from './types.ts';
  */
 export interface Routing {
   readonly key: string;
+  /** What it was made from: the same objects need no key. */
+  readonly source: readonly unknown[];
   /** Of references, by `<from>\n<to>`. */
   readonly links: ReadonlyMap<string, readonly Point[]>;
   readonly router: Router;
@@ -33,6 +35,10 @@ export function routingOf(
   bands: readonly BandBox[],
   m: Metrics,
 ): Routing {
+  const folds = JSON.stringify((fold?.boxes ?? []).map((f) => [f.band, plain(f)]));
+  const source = [places, links, bands, folds, m.scale, m.density];
+  const same = recent.find((r) => r.source.every((x, i) => x === source[i]));
+  if (same) return same;
   const boxes = new Map([...places].map(([id, r]) => [id, plain(r)]));
   for (const f of fold?.boxes ?? []) boxes.set(foldId(f.band), plain(f));
   const resolve = (place: string): string => (boxes.has(place) ? place : foldId(place.split('/')[0]!));
@@ -45,7 +51,11 @@ export function routingOf(
   }
   const key = JSON.stringify([[...boxes], [...wanted.keys()], bands.map(plain), m.scale, m.density]);
   const known = recent.find((r) => r.key === key);
-  if (known) return known;
+  if (known) {
+    const again = { ...known, source };
+    recent = [again, ...recent.filter((r) => r !== known)];
+    return again;
+  }
 
   const last = bands[bands.length - 1];
   const router = makeRouter({
@@ -73,7 +83,7 @@ export function routingOf(
     const points = router.route(boxes.get(a.from)!, boxes.get(a.to)!, targets.indexOf(a.to) + 1, true);
     if (points) found.set(a.id, points);
   }
-  const result: Routing = { key, links: found, router, ways: new Map() };
+  const result: Routing = { key, source, links: found, router, ways: new Map() };
   recent = [result, ...recent].slice(0, 6);
   return result;
 }

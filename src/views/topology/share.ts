@@ -1,4 +1,4 @@
-import type { TopologyLayout } from './types.ts';
+import type { Arrow, TopologyLayout } from './types.ts';
 
 const text = new WeakMap<object, string>();
 
@@ -10,8 +10,12 @@ function textOf(x: object): string {
 
 /** `next`, or the object of `before` with the same content, so that drawings compare by identity. */
 function same<T extends object>(before: T | undefined, next: T): T {
-  return before && textOf(before) === textOf(next) ? before : next;
+  return before && (before === next || textOf(before) === textOf(next)) ? before : next;
 }
+
+/** Arrows keep their points while nothing is routed anew, so they are told by identity. */
+const sameArrows = (a: readonly Arrow[], b: readonly Arrow[]): boolean =>
+  a.length === b.length && a.every((x, i) => x.id === b[i]!.id && x.label === b[i]!.label && x.points === b[i]!.points);
 
 /** The new layout, built from the parts of the one before wherever nothing has changed. */
 export function shareLayout(before: TopologyLayout | null, next: TopologyLayout): TopologyLayout {
@@ -23,7 +27,7 @@ export function shareLayout(before: TopologyLayout | null, next: TopologyLayout)
     boxes: next.boxes.map((b) => same(boxes.get(b.id), b)),
     columns: same(before.columns, next.columns),
     chips: same(before.chips, next.chips),
-    arrows: same(before.arrows, next.arrows),
+    arrows: sameArrows(before.arrows, next.arrows) ? before.arrows : same(before.arrows, next.arrows),
     fold: before.fold && next.fold ? same(before.fold, next.fold) : next.fold,
   };
 }

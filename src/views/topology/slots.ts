@@ -84,12 +84,31 @@ interface Cells {
   readonly cells: readonly string[];
 }
 
+const rowWidths = new WeakMap<Cells, readonly number[]>();
+
+/** Widths of a row's cells; a scene's row keeps its identity, so thousands of rows are measured once. */
+function widthsOf(row: Cells): readonly number[] {
+  let w = rowWidths.get(row);
+  if (!w) rowWidths.set(row, (w = row.cells.map((c) => step(textWidth(c, 'mono', 1)))));
+  return w;
+}
+
+/** Widest cell of each of `n` columns. */
+function widestCells(n: number, rows: readonly Cells[], ghosts: readonly Cells[]): number[] {
+  const out = new Array<number>(n).fill(0);
+  for (const list of [rows, ghosts])
+    for (const row of list) {
+      const w = widthsOf(row);
+      for (let i = 0; i < n; i++) if (w[i]! > out[i]!) out[i] = w[i]!;
+    }
+  return out;
+}
+
 /** A queue's first line comes to this length sooner or later, even if it says `empty` now. */
 const positions = 'prod 00 cons 00';
 
 function slotOf(o: SceneObject, ghosts: readonly Cells[]): Slot {
   const c = o.cache;
-  const all: readonly Cells[] = [...(c?.rows ?? []), ...ghosts];
   return {
     occupant: o.id,
     title: step(textWidth(o.title, 'title', 1)),
@@ -104,9 +123,7 @@ function slotOf(o: SceneObject, ghosts: readonly Cells[]): Slot {
       ? {
           columns: c.columns,
           heads: c.columns.map((h) => step(textWidth(h, 'text', 1))),
-          cells: c.columns.map((_, i) =>
-            all.reduce((w, r) => Math.max(w, step(textWidth(r.cells[i] ?? '', 'mono', 1))), 0),
-          ),
+          cells: widestCells(c.columns.length, c.rows, ghosts),
           rows: c.rows.length,
         }
       : null,
@@ -123,24 +140,36 @@ export function linesOf(o: SceneObject): readonly string[] {
 export const measuredLines = (o: SceneObject): readonly string[] =>
   o.cache && o.device === undefined ? [] : linesOf(o);
 
-const larger = (a: readonly number[], b: readonly number[]): number[] =>
-  Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));
+/** The larger of each; `a` itself when nothing of `b` is larger, so that what has not changed can be told by identity. */
+function larger(a: readonly number[], b: readonly number[]): readonly number[] {
+  if (b.length <= a.length && b.every((x, i) => x <= a[i]!)) return a;
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));
+}
+
+const sameTexts = (a: readonly string[], b: readonly string[]): boolean =>
+  a === b || (a.length === b.length && a.every((x, i) => x === b[i]));
 
 /** Room for the rows of both. */
-export const mergeTables = (a: SlotTable, b: SlotTable): SlotTable => ({
-  columns: b.columns.length >= a.columns.length ? b.columns : a.columns,
-  heads: larger(a.heads, b.heads),
-  cells: larger(a.cells, b.cells),
-  rows: Math.max(a.rows, b.rows),
-});
+export function mergeTables(a: SlotTable, b: SlotTable): SlotTable {
+  const columns = b.columns.length < a.columns.length || sameTexts(a.columns, b.columns) ? a.columns : b.columns;
+  const heads = larger(a.heads, b.heads);
+  const cells = larger(a.cells, b.cells);
+  if (columns === a.columns && heads === a.heads && cells === a.cells && b.rows <= a.rows) return a;
+  return { columns, heads, cells, rows: Math.max(a.rows, b.rows) };
+}
 
+/** Room for both, held by the second; `a` itself when it is that already. */
 function merge(a: Slot, b: Slot): Slot {
+  const lines = larger(a.lines, b.lines);
+  const table = a.table && b.table ? mergeTables(a.table, b.table) : (b.table ?? a.table);
+  const same = a.occupant === b.occupant && b.title <= a.title && lines === a.lines && table === a.table;
+  if (same && (a.queue || !b.queue)) return a;
   return {
     occupant: b.occupant,
     title: Math.max(a.title, b.title),
-    lines: larger(a.lines, b.lines),
+    lines,
     queue: a.queue || b.queue,
-    table: a.table && b.table ? mergeTables(a.table, b.table) : (b.table ?? a.table),
+    table,
   };
 }
 
@@ -169,8 +198,9 @@ export function extendSlots(
   const same = devices.length === slots.devices.length && devices.every((d) => slots.devices.includes(d));
   // Another set of devices is another picture: what belonged to the ones that left is forgotten.
   const kept = same ? slots.groups : slots.groups.filter((g) => g.device === null || devices.includes(g.device));
-  const groups = new Map<string, { group: SlotGroup; slots: Slot[]; refs: Set<string> }>();
-  for (const group of kept) groups.set(group.key, { group, slots: [...group.slots], refs: new Set(group.refs) });
+  const groups = new Map<string, { group: SlotGroup; slots: Slot[]; refs: Set<string>; changed: boolean }>();
+  for (const group of kept)
+    groups.set(group.key, { group, slots: [...group.slots], refs: new Set(group.refs), changed: false });
 
   const keyOf = new Map(scene.objects.map((o) => [o.id, keyIn(slots.homes, o)]));
   for (const o of scene.objects) {
@@ -185,11 +215,13 @@ export function extendSlots(
         slots: [],
         refs: [],
       };
-      groups.set(key, (g = { group, slots: [], refs: new Set() }));
+      groups.set(key, (g = { group, slots: [], refs: new Set(), changed: true }));
     }
     for (const r of o.refs) {
       const to = keyOf.get(r.to);
-      if (to !== undefined && to !== key) g.refs.add(to);
+      if (to === undefined || to === key || g.refs.has(to)) continue;
+      g.refs.add(to);
+      g.changed = true;
     }
   }
   for (const o of scene.objects) {
@@ -197,11 +229,16 @@ export function extendSlots(
     const slot = slotOf(o, ghosts?.get(o.id)?.ghosts ?? []);
     const mine = g.slots.findIndex((s) => s.occupant === o.id);
     const free = mine >= 0 ? mine : g.slots.findIndex((s) => keyOf.get(s.occupant) !== g.group.key);
-    if (free >= 0) g.slots[free] = merge(g.slots[free]!, slot);
-    else g.slots.push(slot);
+    const before = g.slots[free];
+    const after = before ? merge(before, slot) : slot;
+    if (after === before) continue;
+    g.slots[free < 0 ? g.slots.length : free] = after;
+    g.changed = true;
   }
 
-  const next = [...groups.values()].map((g): SlotGroup => ({ ...g.group, slots: g.slots, refs: [...g.refs].sort() }));
+  const next = [...groups.values()].map(
+    (g): SlotGroup => (g.changed ? { ...g.group, slots: g.slots, refs: [...g.refs].sort() } : g.group),
+  );
   const placeOf = new Map(next.flatMap((g) => g.slots.map((s, i) => [`${g.key}\n${s.occupant}`, placeKey(g, i)])));
   const links = new Set(same ? slots.links : []);
   for (const o of scene.objects) {
@@ -211,12 +248,13 @@ export function extendSlots(
       if (from !== undefined && to !== undefined && from !== to) links.add(`${from}\n${to}`);
     }
   }
-  const unchanged = same && links.size === slots.links.length && JSON.stringify(next) === JSON.stringify(slots.groups);
-  if (unchanged) return slots;
+  const grown = links.size !== slots.links.length;
+  const changed = !same || next.length !== slots.groups.length || next.some((g, i) => g !== slots.groups[i]);
+  if (!changed && !grown) return slots;
   return {
     devices: same ? slots.devices : devices,
-    groups: next,
-    links: [...links],
+    groups: changed ? next : slots.groups,
+    links: same && !grown ? slots.links : [...links],
     homes: slots.homes,
     cells: same ? slots.cells : {},
   };

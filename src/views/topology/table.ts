@@ -145,33 +145,67 @@ interface ShownRow {
   readonly stale: boolean;
 }
 
-/** The cache's rows with the ones removed in this step among them, in the order of their ids' first appearance. */
-export function rowsWithGhosts(rows: readonly SceneRow[], marks: RowMarks | undefined): ShownRow[] {
-  const shown = rows.map(
-    (r): ShownRow => ({ id: r.id, cells: r.cells, fate: marks?.fates.get(r.id) ?? null, stale: r.stale }),
-  );
-  const present = new Set(rows.map((r) => r.id));
-  for (const g of marks?.ghosts ?? []) {
-    if (present.has(g.id)) continue;
-    const at = shown.findIndex((r) => r.id > g.id);
-    const ghost: ShownRow = { id: g.id, cells: g.cells, fate: marks!.fates.get(g.id) ?? 'removed', stale: false };
-    shown.splice(at < 0 ? shown.length : at, 0, ghost);
-  }
-  return shown;
-}
+const shownRow = (r: SceneRow, marks: RowMarks | undefined): ShownRow => ({
+  id: r.id,
+  cells: r.cells,
+  fate: marks?.fates.get(r.id) ?? null,
+  stale: r.stale,
+});
 
-/** Those that are shown when only `capacity` fit: touched ones first, then stale ones, then the last. Order is kept. */
-export function chooseRows(rows: readonly ShownRow[], capacity: number, marks: RowMarks | undefined): ShownRow[] {
-  if (rows.length <= capacity) return [...rows];
+/**
+ * Those that are shown when only `capacity` fit: touched ones first, then stale ones, then the last. Order is kept. A cache
+ * can have thousands of rows: what is not shown costs a glance.
+ * @returns with `total`, how many there are
+ */
+export function chooseRows(
+  rows: readonly SceneRow[],
+  capacity: number,
+  marks: RowMarks | undefined,
+): { readonly shown: ShownRow[]; readonly total: number } {
+  const gone = new Map((marks?.ghosts ?? []).map((g) => [g.id, g]));
+  const touched = new Set(marks?.recent ?? []);
+  const present = new Set<number>();
+  const stale: number[] = [];
+  if (gone.size > 0 || touched.size > 0 || rows.some((r) => r.stale))
+    for (const r of rows) {
+      gone.delete(r.id);
+      if (touched.has(r.id)) present.add(r.id);
+      if (r.stale) stale.push(r.id);
+    }
+  const ghosts = [...gone.values()].map(
+    (g): ShownRow => ({ id: g.id, cells: g.cells, fate: marks!.fates.get(g.id) ?? 'removed', stale: false }),
+  );
+  for (const g of ghosts) present.add(g.id);
+  const total = rows.length + ghosts.length;
+  // A ghost stands before the first row that came after it.
+  const before = ghosts.map((g) => {
+    const at = rows.findIndex((r) => r.id > g.id);
+    return at < 0 ? rows.length : at;
+  });
   const chosen = new Set<number>();
   const take = (id: number): void => {
     if (chosen.size < capacity) chosen.add(id);
   };
-  const present = new Set(rows.map((r) => r.id));
-  for (const id of marks?.recent ?? []) if (present.has(id)) take(id);
-  for (const r of rows) if (r.stale) take(r.id);
-  for (let i = rows.length - 1; i >= 0; i--) take(rows[i]!.id);
-  return rows.filter((r) => chosen.has(r.id));
+  if (total > capacity) {
+    for (const id of marks?.recent ?? []) if (present.has(id)) take(id);
+    for (const id of stale) take(id);
+    const late = ghosts.map((g, k) => ({ id: g.id, at: before[k]! })).reverse();
+    for (let i = rows.length; i >= 0 && chosen.size < capacity; i--) {
+      if (i < rows.length) take(rows[i]!.id);
+      for (const g of late) if (g.at === i) take(g.id);
+    }
+  }
+  const all = total <= capacity;
+  const shown: ShownRow[] = [];
+  const ordered = ghosts.map((g, k) => ({ g, at: before[k]! })).sort((a, b) => a.at - b.at || a.g.id - b.g.id);
+  let next = 0;
+  for (let i = 0; i <= rows.length; i++) {
+    for (; next < ordered.length && ordered[next]!.at === i; next++)
+      if (all || chosen.has(ordered[next]!.g.id)) shown.push(ordered[next]!.g);
+    if (i < rows.length && (all || chosen.has(rows[i]!.id))) shown.push(shownRow(rows[i]!, marks));
+    if (!all && shown.length >= chosen.size) break;
+  }
+  return { shown, total };
 }
 
 /**
@@ -197,8 +231,8 @@ export function placeTable(
       heads.push({ text: name, x: left + shape.x[i]!, y: line, size: m.textSize, face: 'text', anchor: 'start' });
     });
   }
-  const rows = rowsWithGhosts(sceneRows, marks);
   const capacity = tableCapacity(shape, rect.h, m);
+  const { shown: fitting, total } = chooseRows(sceneRows, capacity, marks);
   const at = (y: number, x: number, anchor: 'start' | 'end', text: string): PlacedText => ({
     text,
     x,
@@ -218,11 +252,11 @@ export function placeTable(
         m,
       ),
     );
-  let out = place(chooseRows(rows, capacity, marks));
+  let out = place(fitting);
   let more: PlacedText | null = null;
-  if (rows.length > out.length) {
+  if (total > out.length) {
     // How many more: in the gutter beside a row, else at the end of the title's line, else instead of a row.
-    const text = (shown: number): string => `+${rows.length - shown} more`;
+    const text = (shown: number): string => `+${total - shown} more`;
     const width = (t: string): number => textWidth(t, 'text', m.textSize);
     const free =
       shape.kind === 'beside' || shape.kind === 'flat'
@@ -238,18 +272,18 @@ export function placeTable(
           : left + titleEnd;
     const limit = shape.kind === 'flat' && first ? first.x - textWidth(first.text, 'title', m.textSize) - 6 : right;
     const titleY = shape.kind === 'flat' ? (out[0]?.cells[0]?.y ?? rect.y) : rect.y + m.padY + m.titleLine * 0.76;
-    const forms = [text(out.length), `+${rows.length - out.length}`];
+    const forms = [text(out.length), `+${total - out.length}`];
     const short = forms.find((t) => width(t) <= limit - end - 8);
     const inGutter = free && forms.find((t) => width(t) <= shape.gutter - 3);
     if (free && inGutter) more = at(free.cells[0]?.y ?? free.y, left, 'start', inGutter);
     else if (short !== undefined && (capacity === 1 || short === text(out.length)))
       more = at(titleY, limit, 'end', short);
     else if (capacity > 1) {
-      out = place(chooseRows(rows, capacity - 1, marks));
+      out = place(chooseRows(sceneRows, capacity - 1, marks).shown);
       const y = rect.y + shape.head + out.length * shape.row + m.rowHeight * 0.72;
       more = at(y, left, 'start', text(out.length));
     }
-  } else if (rows.length === 0) {
+  } else if (total === 0) {
     const y =
       rect.y +
       (shape.kind === 'flat'

@@ -151,4 +151,6 @@ export interface LayoutOptions {
   readonly sections?: readonly { readonly name: string; readonly bands: readonly Band[]; readonly folded: boolean }[];
   /** Objects destroyed in this step. */
   readonly gone?: readonly SceneObject[];
+  /** The layout before this one: what has not changed is taken from it, part by part. */
+  readonly before?: TopologyLayout | null;
 }

@@ -85,12 +85,14 @@ interface Sizes {
   readonly gapX: number;
   readonly gapY: number;
   readonly cellH: number;
+  /** Of a record that no second stage finds: number and address stand in one line. */
+  readonly flatH: number;
   readonly inset: number;
   readonly small: number;
 }
 
-const full: Sizes = { pad: 16, gapX: 10, gapY: 10, cellH: 78, inset: 10, small: 11 };
-const tight: Sizes = { pad: 10, gapX: 5, gapY: 5, cellH: 37, inset: 8, small: 11 };
+const full: Sizes = { pad: 16, gapX: 10, gapY: 10, cellH: 78, flatH: 60, inset: 10, small: 11 };
+const tight: Sizes = { pad: 10, gapX: 5, gapY: 5, cellH: 37, flatH: 37, inset: 8, small: 11 };
 const mostWidth = 210;
 const leastWidth = 96;
 const headMost = 190;
@@ -107,13 +109,17 @@ const lineOf = (
   return { x: at.x, y: at.y, text: cut, size, face, tone, anchor, ...(cut !== text && { full: text }) };
 };
 
+/** What an entry says where there is little room: a page that has its size needs no other word. */
+const shortMeans = (means: string): string => means.replace(/^(\d+ .iB) (?:block|page) /, '$1 ');
+
 /** Words that a cell shows once its read or hit has happened, so that its width stays the same while the walk is played. */
 function widest(walk: Walk, row: WalkRow, cell: Cell, compact: boolean): number {
   const w = (text: string, face: Face): number => textWidth(text, face, 11);
   if (cell.read) {
     const { n, address, words, means } = cell.read;
-    const lines = [w(hex(address), 'mono'), w(compact ? `${n}  ${means}` : means, 'text')];
-    if (!compact) lines.push(w(wordsText(words), 'mono'));
+    const says = w(compact ? `${n}  ${shortMeans(means)}` : means, 'text');
+    const lines = [w(hex(address), 'mono'), row.kind === 'record' && cell.level === null ? Math.min(says, 120) : says];
+    if (!compact) lines.push(w(wordsText(words), 'mono'), row.kind === 'record' ? w(hex(address), 'mono') + 22 : 0);
     return Math.max(...lines);
   }
   if (cell.saved) return w(cell.saved.entry.cache, 'text');
@@ -135,7 +141,7 @@ function cellLines(walk: Walk, row: WalkRow, cell: Cell, r: Rect, event: number,
   const stopped = cell.stop !== null && cell.stop.event <= event;
   const x = r.x + s.inset + edge / 2;
   const width = r.w - 2 * s.inset - edge / 2;
-  const y = (k: number): number => r.y + (compact ? 15 + k * 15 : 17 + k * 17);
+  const y = (k: number): number => r.y + (compact ? 15 + k * 15 : 17 + k * (r.h < s.cellH ? 16 : 17));
   const centre = { x: r.x + r.w / 2, y: r.y + r.h / 2 + 4, width };
   switch (state) {
     case 'read':
@@ -143,7 +149,13 @@ function cellLines(walk: Walk, row: WalkRow, cell: Cell, r: Rect, event: number,
       const { n, address, words, means } = cell.read!;
       const update = cell.update && cell.update.event <= event ? cell.update : null;
       const raw = wordsText(update ? [update.word] : words);
-      const says = stopped ? `${cell.stop!.name} ${means}`.trim() : update ? updateText(update.text) : means;
+      const says = stopped
+        ? `${cell.stop!.name} ${means}`.trim()
+        : update
+          ? updateText(update.text)
+          : compact
+            ? shortMeans(means)
+            : means;
       const tone: Tone = stopped ? 'bad' : update || state === 'reading' ? 'accent' : 'ink2';
       if (compact) {
         const number = lineOf(String(n), { x, y: y(1), width: 24 }, { face: 'title', tone: 'ink3' });
@@ -155,6 +167,19 @@ function cellLines(walk: Walk, row: WalkRow, cell: Cell, r: Rect, event: number,
         ];
       }
       const word = stateWord(state, stopped, update !== null);
+      if (r.h < s.cellH) {
+        const from = textWidth(String(n), 'title', 11) + 8;
+        return [
+          lineOf(String(n), { x, y: y(0), width: 26 }, { face: 'title', tone: 'ink3' }),
+          lineOf(
+            hex(address),
+            { x: x + from, y: y(0), width: width - from },
+            { face: 'mono', tone: 'ink', middle: true },
+          ),
+          lineOf(raw, { x, y: y(1), width }, { face: 'mono', tone: 'ink2', middle: true }),
+          lineOf(says, { x, y: y(2), width }, { tone }),
+        ];
+      }
       const right = { x: r.x + r.w - s.inset, y: y(0), width: width - 30 };
       return [
         lineOf(String(n), { x, y: y(0), width: 26 }, { face: 'title', tone: 'ink3' }),
@@ -176,7 +201,7 @@ function cellLines(walk: Walk, row: WalkRow, cell: Cell, r: Rect, event: number,
       return [
         lineOf(first, { x, y: y(0), width }, { face: 'title', tone }),
         lineOf(saved!.entry.cache, { x, y: y(1), width }, { tone: 'ink2' }),
-        lineOf(savingText(saved!).slice(saved!.entry.cache.length + 1), { x, y: y(2), width }, { tone: 'ink2' }),
+        lineOf(savingText(saved!).slice(saved!.entry.cache.length + 1), { x, y: y(2), width }, { face: 'mono' }),
       ];
     }
     case 'beyond':
@@ -264,26 +289,41 @@ export function layoutWalk(walk: Walk, event: number, room: { width: number; com
   const headWidth = Math.min(headMost, Math.max(...walk.rows.map(rowText), 40)) + 8;
   const headLeft = s.pad + headWidth;
 
-  const inner = Math.max(
-    0,
-    ...walk.rows.flatMap((r) => cellsOf(r).map((c) => widest(walk, r, c, compact))),
+  // The second stage's columns are as wide as each other; what a record says in words may be cut.
+  const wide = (r: WalkRow, cells: readonly Cell[]): number[] => cells.map((c) => widest(walk, r, c, compact));
+  const needOf = (inner: readonly number[]): number =>
+    Math.min(mostWidth, Math.max(leastWidth, Math.ceil(Math.max(0, ...inner)) + 2 * s.inset + edge));
+  const need = needOf(walk.rows.flatMap((r) => wide(r, r.second)));
+  const needEntry = needOf([
+    ...walk.rows.flatMap((r) => (r.entry ? wide(r, [r.entry]) : [])),
     walk.end.pa === null ? 0 : textWidth(hex(walk.end.pa), 'mono', 11),
-  );
-  const need = Math.min(mostWidth, Math.max(leastWidth, Math.ceil(inner) + 2 * s.inset + edge));
-  const free = room.width - headLeft - s.pad - (columns.length - 1) * s.gapX;
-  const share = Math.floor(free / columns.length);
-  const w = Math.max(need, Math.min(share, columns.length === 1 ? 320 : Math.round(need * 1.25)));
+  ]);
+  const n = walk.columns.length;
+  const spare = room.width - headLeft - s.pad - n * (need + s.gapX) - needEntry;
+  const more = Math.max(0, Math.min(Math.floor(spare / (n + 1)), n === 0 ? 320 - needEntry : Math.round(need * 0.25)));
+  const w = need + more;
+  const entryW = needEntry + more;
 
+  const widthOf = (column: number): number => (column === n ? entryW : w);
   const x = (column: number): number => headLeft + column * (w + s.gapX);
   const top = headTop + headHeight;
-  const y = (row: number): number => top + row * (s.cellH + s.gapY);
+  const isFlat = (row: WalkRow): boolean =>
+    row.kind === 'record' && row.second.every((c) => cellState(walk, row, c, event) === 'none');
+  const tops: number[] = [];
+  let bottom = top;
+  for (const row of walk.rows) {
+    tops.push(bottom);
+    bottom += (isFlat(row) ? s.flatH : s.cellH) + s.gapY;
+  }
+  const y = (row: number): number => tops[row]!;
+  const h = (row: WalkRow): number => (isFlat(row) ? s.flatH : s.cellH);
   const cells: PlacedCell[] = [];
   walk.rows.forEach((row, i) => {
     cellsOf(row).forEach((cell) => {
       const state = cellState(walk, row, cell, event);
       if (state === 'none') return;
       const column = cell.level === null ? walk.columns.length : walk.columns.indexOf(cell.level);
-      const r: Rect = { x: x(column), y: y(i), w, h: s.cellH };
+      const r: Rect = { x: x(column), y: y(i), w: widthOf(column), h: h(row) };
       const shown = state === 'read' || state === 'reading';
       cells.push({
         ...r,
@@ -302,7 +342,7 @@ export function layoutWalk(walk: Walk, event: number, room: { width: number; com
       });
     });
     if (row.kind !== 'out' || row.again > 0) return;
-    const r: Rect = { x: x(columns.length - 1), y: y(i), w, h: s.cellH };
+    const r: Rect = { x: x(n), y: y(i), w: entryW, h: s.cellH };
     const end = endText(walk, event);
     cells.push({
       ...r,
@@ -322,9 +362,9 @@ export function layoutWalk(walk: Walk, event: number, room: { width: number; com
   });
 
   const heads = columns.map((level, k): PlacedHead => {
-    const r: Rect = { x: x(k), y: headTop, w, h: headHeight };
+    const r: Rect = { x: x(k), y: headTop, w: widthOf(k), h: headHeight };
     const tone: Tone = level === null ? (walk.first ? 'first' : 'ink2') : 'second';
-    const at = { x: r.x + w / 2, y: headTop + (compact ? 14 : 15), width: w };
+    const at = { x: r.x + r.w / 2, y: headTop + (compact ? 14 : 15), width: r.w };
     return {
       ...r,
       key: String(level),
@@ -332,7 +372,7 @@ export function layoutWalk(walk: Walk, event: number, room: { width: number; com
     };
   });
   const rows = walk.rows.map((row, i): PlacedHead => {
-    const r: Rect = { x: s.pad, y: y(i), w: headWidth - 8, h: s.cellH };
+    const r: Rect = { x: s.pad, y: y(i), w: headWidth - 8, h: h(row) };
     const tone: Tone = row.kind === 'record' ? 'ink2' : 'first';
     const size = compact ? 11 : 12;
     const input = inputText(walk, row, event);
@@ -343,8 +383,8 @@ export function layoutWalk(walk: Walk, event: number, room: { width: number; com
     return { ...r, key: row.key, lines };
   });
   return {
-    width: Math.max(room.width, x(columns.length - 1) + w + s.pad),
-    height: y(walk.rows.length) - s.gapY + s.pad,
+    width: Math.max(room.width, x(n) + entryW + s.pad),
+    height: bottom - s.gapY + s.pad,
     compact,
     title,
     headTop,

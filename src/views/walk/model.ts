@@ -59,6 +59,7 @@ function stagesIn(acts: readonly At[], end: At | null): { first: WalkStage | nul
     if (!s?.stage) return;
     if (s.what === 'S1') first ??= s.stage;
     else if (s.what === 'S2') second ??= s.stage;
+    first ??= s.first ?? null;
   };
   for (const { e } of acts) {
     if (e.kind === 'memory.read') step(e.step);

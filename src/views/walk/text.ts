@@ -29,7 +29,7 @@ const counted = (n: number, what: string): string => (n === 1 ? `1 ${what}` : `$
 
 /** Raw words: the first of a longer record, and how many follow. */
 export const wordsText = (words: readonly bigint[]): string =>
-  `${hex(words[0] ?? 0n, 16)}${words.length > 1 ? ` +${words.length - 1}` : ''}`;
+  `${hex(words[0] ?? 0n)}${words.length > 1 ? ` +${words.length - 1}` : ''}`;
 
 /** Cache and tag of an entry: `S1 walk 1 2 0x40_0000`. */
 export const savingText = (s: Saving): string =>
@@ -61,7 +61,7 @@ const stageText = (s: WalkStage): string => `${s.name}: ${levels(s.levels.length
 /** Both stages in a line. */
 export function stagesText(walk: Walk): string {
   const parts = [walk.first, walk.second].flatMap((s) => (s ? [stageText(s)] : []));
-  return parts.length === 0 ? 'no stage translates' : parts.join(' × ');
+  return parts.length === 0 ? 'no table is walked' : parts.join(' × ');
 }
 
 /** `read 13 of 24, 4 skipped by S1 walk` */
@@ -98,7 +98,9 @@ export function endText(walk: Walk, event: number): { title: string; text: strin
   if (end.fault && end.kind !== 'done')
     return {
       title: end.kind === 'stalled' ? `${end.fault.name}, stalled` : end.fault.name,
-      text: end.fault.text,
+      text: end.fault.text.startsWith(`${end.fault.name} `)
+        ? end.fault.text.slice(end.fault.name.length + 1)
+        : end.fault.text,
       bad: true,
     };
   switch (end.kind) {

@@ -20,7 +20,6 @@ import {
   coveredTranslation,
   levelsBefore,
   levelsTo,
-  type ReadStep,
   type Trace,
 } from '../../trace/index.ts';
 import { translationCells } from './cache-text.ts';
@@ -86,9 +85,9 @@ export class SmmuCaches extends ConfigCaches implements WalkCaches {
     if (c === this.iotlb) return coveredTranslation(stages, level);
     if (c === this.s1walk) return coveredTables(stages, level);
     if (!second) return undefined;
-    const { purpose = 'out', s1Level }: ReadStep = stepOf(2, level, this.purpose, this.s1Level, u.record);
+    const step = stepOf(2, level, this.purpose, this.s1Level, u.record);
     const levels = c === this.s2tlb ? levelsTo(second, level) : levelsBefore(second, level);
-    return coveredSecond(second, purpose, s1Level, levels);
+    return coveredSecond(stages, step, levels);
   }
 
   override translation(): readonly TranslationCache[] {

@@ -14,7 +14,7 @@ import {
   type UpdateVisitor,
   Vmsav8Walker,
 } from '../../pagetable/vmsav8.ts';
-import type { ReadStep, Trace } from '../../trace/index.ts';
+import { type ReadStep, stageOf, type Trace } from '../../trace/index.ts';
 import { configCells } from './cache-text.ts';
 import { type L1Entry, l1cdKey, type SmmuCaches } from './caches.ts';
 import { type CdConfig, decodeCd, decodeSte, type SteConfig } from './config.ts';
@@ -23,7 +23,7 @@ import { hardwareIds } from './ids.ts';
 import { type RecordName, readEvent, recordEvent, stepOf, updateEvent } from './read-events.ts';
 import { CR0, type RegisterFile } from './registers.ts';
 import { locateSte, type SteLocation, type StreamTable, steOfL1, streamTableGeometry } from './stream-table.ts';
-import { firstStage, levelOneMeans, type StagesInUse, secondStage } from './walk-stages.ts';
+import { firstStage, levelOneMeans, type StagesInUse, secondStage, stagesOf } from './walk-stages.ts';
 
 /** Kinds of request. */
 export const UNTRANSLATED = 0;
@@ -165,9 +165,8 @@ export class ConfigReader {
     if (this.missing !== null) return { what: this.missing, level: -1, s1Level: -1 };
     const w = this.walker;
     if (!w.faultUnread || this.event < EVENT.F_WALK_EABT) return undefined;
-    const described = w.faultStage === 1 ? firstStage(this.inUse()) : secondStage(this.ste);
     const step = stepOf(w.faultStage, w.faultLevel, w.faultFor, w.faultTable, this.record);
-    return { ...step, ...(described && { stage: described }) };
+    return { ...step, ...stageOf(step, stagesOf(this.inUse())) };
   }
 
   private streamTable(): StreamTable {
@@ -378,7 +377,7 @@ export class ConfigReader {
         this.place,
         { stage, level, hi, lo, valueHi, valueLo, granule, wide: this.wide },
         stepOf(stage, level, purpose, s1Level, this.record),
-        stage === 1 ? firstStage(this.inUse()) : second,
+        { first: purpose === FOR_TABLE ? firstStage(this.inUse()) : undefined, second },
         second && (inHi >>> 0) * 4294967296 + (inLo >>> 0),
       ),
     );

@@ -1,7 +1,7 @@
 import { wordOf } from '../../bits/index.ts';
 import { FOR_CD, FOR_TABLE } from '../../pagetable/vmsav8.ts';
 import { descriptorLayout, type Granule } from '../../pagetable/vmsav8-layout.ts';
-import type { ReadStep, TraceEvent, WalkStage } from '../../trace/index.ts';
+import { type ReadStep, stageOf, type TraceEvent, type WalkStages } from '../../trace/index.ts';
 import { descriptorMeans, spanOf } from './walk-stages.ts';
 
 /** What the SMMU tells of the memory it reads and writes on its own. Built only while somebody listens. */
@@ -58,7 +58,7 @@ export function readEvent(
   at: string,
   d: DescriptorAt,
   which: ReadStep,
-  described: WalkStage | undefined,
+  stages: WalkStages,
   input: number | undefined,
 ): TraceEvent {
   const { stage, level } = d;
@@ -66,7 +66,7 @@ export function readEvent(
   const form = layout.split('.')[2]!;
   const step: ReadStep = {
     ...which,
-    ...(described && { stage: described }),
+    ...stageOf(which, stages),
     ...(input !== undefined && { input }),
     means: descriptorMeans(form, d),
     ...((form === 'page' || form === 'block') && { page: spanOf(d.granule, level) }),

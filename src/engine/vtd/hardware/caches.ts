@@ -18,7 +18,6 @@ import {
   coveredTables,
   coveredTranslation,
   levelsBefore,
-  type ReadStep,
   type Trace,
 } from '../../trace/index.ts';
 import { translationCells } from './cache-text.ts';
@@ -77,8 +76,8 @@ export class VtdCaches extends ConfigCaches implements PagingCaches {
     if (c === this.fswalk) return coveredTables(stages, level);
     const { second } = stages;
     if (!second) return undefined;
-    const { purpose = 'out', s1Level }: ReadStep = stepOf(2, level, this.purpose, this.fsLevel);
-    return coveredSecond(second, purpose, s1Level, levelsBefore(second, level));
+    const step = stepOf(2, level, this.purpose, this.fsLevel);
+    return coveredSecond(stages, step, levelsBefore(second, level));
   }
 
   override translation(): readonly TranslationCache[] {

@@ -1,6 +1,6 @@
 import type { Memory } from '../../memory/index.ts';
 import { beyond, type ReadVisitor, type UpdateVisitor, X86Walker } from '../../pagetable/x86-64.ts';
-import type { ReadStep, Trace } from '../../trace/index.ts';
+import { type ReadStep, stageOf, type Trace } from '../../trace/index.ts';
 import type { VtdCaches } from './caches.ts';
 import { type ContextEntry, decodeContext, decodeLegacyContext, decodePasidEntry, type PasidEntry } from './config.ts';
 import type { VtdFeatures } from './features.ts';
@@ -116,8 +116,8 @@ export class ConfigReader {
     const w = this.walker;
     if (!w.faultUnread) return undefined;
     const stages = stagesOf({ context: this.context, entry: this.pasidEntry });
-    const of = w.faultStage === 1 ? stages.first : stages.second;
-    return { ...stepOf(w.faultStage, w.faultLevel, w.faultFor, w.faultTable), ...(of && { stage: of }) };
+    const step = stepOf(w.faultStage, w.faultLevel, w.faultFor, w.faultTable);
+    return { ...step, ...stageOf(step, stages) };
   }
 
   registersChanged(): void {

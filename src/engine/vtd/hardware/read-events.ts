@@ -2,7 +2,7 @@ import { wordOf } from '../../bits/index.ts';
 import { FOR_TABLE } from '../../pagetable/access.ts';
 import { secondStageEntryLayout } from '../../pagetable/vtd-second-stage-layout.ts';
 import { x86EntryLayout } from '../../pagetable/x86-64-layout.ts';
-import type { ReadStep, TraceEvent, WalkStages } from '../../trace/index.ts';
+import { type ReadStep, stageOf, type TraceEvent, type WalkStages } from '../../trace/index.ts';
 import { entryMeans, pageOf } from './walk-stages.ts';
 
 /** What a VT-d unit tells of the memory it reads and writes on its own. Built only while somebody listens. */
@@ -52,11 +52,10 @@ export function readEvent(at: string, e: EntryAt, which: ReadStep, stages: WalkS
   const { stage, level } = e;
   const d = described(e);
   const form = d.layout.split('.')[1]!;
-  const of = stage === 1 ? stages.first : stages.second;
   const page = pageOf(form);
   const step: ReadStep = {
     ...which,
-    ...(of && { stage: of }),
+    ...stageOf(which, stages),
     ...(stages.second && { input }),
     means: entryMeans(form, stage, level, e.valueLo, e.valueHi),
     ...(page !== undefined && { page }),
