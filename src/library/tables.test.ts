@@ -4,6 +4,9 @@ import { Session } from '../engine/document/index.ts';
 import { findPath, type TableEntry, type TableMemory, type TablePath, type TableRef } from '../engine/machine/index.ts';
 import { loadVendors } from '../engine/machine/vendors.ts';
 import type { Memory } from '../engine/memory/index.ts';
+import { keysOf, rootKey, TableReader } from '../views/tables/reader.ts';
+import { rowsOf } from '../views/tables/rows.ts';
+import { rowText } from '../views/tables/say.ts';
 import { scenarios } from './index.ts';
 
 await loadVendors();
@@ -94,23 +97,80 @@ describe('changes', () => {
           some++;
           expect(t.changed({ space: 'host', address }, 8)).toBe(true);
           const now = t.read({ space: 'host', address }, 1)![0];
-          const raw: TableRef = {
-            space: 'host',
-            address,
-            format: 'cmdq',
-            args: [],
-            title: '',
-            entries: 1,
-            bytes: 8,
-            input: 'slot',
-            inputName: '',
-            base: 0n,
-            span: 1n,
-          };
-          void raw;
           expect(now).not.toBe(undefined);
         }
       }
       expect(some).toBeGreaterThan(10);
     });
+});
+
+describe('a million mapped pages', () => {
+  it('are listed and searched within a bounded number of reads', () => {
+    const parsed = parseDocument(
+      JSON.stringify({
+        format: 'iommuscope/1',
+        title: 'many pages',
+        platform: { iommu: 'smmuv3', memory: '8GiB', guest: { memory: '1GiB' } },
+        devices: [{ name: 'nic0', rid: '0000:01:00.0' }],
+        steps: [{ do: 'guest.attach', device: 'nic0', domain: 'dma0' }],
+      }),
+    );
+    if (!parsed.ok) throw new Error(parsed.error.message);
+    const session = new Session(parsed.document);
+    session.runAll();
+    const platform = session.platformAt(1) as unknown as {
+      parts: {
+        guests: { memory: { writeWord(at: number, w: bigint): void; resolve(at: number): number } }[];
+        memory: Memory;
+      };
+      tableMemory(before: null): TableMemory;
+    };
+    const { memory: guest } = platform.parts.guests[0]!;
+    const root = platform
+      .tableMemory(null)
+      .roots()
+      .find((r) => r.title === 'S1 tables dma0')!;
+    // 4 GiB at 4 KiB: one level-1 table, four level-2 tables, 2048 leaves, by hand beside the allocator's zone.
+    const table = (n: number): number => 0x6000_0000 + n * 4096;
+    guest.writeWord(root.ref.address, BigInt(table(0)) | 3n);
+    for (let l1 = 0; l1 < 4; l1++) {
+      guest.writeWord(table(0) + 8 * l1, BigInt(table(1 + l1)) | 3n);
+      for (let l2 = 0; l2 < 512; l2++) {
+        const leaf = table(5 + l1 * 512 + l2);
+        guest.writeWord(table(1 + l1) + 8 * l2, BigInt(leaf) | 3n);
+        for (let i = 0; i < 512; i++)
+          guest.writeWord(leaf + 8 * i, BigInt(0x4000_0000 + (((l1 * 512 + l2) * 512 + i) % 262144) * 4096) | 0xf47n);
+      }
+    }
+    const { memory } = platform.parts;
+    let reads = 0;
+    const plain = memory.readWord.bind(memory);
+    memory.readWord = (at) => {
+      reads++;
+      return plain(at);
+    };
+    const reader = new TableReader(platform.tableMemory(null));
+    const key = rootKey(root);
+    const state = { filter: 'valid', path: new Set<string>(), pins: new Set<string>() } as const;
+    reads = 0;
+    const closed = rowsOf(reader, { ...state, open: new Set() });
+    expect(closed.length).toBeLessThan(20);
+    const path = reader.path(root.ref, { address: 0xdead_b000n });
+    expect(path.steps).toHaveLength(4);
+    expect(path.output).toBe(0x4000_0000n + (0xdeadbn % 262144n) * 4096n);
+    // One entry a level.
+    expect(reads).toBe(4);
+    const { open } = keysOf(key, path.steps);
+    const rows = rowsOf(reader, { ...state, open: new Set(open) });
+    // Four open tables of 512 entries each, and what the walk asks for.
+    expect(reads).toBeLessThanOrEqual(4 + 4 * 512);
+    const run = rows.find((r) => r.kind === 'run')!;
+    expect(run.kind === 'run' && run.item.count).toBe(512);
+    expect(rowText(run)).toMatch(/^0xdea0_0000–0xdebf_ffff → 0x5ea0_0000 … 0x5ebf_ffff, 512 × 4 KiB RW/);
+    // Where an entry lies: through all tables above the leaves, never through the leaves.
+    reads = 0;
+    const found = reader.find({ space: 'guest', address: table(5 + 2000) + 8 * 7 });
+    expect(found?.steps.at(-1)?.entry.index).toBe(7);
+    expect(reads).toBeLessThan(40_000);
+  });
 });

@@ -1,5 +1,5 @@
-import { keepCommands } from '../keep/commands.ts';
 import { helpCommands } from '../help/commands.ts';
+import { keepCommands } from '../keep/commands.ts';
 import { presentCommands } from '../present/commands.ts';
 import { documentCommands } from './document.ts';
 import { playerCommands } from './player.ts';

@@ -1,6 +1,16 @@
 import { useEffect, useMemo, useRef, useState } from 'react';
+import { hex } from '../../engine/bits/index.ts';
 import type { Inspection } from '../../engine/machine/index.ts';
-import type { ObjectAction, Part, Place, Selection, State, StepRecord } from '../../store/index.ts';
+import type {
+  ObjectAction,
+  Part,
+  Place,
+  RecordRef,
+  Selection,
+  Simulation,
+  State,
+  StepRecord,
+} from '../../store/index.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon } from '../Icon.tsx';
 import { Term } from '../Term.tsx';
@@ -110,6 +120,20 @@ interface Shown {
   readonly section?: string;
 }
 
+/** A record in memory by itself; what it belongs to is said by the object's term above it. */
+function inspectRecord(simulation: Simulation, place: Place, r: RecordRef): Inspection | null {
+  const record = simulation.record(place, r);
+  const whose = r.space === 'guest' && r.guest && r.guest !== 'guest' ? `memory of ${r.guest}` : `${r.space} memory`;
+  return (
+    record && {
+      title: `${record.layout.name} at ${hex(r.address)}`,
+      subtitle: `${record.layout.title}, in ${whose}`,
+      records: [record],
+      facts: [],
+    }
+  );
+}
+
 function useShown(
   place: Place,
   records: readonly StepRecord[],
@@ -122,7 +146,9 @@ function useShown(
     if (!simulation || records.length === 0) return null;
     if (selection) {
       const part = partOf(selection);
-      const inspection = simulation.inspect(place, selection.id, part);
+      const inspection = selection.record
+        ? inspectRecord(simulation, place, selection.record)
+        : simulation.inspect(place, selection.id, part);
       const object = simulation.scene(place).objects.find((o) => o.id === selection.id);
       const actions = simulation.actions(place, selection.id, part);
       return inspection && { inspection, changes: [], actions, type: object?.type, section: object?.section };

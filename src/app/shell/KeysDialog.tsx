@@ -1,19 +1,12 @@
 import { appCommands } from '../commands/app-commands.ts';
-import { keyText } from '../commands/registry.ts';
-import { useAppStore } from '../context.ts';
+import { useApp, useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
-
-const inDiagram: readonly (readonly [string, string])[] = [
-  ['Tab', 'Into the diagram, and out of it'],
-  ['← ↑ → ↓', 'To the neighbouring object'],
-  ['Enter', 'Inspect the object'],
-  ['Shift F10', 'What can be done with the object'],
-];
+import { keyGroups } from '../help/key-groups.ts';
 
 function Row({ keys, title }: { keys: readonly string[]; title: string }) {
   return (
     <tr>
-      <th scope="row" className="py-1 pr-4 text-left font-normal whitespace-nowrap">
+      <th scope="row" className="w-48 py-1 pr-4 text-left align-baseline font-normal whitespace-nowrap">
         {keys.map((k, i) => (
           <span key={k}>
             {i > 0 && <span className="px-1 text-ink-3">or</span>}
@@ -26,29 +19,27 @@ function Row({ keys, title }: { keys: readonly string[]; title: string }) {
   );
 }
 
+/** Every key, by room: generated from the commands, so that none is missing. */
 export function KeysDialog() {
   const app = useAppStore();
+  const presenting = useApp((s) => s.presenting !== null);
   return (
-    <Dialog title="Keys" onClose={() => app.showDialog(null)}>
-      <div className="scroll-thin overflow-y-auto px-4 py-3">
-        <table className="w-full">
-          <tbody>
-            {appCommands
-              .filter((c) => c.keys)
-              .map((c) => (
-                <Row key={c.id} keys={c.keys!.map(keyText)} title={c.title} />
-              ))}
-          </tbody>
-        </table>
-        <h3 className="mt-4 mb-1 text-xs font-semibold text-ink-3">In the diagram</h3>
-        <table className="w-full">
-          <tbody>
-            {inDiagram.map(([k, title]) => (
-              <Row key={k} keys={[k]} title={title} />
-            ))}
-          </tbody>
-        </table>
-      </div>
+    <Dialog title="Keys" width="w-[42rem]" onClose={() => app.showDialog(null)}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls must be reached by keyboard */}
+      <section aria-label="All keys" tabIndex={0} className="scroll-thin overflow-y-auto px-4 pb-3">
+        {keyGroups(appCommands, presenting).map((g) => (
+          <section key={g.title} aria-label={g.title}>
+            <h3 className="mt-3 mb-1 text-xs font-semibold text-ink-3">{g.title}</h3>
+            <table className="w-full">
+              <tbody>
+                {g.rows.map((r) => (
+                  <Row key={r.title} {...r} />
+                ))}
+              </tbody>
+            </table>
+          </section>
+        ))}
+      </section>
     </Dialog>
   );
 }

@@ -1,6 +1,7 @@
 import { loadVendors } from '../../engine/machine/vendors.ts';
 import type { LibraryScenario } from '../../library/index.ts';
 import { useApp, useAppStore } from '../context.ts';
+import { TourPlace } from '../help/TourPlace.tsx';
 import { InspectorPanel } from '../inspector/InspectorPanel.tsx';
 import { late } from '../lazy.tsx';
 import { Player } from '../player/Player.tsx';
@@ -14,6 +15,8 @@ import { Working } from './Working.tsx';
 
 const Palette = late(() => import('../palette/Palette.tsx').then((m) => m.Palette));
 const KeysDialog = late(() => import('./KeysDialog.tsx').then((m) => m.KeysDialog));
+const GlossaryDialog = late(() => import('../help/GlossaryDialog.tsx').then((m) => m.GlossaryDialog));
+const Presentation = late(() => import('../present/Presentation.tsx').then((m) => m.Presentation));
 const LogDialog = late(async () => {
   // A log can be of any vendor.
   const [m] = await Promise.all([import('../logs/LogDialog.tsx'), loadVendors()]);
@@ -32,6 +35,7 @@ function Dialogs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
     <>
       {dialog?.kind === 'palette' && <Palette scenarios={scenarios} />}
       {dialog?.kind === 'keys' && <KeysDialog />}
+      {dialog?.kind === 'glossary' && <GlossaryDialog term={dialog.term} />}
       {dialog?.kind === 'documents' && <DocumentsDialog scenarios={scenarios} />}
       {dialog?.kind === 'link' && <LinkDialog link={dialog.link} characters={dialog.characters} />}
       {dialog?.kind === 'picture' && <PictureDialog format={dialog.format} />}
@@ -43,7 +47,7 @@ function Dialogs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
 }
 
 /** The page: header, steps, topology with the strip and the player below it, inspector. Only its panels scroll. */
-export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
+function Page({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
   const app = useAppStore();
   const inspector = useApp((s) => s.settings.inspectorOpen);
   const strip = useApp((s) => s.settings.stripOpen);
@@ -58,13 +62,24 @@ export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) 
         <Player />
       </main>
       {inspector && <InspectorPanel onClose={() => app.setSettings({ inspectorOpen: false })} />}
+    </div>
+  );
+}
+
+/** The page, or the slides of a presentation; messages, windows and what is read aloud belong to both. */
+export function Shell({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
+  const presenting = useApp((s) => s.presenting !== null);
+  return (
+    <>
+      {presenting ? <Presentation /> : <Page scenarios={scenarios} />}
       <Notices />
       <Working />
       <Announcer />
       <Dialogs scenarios={scenarios} />
+      <TourPlace />
       <div className="drop-hint" aria-hidden="true">
         Drop a document or a log
       </div>
-    </div>
+    </>
   );
 }

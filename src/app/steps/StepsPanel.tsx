@@ -1,6 +1,7 @@
 import { useEffect, useRef } from 'react';
 import { type State, samePlace, startPlace } from '../../store/index.ts';
 import { useApp, useAppStore } from '../context.ts';
+import { TourOffer } from '../help/TourPlace.tsx';
 import { Icon } from '../Icon.tsx';
 import { Markdown } from '../Markdown.tsx';
 import { rove } from '../roving.ts';
@@ -21,6 +22,7 @@ function About() {
           <Icon name="play" /> Play {count === 1 ? 'the step' : `all ${count} steps`}
         </button>
       )}
+      {atStart && <TourOffer />}
     </>
   );
   if (atStart)

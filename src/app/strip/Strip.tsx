@@ -1,13 +1,12 @@
-import { type ComponentType, type PointerEvent, useRef, useState } from 'react';
+import { type PointerEvent, useRef, useState } from 'react';
 import type { View } from '../../store/index.ts';
 import { remPixels } from '../bits.ts';
 import { appCommand } from '../commands/app-commands.ts';
 import { keyText, runCommand } from '../commands/registry.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { Icon, type IconName } from '../Icon.tsx';
-import { late } from '../lazy.tsx';
 import { type TabItem, Tabs } from '../Tabs.tsx';
-import { TraceView } from './TraceView.tsx';
+import { panes } from './panes.ts';
 
 const items: readonly TabItem<View>[] = [
   { id: 'ladder', title: 'Ladder' },
@@ -16,14 +15,6 @@ const items: readonly TabItem<View>[] = [
   { id: 'caches', title: 'Caches' },
   { id: 'trace', title: 'Trace' },
 ];
-
-const panes: Readonly<Record<View, ComponentType<{ bar: HTMLElement | null }>>> = {
-  ladder: late(() => import('../ladder/LadderPane.tsx').then((m) => m.LadderPane)),
-  walk: late(() => import('../walk/WalkPane.tsx').then((m) => m.WalkPane)),
-  tables: late(() => import('../tables/TablesPane.tsx').then((m) => m.TablesPane)),
-  caches: late(() => import('../caches/CachesPane.tsx').then((m) => m.CachesPane)),
-  trace: TraceView,
-};
 
 const least = 6;
 const most = 40;

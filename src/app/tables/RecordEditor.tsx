@@ -3,7 +3,7 @@ import { type Explained, explain, hex } from '../../engine/bits/index.ts';
 import type { InspectedRecord } from '../../engine/machine/index.ts';
 import { BitRuler } from '../../views/ruler/index.ts';
 import { bitsText, remPixels } from '../bits.ts';
-import { useAppStore } from '../context.ts';
+import { useApp, useAppStore } from '../context.ts';
 import { stepTitle } from '../describe.ts';
 import {
   type Draft,
@@ -201,13 +201,18 @@ export function RecordEditor({
     all || fields.length < 20
       ? fields
       : fields.filter((f, i) => f.applies && (f.value !== 0n || base[i]!.value !== 0n || f.field.format !== 'hex'));
+  // The form stays until the step is there: from an earlier position a question comes first, and no may be the answer.
+  const records = useApp((s) => s.records);
+  const began = useRef(records);
+  useEffect(() => {
+    if (records !== began.current) onDone();
+  }, [records, onDone]);
   const ready = isChanged(draft) && isSound(draft);
 
   const apply = (): void => {
     const { document } = app.store.getState();
     if (!ready || !document || address === undefined) return;
     const step = stepOf(draft, record, (document.platform.guests?.length ?? 0) > 1);
-    onDone();
     app.runOperation(step, stepTitle(step));
   };
   const onKeyDown = (e: KeyboardEvent): void => {
@@ -251,6 +256,7 @@ export function RecordEditor({
           <WordInput key={i} word={i} draft={draft} onDraft={setDraft} />
         ))}
       </fieldset>
+      <Preview draft={draft} address={address ?? 0} />
       <fieldset className="mt-2">
         <legend className="text-2xs font-semibold">Fields</legend>
         <div className="grid grid-cols-[repeat(auto-fill,minmax(15rem,1fr))] items-start gap-x-6">
@@ -264,8 +270,7 @@ export function RecordEditor({
           </button>
         ) : null}
       </fieldset>
-      <Preview draft={draft} address={address ?? 0} />
-      <div className="sticky bottom-0 mt-2 flex flex-wrap gap-1.5 bg-panel py-1">
+      <div className="sticky -bottom-3 mt-2 flex flex-wrap gap-1.5 bg-panel py-1">
         <button type="submit" className="btn font-semibold" disabled={!ready}>
           Write to memory
         </button>

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { createPortal } from 'react-dom';
-import { hex, type Layout } from '../../engine/bits/index.ts';
-import { type InspectedRecord, rawLayout, type TableEntry } from '../../engine/machine/index.ts';
+import { hex } from '../../engine/bits/index.ts';
+import type { TableEntry } from '../../engine/machine/index.ts';
 import type { Place, RecordRef, Selection } from '../../store/index.ts';
 import {
   closedKey,
@@ -19,8 +19,8 @@ import {
 } from '../../views/tables/index.ts';
 import { remPixels } from '../bits.ts';
 import { useApp, useAppStore } from '../context.ts';
-import { RecordView } from '../inspector/RecordView.tsx';
 import { AddressBar } from './AddressBar.tsx';
+import { Detail, type Shown } from './Detail.tsx';
 import { TablesText } from './TablesText.tsx';
 
 /** Height of a line in rem. */
@@ -53,12 +53,6 @@ function useCalmPlace(): Place {
     return () => clearTimeout(timer);
   }, [app, place, playing]);
   return calm;
-}
-
-/** What is shown beside the tree. */
-interface Shown {
-  readonly record: InspectedRecord;
-  readonly before?: readonly bigint[];
 }
 
 const recordOf = (row: Row): RecordRef | null => {
@@ -255,6 +249,13 @@ export function TablesPane({ bar }: { bar: HTMLElement | null }) {
     return row ?? null;
   }, [rows, selection, cursor]);
 
+  // Other bits may be a record of another layout, so what is selected is named anew.
+  const kindNow = selected?.kind === 'entry' ? selected.entry.layout.id : null;
+  useEffect(() => {
+    if (kindNow && selection?.record && selection.record.layout !== kindNow)
+      select({ ...selection, record: { ...selection.record, layout: kindNow } });
+  }, [kindNow, selection, select]);
+
   const shown = useMemo((): Shown | null => {
     if (selected?.kind === 'entry') {
       const { entry, ref, before } = selected;
@@ -335,60 +336,6 @@ export function TablesPane({ bar }: { bar: HTMLElement | null }) {
           </div>
         )}
       </div>
-    </>
-  );
-}
-
-const RAW = rawLayout(8);
-
-/** The record, and for raw bytes the choice how to read them. */
-function Detail({
-  shown,
-  raw,
-  layouts,
-  onRaw,
-}: {
-  shown: Shown;
-  raw: RecordRef | null;
-  layouts: readonly Layout[];
-  onRaw: (r: RecordRef) => void;
-}) {
-  return (
-    <>
-      {raw && (
-        <div className="mb-2 flex flex-wrap items-center gap-1.5">
-          <select
-            aria-label="Read these bytes as"
-            className="btn max-w-56 min-w-0 appearance-none"
-            value={layouts.some((l) => l.id === raw.layout) ? raw.layout : RAW.id}
-            onChange={(e) => onRaw({ ...raw, layout: e.target.value })}
-          >
-            <option value={RAW.id}>raw words</option>
-            {layouts
-              .filter((l) => !l.id.includes('.reg.'))
-              .map((l) => (
-                <option key={l.id} value={l.id}>
-                  {l.name}: {l.title}
-                </option>
-              ))}
-          </select>
-          <button
-            type="button"
-            className="btn"
-            onClick={() => onRaw({ ...raw, address: Math.max(0, raw.address - shown.record.layout.words * 8) })}
-          >
-            Before
-          </button>
-          <button
-            type="button"
-            className="btn"
-            onClick={() => onRaw({ ...raw, address: raw.address + shown.record.layout.words * 8 })}
-          >
-            After
-          </button>
-        </div>
-      )}
-      <RecordView record={shown.record} {...(shown.before ? { before: shown.before } : {})} />
     </>
   );
 }

@@ -5,6 +5,7 @@ import type { ObjectAction, Place } from '../../store/index.ts';
 import { Topology, type TopologyPart } from '../../views/topology/index.ts';
 import { useApp, useAppStore } from '../context.ts';
 import { useStill } from '../motion.ts';
+import { highlightOf } from '../present/slides.ts';
 import { ActionsMenu } from './ActionsMenu.tsx';
 
 function useSize(): { ref: (el: HTMLElement | null) => void; size: { width: number; height: number } | null } {
@@ -57,6 +58,7 @@ export function TopologyPane() {
   );
   const events = useMemo(() => records[place.step]?.events ?? none, [records, place.step]);
   const scene = simulation?.scene(place);
+  const highlight = useMemo(() => highlightOf(records[place.step]?.step), [records, place.step]);
   const hazards = simulation?.hazards(place) ?? [];
 
   const close = useCallback(() => setMenu(null), []);
@@ -72,6 +74,7 @@ export function TopologyPane() {
           progress={progress}
           hazards={hazards}
           selection={selection}
+          highlight={highlight}
           onSelect={(id, part) => app.select({ id, ...part })}
           onActions={(id, anchor, part) => {
             app.select({ id, ...part });

@@ -1,3 +1,5 @@
+// biome-ignore-all lint/a11y/useFocusableInteractive: the grid around these has the focus and the keys, and says which row is active
+// biome-ignore-all lint/a11y/useSemanticElements: rows stand where the layout says, which those of a table cannot
 import { memo } from 'react';
 import { type Counts, countsText, type Sort, type SortKey } from './arrange.ts';
 import { LifeMarks } from './LifeMarks.tsx';
@@ -103,7 +105,7 @@ export const EntryRow = memo(function EntryRow(p: RowProps) {
   const look = p.selected ? 'bg-accent-soft' : p.now ? 'bg-sunken' : 'hover:bg-sunken';
   let x = frame.cells.x;
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/useFocusableInteractive: the grid has the focus and the keys
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the grid has the focus and the keys
     <div
       role="row"
       id={p.id}

@@ -170,6 +170,9 @@ function note(lane: number, saying: Saying, g: Geometry, dashed = false): { mark
   const { x } = g.lanes[lane]!;
   const w = Math.min(Math.ceil(widthOf(saying.runs, 'mono', size)) + 2 * pad, g.right - g.left);
   let from = Math.max(g.left, Math.min(x - 12, g.right - usual));
+  // Not on the bar of a call that is under way, where there is room beside it.
+  const bar = g.lanes[g.laneOf.get('iommufd') ?? -1]?.x ?? 0;
+  if (bar < x - 20 && from < bar + 8 && bar + 8 + w <= g.right) from = bar + 8;
   if (from + w > g.right) from = g.right - w;
   const to = Math.max(from + w, x + 8);
   const t = text(saying.runs, from + pad, 15.5, w - 2 * pad + 0.5, s.ink);

@@ -245,7 +245,7 @@ function Content({ row }: { row: Row }) {
       return (
         <>
           <span className="table-range">{rangeText(row.ref, row.item.from, row.item.count)}</span>
-          <span className={row.item.of === 'page' ? 'table-text' : 'table-empty'}>
+          <span className={row.item.of === 'page' || row.item.of === 'record' ? 'table-text' : 'table-empty'}>
             {row.item.of === 'page' && '→ '}
             {runText(row.ref, row.item)}
           </span>

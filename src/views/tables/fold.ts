@@ -1,8 +1,8 @@
 import type { TableEntry, TableMemory, TableRef } from '../../engine/machine/index.ts';
 
 /**
- * The entries of one table with ranges folded: what is empty, and consecutive pages with the same attributes whose outputs
- * follow one another. Unfolded they are the entries again, none more and none less.
+ * The entries of one table with ranges folded: what is empty, entries that say the same, and consecutive pages with the same
+ * attributes whose outputs follow one another. Unfolded they are the entries again, none more and none less.
  */
 export type Item =
   | {
@@ -13,7 +13,7 @@ export type Item =
     }
   | {
       readonly kind: 'run';
-      readonly of: 'empty' | 'page' | 'invalid';
+      readonly of: 'empty' | 'page' | 'invalid' | 'record';
       readonly from: number;
       readonly count: number;
       /** First entry of it; absent where nothing was read because nothing was ever written. */
@@ -32,9 +32,11 @@ const MOST_CHUNKS = WHOLE / CHUNK;
 
 /** Something of what an entry says that must be alike, and follow, in a run. */
 const follows = (a: TableEntry, b: TableEntry, span: bigint): boolean => {
-  if (a.kind !== b.kind || a.kind === 'table' || a.kind === 'record') return false;
+  if (a.kind !== b.kind || a.kind === 'table') return false;
   if (a.kind === 'empty') return true;
   if (a.attributes !== b.attributes || a.layout !== b.layout) return false;
+  // A record without attributes, such as a queue's entry, is alone.
+  if (a.kind === 'record') return a.attributes !== '';
   return a.kind === 'invalid' || b.output === (a.output ?? 0n) + span;
 };
 
@@ -64,7 +66,7 @@ export function foldEntries(entries: readonly TableEntry[], { span, before, alon
     else
       out.push({
         kind: 'run',
-        of: first.kind as 'empty' | 'page' | 'invalid',
+        of: first.kind as 'empty' | 'page' | 'invalid' | 'record',
         from: first.index,
         count: end - start,
         first,

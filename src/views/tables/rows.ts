@@ -141,7 +141,7 @@ function itemParts(
     if (item.kind !== 'entry') {
       const changed = item.kind === 'run' ? item.before !== undefined : changedChunk(reader, ref, item);
       if (s.filter === 'changed' && !changed) return [];
-      if (s.filter === 'valid' && item.kind === 'run' && item.of !== 'page') return [];
+      if (s.filter === 'valid' && item.kind === 'run' && (item.of === 'empty' || item.of === 'invalid')) return [];
       const below = (): Part[] => itemParts(reader, s, root, ref, reader.unfolded(ref, item), table, depth + 1, key);
       const open = s.open.has(key);
       const rest = { ...at, expandable: true, open, inside: item.kind === 'chunk' && changed, below };

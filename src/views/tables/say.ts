@@ -26,7 +26,7 @@ const times = (n: number, what: string): string => `${n} ${what}`;
 export function runText(ref: TableRef, item: Extract<Item, { kind: 'run' }>): string {
   const { first, count } = item;
   if (item.of === 'empty' || !first) return times(count, 'empty entries');
-  if (item.of === 'invalid') return `${times(count, 'entries')}: ${first.text}`;
+  if (item.of !== 'page') return `${times(count, 'entries')}: ${first.text}`;
   return `${hex(first.output ?? 0n)} … ${hex((first.output ?? 0n) + ref.span * BigInt(count) - 1n)}, ${count} × ${first.attributes}`;
 }
 

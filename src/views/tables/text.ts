@@ -67,7 +67,7 @@ function walk(
     const inside = children.some((c) => !reader.isRoot(c) && reader.changesIn(c));
     const dull = (item.kind === 'run' && item.of === 'empty') || (item.kind === 'entry' && item.entry.kind === 'empty');
     if (!line || (filter === 'changed' && !isChanged && !inside) || (dull && !isChanged)) continue;
-    if (filter === 'valid' && item.kind === 'run' && item.of !== 'page') continue;
+    if (filter === 'valid' && item.kind === 'run' && (item.of === 'empty' || item.of === 'invalid')) continue;
     lines.push({ ...line, depth });
     for (const child of children) {
       const other = own.get(refKey(child));

@@ -29,6 +29,8 @@ export interface BoxProps {
   readonly selected: boolean;
   /** Refers to the selected object, or is referred to by it. */
   readonly related: boolean;
+  /** To be looked at in this step. */
+  readonly outlined: boolean;
   readonly selectedRow: number;
   readonly selectedIndex: number;
   readonly markTone: Tone | null;
@@ -73,6 +75,18 @@ export const Box = memo(function Box(p: BoxProps) {
           strokeWidth={width}
           strokeDasharray={box.gone ? '4 3' : undefined}
         />
+        {p.outlined && (
+          <rect
+            x={box.x - 2.5}
+            y={box.y - 2.5}
+            width={box.w + 5}
+            height={box.h + 5}
+            rx={9}
+            fill="none"
+            stroke={colours.accent}
+            strokeWidth={3}
+          />
+        )}
         <path
           d={`M${box.x + 1.5},${box.y + 5}v${box.h - 10}`}
           stroke={shade.line}

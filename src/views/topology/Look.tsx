@@ -31,7 +31,7 @@ export function lookByKey(e: KeyboardEvent, camera: Looking): boolean {
 export function Look({ camera }: { readonly camera: Looking }) {
   const percent = Math.round(camera.resting.k * 100);
   return (
-    <div className="topo-look" role="group" aria-label="Zoom of the diagram">
+    <fieldset className="topo-look" aria-label="Zoom of the diagram">
       <button type="button" title="Zoom out (−)" aria-label="Zoom out" onClick={() => camera.zoomBy(1 / step)}>
         −
       </button>
@@ -41,6 +41,6 @@ export function Look({ camera }: { readonly camera: Looking }) {
       <button type="button" title="Zoom in (+)" aria-label="Zoom in" onClick={() => camera.zoomBy(step)}>
         +
       </button>
-    </div>
+    </fieldset>
   );
 }

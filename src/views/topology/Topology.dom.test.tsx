@@ -126,6 +126,8 @@ describe('Topology', () => {
     const touched = new Set<string>();
     const observer = new MutationObserver((l) => {
       for (const m of l) {
+        // The messages are drawn anew.
+        if ((m.target as Element).closest('.topo-over')) continue;
         const box =
           (m.target as Element).closest?.('[data-key]') ?? (m.target as Element).querySelector?.('[data-key]');
         touched.add(box?.getAttribute('data-id') ?? (m.target as Element).tagName);

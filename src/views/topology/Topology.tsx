@@ -36,6 +36,8 @@ export interface TopologyProps {
   readonly progress: Progress;
   readonly hazards: readonly Hazard[];
   readonly selection: ({ readonly id: string } & TopologyPart) | null;
+  /** Objects to be looked at in this step: outlined. */
+  readonly highlight?: readonly string[];
   readonly onSelect: (id: string, part?: TopologyPart) => void;
   /** Asks for what can be done with an object; `anchor` is where it stands in the window. */
   readonly onActions?: (id: string, anchor: DOMRect, part?: TopologyPart) => void;
@@ -96,6 +98,7 @@ export function Topology(p: TopologyProps) {
   const motion = useMemo(() => motionOf(layout, events, event), [layout, events, event]);
 
   const root = useRef<SVGSVGElement>(null);
+  const outlined = new Set((p.highlight ?? []).map(folding.standsFor));
   const view = useRef<HTMLDivElement>(null);
   const stage = useRef<HTMLDivElement>(null);
   const camera = useCamera(view, stage, layout, { width, height });
@@ -219,6 +222,7 @@ export function Topology(p: TopologyProps) {
                 box={b}
                 selected={selected && selection.row === undefined && selection.index === undefined}
                 related={related.has(b.id)}
+                outlined={outlined.has(b.id)}
                 selectedRow={selected ? (selection.row ?? -1) : -1}
                 selectedIndex={selected ? (selection.index ?? -1) : -1}
                 markTone={mark?.tone ?? null}
@@ -231,6 +235,7 @@ export function Topology(p: TopologyProps) {
           {layout.fold && <FoldColumn fold={layout.fold} />}
           {layout.refold && <Refold text={layout.refold} />}
           <Chips chips={layout.chips} />
+          {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: a group is nothing that takes the focus */}
           <g className="topo-over" aria-hidden="true">
             <Trails trail={motion.trail} />
             {motion.flight && <FlightWay flight={motion.flight} />}

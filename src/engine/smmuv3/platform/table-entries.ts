@@ -116,8 +116,10 @@ function ste(p: Parts, ref: TableRef, index: number, words: Words, locate: Locat
   const text = steText(words);
   if (!n('V')) return { ...said, kind: 'invalid', text: `${text}: every transaction is aborted` };
   const config = n('Config');
-  if (config === 4) return { ...said, kind: 'record', text: 'bypass: addresses pass as they are', bypass: true };
-  if (config < 4) return { ...said, kind: 'record', text: 'abort' };
+  const same = words.map((w) => w.toString(16)).join(' ');
+  if (config === 4)
+    return { ...said, kind: 'record', text: 'bypass: addresses pass as they are', attributes: same, bypass: true };
+  if (config < 4) return { ...said, kind: 'record', text: 'abort', attributes: same };
   const children: TableRef[] = [];
   const [unit] = ref.args as [number];
   const sid = Number(ref.base) + index;
