@@ -33,7 +33,8 @@ export function watchIdle(app: AppStore): void {
     pending === 0 &&
     app.store.getState().loading === 0 &&
     app.store.getState().work === null &&
-    !app.store.getState().playing && !app.head.getState().flying;
+    !app.store.getState().playing &&
+    !app.head.getState().flying;
   const settle = (): void => {
     scheduled = false;
     if (!resting()) return;

@@ -196,6 +196,7 @@ export function CachesList({ groups, caches, widths, lives, look, setLook }: Pro
     index += b.kind === 'group' ? 1 : 1 + (b.folded ? 0 : b.section.entries.length);
   }
   return (
+    // biome-ignore lint/a11y/useSemanticElements: a table element cannot leave out the rows that are out of sight
     <div
       ref={list}
       role="grid"

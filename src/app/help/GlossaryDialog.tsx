@@ -23,7 +23,6 @@ export function GlossaryDialog({ term = '' }: { term?: string }) {
           className="field"
           aria-label="Find a term"
           placeholder="Find a term"
-          // biome-ignore lint/a11y/noAutofocus: the one field of a window that was asked for
           autoFocus
           value={query}
           onChange={(e) => setQuery(e.target.value)}

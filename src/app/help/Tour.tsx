@@ -66,7 +66,6 @@ export function Tour() {
           className="pointer-events-none fixed z-20 rounded-md border-2 border-accent"
         />
       )}
-      {/* biome-ignore lint/a11y/useSemanticElements: a dialog element would take the page's keys and clicks */}
       <div
         ref={card}
         role="dialog"

@@ -129,7 +129,7 @@ function Progress() {
   const count = slideCount(lengths);
   const within = cover || n === 0 ? 1 : place.event / n;
   return (
-    <footer aria-label="Progress" className="relative h-7 shrink-0 bg-panel">
+    <footer className="relative h-7 shrink-0 bg-panel">
       <div className="h-0.5 bg-line">
         <div
           className="h-full origin-left bg-ink-3"

@@ -29,23 +29,29 @@ export function act(app: AppStore, action: SpeakerAction): void {
   const by = s.settings.presentBy;
   switch (action) {
     case 'next':
-      return go(app, p, forward(p.cover, place, lengths, by, playing));
+      go(app, p, forward(p.cover, place, lengths, by, playing));
+      break;
     case 'previous':
-      return go(app, p, back(p.cover, place, lengths, by));
+      go(app, p, back(p.cover, place, lengths, by));
+      break;
     case 'first':
-      return go(app, p, { kind: 'cover' });
+      go(app, p, { kind: 'cover' });
+      break;
     case 'last':
       app.present({ ...p, cover: false });
-      return app.toEnd();
+      app.toEnd();
+      break;
     case 'blank':
       if (playing) app.pause();
-      return app.present({ ...p, blank: true });
+      app.present({ ...p, blank: true });
+      break;
     case 'view': {
       const now = viewOf(p, place.step, s.records[place.step]?.step);
-      return app.present({ ...p, view: viewAfter(now), viewAt: place.step });
+      app.present({ ...p, view: viewAfter(now), viewAt: place.step });
+      break;
     }
     case 'by':
-      return app.setSettings({ presentBy: by === 'step' ? 'event' : 'step' });
+      app.setSettings({ presentBy: by === 'step' ? 'event' : 'step' });
   }
 }
 

@@ -37,7 +37,7 @@ function stop(app: AppStore): void {
 }
 
 /** Escape closes what stands beside the slide first. */
-function escape(app: AppStore): void {
+function leave(app: AppStore): void {
   const { presenting: p, selection } = app.store.getState();
   if (p?.blank) app.present({ ...p, blank: false });
   else if (p?.side) {
@@ -105,6 +105,6 @@ export const presentCommands: readonly Command[] = [
     keys: ['Escape'],
     mode: 'presenting',
     when: presenting,
-    run: escape,
+    run: leave,
   },
 ];

@@ -313,7 +313,7 @@ function Axis({ scale, head, onGo }: { scale: TimeScale; head: Place; onGo: (pla
       className="block overflow-visible"
     >
       {ticksOf(scale).map((t) => (
-        // biome-ignore lint/a11y/useKeyWithClickEvents: the player goes to any step by keys
+        // biome-ignore lint/a11y/noStaticElementInteractions: the player goes to any step by keys
         <text
           key={t.step}
           x={t.x}

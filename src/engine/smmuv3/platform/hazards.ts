@@ -2,15 +2,7 @@ import { hex, hexPlain } from '../../bits/index.ts';
 import { A, B, GLOBAL, SHIFT, SID, type TranslationCache, type Verdict } from '../../cache/index.ts';
 import type { Hazard, Operation } from '../../machine/index.ts';
 import { NO_PASID, type PciDevice } from '../../pci/index.ts';
-import {
-  commandOperation,
-  entryOf,
-  ofUnit,
-  queueOf,
-  recordOf,
-  staleBehind,
-  staleness,
-} from '../../platform/index.ts';
+import { commandOperation, entryOf, ofUnit, queueOf, recordOf, staleBehind, staleness } from '../../platform/index.ts';
 import {
   type CdConfig,
   configCells,

@@ -1,13 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { parseDocument } from '../engine/document/authoring.ts';
-import { Session } from '../engine/document/index.ts';
-import { findPath, type TableEntry, type TableMemory, type TablePath, type TableRef } from '../engine/machine/index.ts';
-import { loadVendors } from '../engine/machine/vendors.ts';
-import type { Memory } from '../engine/memory/index.ts';
-import { keysOf, rootKey, TableReader } from '../views/tables/reader.ts';
-import { rowsOf } from '../views/tables/rows.ts';
-import { rowText } from '../views/tables/say.ts';
-import { scenarios } from './index.ts';
+import { parseDocument } from '../../engine/document/authoring.ts';
+import { Session } from '../../engine/document/index.ts';
+import {
+  findPath,
+  type TableEntry,
+  type TableMemory,
+  type TablePath,
+  type TableRef,
+} from '../../engine/machine/index.ts';
+import { loadVendors } from '../../engine/machine/vendors.ts';
+import type { Memory } from '../../engine/memory/index.ts';
+import { scenarios } from '../../library/index.ts';
+import { keysOf, rootKey, TableReader } from './reader.ts';
+import { rowsOf } from './rows.ts';
+import { rowText } from './say.ts';
 
 await loadVendors();
 
