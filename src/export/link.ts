@@ -77,7 +77,7 @@ export function decodeLink(data: string): Linked {
   if (!whole) return refused('The link is damaged: it has characters that no link has, or its end is missing.', again);
   const body = whole.subarray(4);
   const sum = ((whole[0]! << 24) | (whole[1]! << 16) | (whole[2]! << 8) | whole[3]!) >>> 0;
-  if (whole.length < 8 || sum !== crc32(body))
+  if (whole.length < 7 || sum !== crc32(body))
     return refused('The link is damaged: it was changed or cut on its way.', again);
   let at = 0;
   const numbers: number[] = [];

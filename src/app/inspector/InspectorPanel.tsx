@@ -18,6 +18,7 @@ import { CostSection } from './Cost.tsx';
 import { HazardSection } from './Hazards.tsx';
 import { inspectEvent } from './inspect-event.ts';
 import { RecordView } from './RecordView.tsx';
+import { WhySection } from './Why.tsx';
 
 /** While the head moves, the inspector follows it a few times a second: more could not be read. */
 const everyMs = 140;
@@ -244,6 +245,7 @@ export function InspectorPanel({ onClose }: { onClose: () => void }) {
             </p>
           )}
         </section>
+        {selection && shown && <WhySection selection={selection} place={place} />}
         <HazardSection hazards={hazards} />
         {record && <CostSection record={record} step={place.step} />}
         {shown?.where && (

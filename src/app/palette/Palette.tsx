@@ -4,17 +4,20 @@ import { useAppStore } from '../context.ts';
 import { Dialog } from '../Dialog.tsx';
 import { Icon } from '../Icon.tsx';
 import { allEntries, type Entry, findEntries } from './entries.ts';
+import { useTraceHits } from './trace-hits.ts';
 
 const most = 60;
 
-/** Everything that can be done or gone to, by name. */
+/** Everything that can be done or gone to, by name; and every event of the trace, by what is in it. */
 export function Palette({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
   const app = useAppStore();
   const id = useId();
   const [query, setQuery] = useState('');
   const [at, setAt] = useState(0);
   const entries = useMemo(() => allEntries(app, scenarios), [app, scenarios]);
-  const found = useMemo(() => findEntries(entries, query).slice(0, most), [entries, query]);
+  const named = useMemo(() => findEntries(entries, query).slice(0, most), [entries, query]);
+  const { hits, more } = useTraceHits(app, query);
+  const found = useMemo(() => [...named, ...hits], [named, hits]);
   const list = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => input.current?.focus(), []);
@@ -60,7 +63,7 @@ export function Palette({ scenarios }: { scenarios: readonly LibraryScenario[] }
           aria-activedescendant={found[at] ? `${id}${at}` : undefined}
           aria-autocomplete="list"
           aria-label="Search or run"
-          placeholder="An operation, a command, an object, a step…"
+          placeholder="An operation, an object, a step; an address, an id or a command anywhere in time…"
           autoComplete="off"
           spellCheck={false}
           className="h-12 w-full bg-transparent text-base outline-none placeholder:text-ink-3"
@@ -90,7 +93,10 @@ export function Palette({ scenarios }: { scenarios: readonly LibraryScenario[] }
             onMouseMove={() => setAt(i)}
             className={`flex cursor-pointer items-baseline gap-3 rounded-md px-2.5 py-1.5 ${i === at ? 'bg-accent-soft' : ''}`}
           >
-            <span className="min-w-0 flex-1 truncate">
+            <span
+              className="min-w-0 flex-1 truncate"
+              title={e.group === 'Events' ? `${e.title}, ${e.note}` : undefined}
+            >
               {e.title}
               {e.note !== '' && e.group !== 'Commands' && <span className="ml-2 text-xs text-ink-3">{e.note}</span>}
             </span>
@@ -98,7 +104,8 @@ export function Palette({ scenarios }: { scenarios: readonly LibraryScenario[] }
             <span className="text-2xs text-ink-3">{e.group}</span>
           </div>
         ))}
-        {found.length === 0 && <p className="p-3 text-ink-2">Nothing has these words.</p>}
+        {found.length === 0 && !more && <p className="p-3 text-ink-2">Nothing has these words.</p>}
+        {more && hits.length > 0 && <p className="px-2.5 py-1.5 text-xs text-ink-3">More events have these words.</p>}
       </div>
     </Dialog>
   );

@@ -10,7 +10,7 @@ import { openScenario } from '../start.ts';
 /** Something that the palette can do. */
 export interface Entry {
   readonly id: string;
-  readonly group: 'Operations' | 'Commands' | 'Objects' | 'Steps' | 'Scenarios';
+  readonly group: 'Operations' | 'Commands' | 'Objects' | 'Steps' | 'Scenarios' | 'Events';
   readonly title: string;
   readonly note: string;
   /** Everything that it is found by, in lower case. */
