@@ -27,7 +27,8 @@ function VendorTabs({ scenarios }: { scenarios: readonly LibraryScenario[] }) {
         const to = on ? undefined : counterpart(scenarios, v.id, title);
         const off = !on && !to;
         return (
-          <li key={v.id}>
+          // A narrow page has no room for what cannot be chosen yet.
+          <li key={v.id} className={off ? 'max-[1380px]:hidden' : undefined}>
             <button
               type="button"
               aria-current={on ? 'true' : undefined}
