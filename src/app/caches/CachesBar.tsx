@@ -31,14 +31,14 @@ export function CachesBar({ look, setLook, caches, entries, devices }: Props) {
   const { filter } = look;
   const set = (change: Partial<Filter>): void => setLook({ filter: { ...filter, ...change } });
   const choose = (v: string): string | null => (v === '' ? null : v);
-  const select = 'btn min-w-0 shrink appearance-none px-2 text-left text-ellipsis';
+  const select = 'btn max-w-24 min-w-0 shrink appearance-none px-1 text-left text-ellipsis';
   return (
-    <div className="flex min-w-0 items-center gap-1.5">
+    <div className="flex min-w-0 items-center gap-1">
       <input
         type="search"
         aria-label="Filter the entries"
-        placeholder="Filter, e.g. VMID 1"
-        className="field h-7 w-36 min-w-16 shrink text-xs"
+        placeholder="Find"
+        className="field h-7 w-32 min-w-12 shrink-[99] text-xs"
         value={filter.text}
         onChange={(e) => set({ text: e.target.value })}
       />
@@ -60,7 +60,7 @@ export function CachesBar({ look, setLook, caches, entries, devices }: Props) {
         value={filter.cache ?? ''}
         onChange={(e) => set({ cache: choose(e.target.value) })}
       >
-        <option value="">All caches</option>
+        <option value="">Caches</option>
         {caches.map((c) => (
           <option key={c.id} value={c.id}>
             {c.title}
@@ -73,7 +73,7 @@ export function CachesBar({ look, setLook, caches, entries, devices }: Props) {
         value={filter.device ?? ''}
         onChange={(e) => set({ device: choose(e.target.value) })}
       >
-        <option value="">All devices</option>
+        <option value="">Devices</option>
         {devices.map((d) => (
           <option key={d} value={d}>
             {d}
@@ -86,14 +86,14 @@ export function CachesBar({ look, setLook, caches, entries, devices }: Props) {
         value={look.group ?? ''}
         onChange={(e) => setLook({ group: choose(e.target.value) })}
       >
-        <option value="">By cache</option>
+        <option value="">Group</option>
         {columnNames(caches).map((c) => (
           <option key={c} value={c}>
             By {c}
           </option>
         ))}
       </select>
-      <span className="ml-1 hidden truncate text-2xs whitespace-nowrap text-ink-3 tabular-nums min-[1400px]:inline">
+      <span className="ml-1 hidden truncate text-2xs whitespace-nowrap text-ink-3 tabular-nums min-[1600px]:inline">
         {countsText(countStates(entries))}
       </span>
     </div>

@@ -196,10 +196,9 @@ export function CachesList({ groups, caches, widths, lives, look, setLook }: Pro
     index += b.kind === 'group' ? 1 : 1 + (b.folded ? 0 : b.section.entries.length);
   }
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a table element cannot leave out the rows that are out of sight
     <div
       ref={list}
-      role="grid"
+      role="treegrid"
       aria-label="Cache entries"
       aria-rowcount={stacked.lines}
       aria-keyshortcuts="Enter Shift+Enter"

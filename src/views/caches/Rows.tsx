@@ -44,7 +44,7 @@ function StateChip({ entry }: { entry: Entry }) {
   if (look === 'cached') return <span className="text-ink-2">{word}</span>;
   return (
     <span className={`truncate rounded-sm border px-1 font-semibold ${looks[look]}`} title={word}>
-      {sign} {word}
+      {sign} {entry.state === 'removed' && entry.life.removed?.valid ? 'still valid' : word}
     </span>
   );
 }
@@ -112,7 +112,7 @@ export const EntryRow = memo(function EntryRow(p: RowProps) {
       aria-rowindex={p.index + 1}
       aria-selected={p.selected}
       data-row={`${life.at}#${life.entry}`}
-      className={`absolute left-0 cursor-pointer text-xs ${look} ${active ? 'outline-2 -outline-offset-2 outline-line-strong in-focus:outline-focus' : ''}`}
+      className={`absolute left-0 cursor-pointer text-xs ${look} ${active ? '-outline-offset-2 outline-focus in-focus:outline-2' : ''}`}
       style={{ top: rem(p.top), height: rem(rowHeight), width: rem(frame.width) }}
       onClick={() => doing.select(entry)}
     >
@@ -149,7 +149,7 @@ export const EntryRow = memo(function EntryRow(p: RowProps) {
       })}
       <div
         role="gridcell"
-        className="absolute inset-y-0 pr-3 text-right leading-6 tabular-nums"
+        className="absolute inset-y-0 pr-2.5 text-right leading-6 tabular-nums"
         style={box(frame.hits)}
       >
         {entry.hits === 0 ? <span className="text-ink-3">0</span> : entry.hits}
@@ -252,19 +252,19 @@ export function SectionHead({ block, id, frame, widths, scale, head, sort, activ
       id={id}
       aria-rowindex={block.first + 1}
       aria-expanded={!folded}
-      className={`sticky top-0 z-10 border-b border-line bg-panel text-2xs text-ink-2 ${active ? 'outline-2 -outline-offset-2 outline-line-strong in-focus:outline-focus' : ''}`}
+      className={`sticky top-0 z-10 border-b border-line bg-panel text-2xs text-ink-2 ${active ? '-outline-offset-2 outline-focus in-focus:outline-2' : ''}`}
       style={{ height: rem(headHeight), width: rem(frame.width) }}
     >
       <div role="columnheader" className="absolute inset-y-0 flex items-center" style={box(frame.state)}>
         <button
           type="button"
           tabIndex={active ? 0 : -1}
-          className="flex max-w-full min-w-0 items-center gap-1 rounded-sm pr-2 text-xs"
+          className="flex max-w-full min-w-0 items-center gap-1 rounded-sm"
           aria-label={`${cache.title}: ${countsText(counts)}`}
           title={`${cache.title}: ${countsText(counts)}`}
           onClick={() => doing.fold(section.key)}
         >
-          <span aria-hidden="true" className="w-2.5 text-ink-3">
+          <span aria-hidden="true" className="w-2 text-ink-3">
             {folded ? '▸' : '▾'}
           </span>
           <span className="truncate font-semibold text-ink">{cache.title}</span>
@@ -287,7 +287,7 @@ export function SectionHead({ block, id, frame, widths, scale, head, sort, activ
         <>
           {columnHead({ by: 'hits' }, 'hits', frame.hits, true)}
           {columnHead({ by: 'filled' }, 'filled', frame.filled)}
-          {frame.removed && columnHead({ by: 'removed' }, 'removed', frame.removed)}
+          {frame.removed && columnHead({ by: 'removed' }, frame.brief ? 'gone' : 'removed', frame.removed)}
           <div
             role="columnheader"
             aria-label="Life over the steps"
@@ -352,7 +352,7 @@ export function GroupHead({ block, id, index, width, active, doing }: GroupProps
       id={id}
       aria-rowindex={index + 1}
       aria-expanded={!folded}
-      className={`absolute left-0 border-b border-line bg-sunken text-xs ${active ? 'outline-2 -outline-offset-2 outline-line-strong in-focus:outline-focus' : ''}`}
+      className={`absolute left-0 border-b border-line bg-sunken text-xs ${active ? '-outline-offset-2 outline-focus in-focus:outline-2' : ''}`}
       style={{ top: rem(block.top), height: rem(groupHeight), width: rem(width) }}
     >
       <div role="gridcell" className="flex h-full items-center px-2">

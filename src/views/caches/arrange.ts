@@ -79,16 +79,31 @@ function shown(e: Entry, show: Show): boolean {
   }
 }
 
+/** Words that all must be there; a name and its number, `vmid 1`, belong together. */
+function patternsOf(text: string): RegExp[] {
+  const words = plain(text)
+    .split(/[\s,]+/)
+    .filter((w) => w !== '')
+    .map((w) => w.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  const out: RegExp[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const next = words[i + 1];
+    if (next !== undefined && /^[a-z]+$/.test(words[i]!) && /^\d/.test(next)) {
+      out.push(new RegExp(`(?<![a-z0-9])${words[i]} ${next}(?![a-z0-9])`));
+      i++;
+    } else out.push(new RegExp(words[i]!));
+  }
+  return out;
+}
+
 export function filterEntries(entries: readonly Entry[], f: Filter): Entry[] {
-  const words = plain(f.text)
-    .split(/\s+/)
-    .filter((w) => w !== '');
+  const words = patternsOf(f.text);
   return entries.filter(
     (e) =>
       shown(e, f.show) &&
       (f.cache === null || e.cache.id === f.cache) &&
       (f.device === null || e.cache.device === f.device || e.life.device === f.device) &&
-      (words.length === 0 || words.every((w) => wordsOf(e).includes(w))),
+      (words.length === 0 || words.every((w) => w.test(wordsOf(e)))),
   );
 }
 

@@ -10,7 +10,7 @@ export const headHeight = 26;
 export const groupHeight = 26;
 const cellSize = 12;
 const headSize = 11;
-const gap = 12;
+const gap = 8;
 /** A longer cell is cut and says the rest in its title. */
 const widest = 150;
 
@@ -23,7 +23,7 @@ export function columnWidths(cache: Cache, lives: readonly Life[]): number[] {
   }
   return cache.columns.map((name, i) =>
     Math.ceil(
-      Math.min(widest, Math.max(textWidth(name, 'title', headSize) + 10, textWidth(most[i]!, 'mono', cellSize))) + gap,
+      Math.min(widest, Math.max(textWidth(name, 'title', headSize) + 8, textWidth(most[i]!, 'mono', cellSize))) + gap,
     ),
   );
 }
@@ -44,10 +44,10 @@ export interface Frame {
 }
 
 const pad = 8;
-const stateWidth = 138;
-const hitsWidth = 44;
-const leastLine = 120;
-const briefWidth = 58;
+const stateWidth = 124;
+const hitsWidth = 38;
+const leastLine = 80;
+const briefWidth = 46;
 const leastText = 104;
 
 /**
